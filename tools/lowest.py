@@ -1,0 +1,23 @@
+"""Prints pip constraints for the lowest version that setup.cfg allows of each dependency.
+
+Usage: python3 tools/lowest.py > constraints.txt
+"""
+
+import configparser
+import pathlib
+import re
+
+
+def main():
+    """Prints one `name==version` a line."""
+    config = configparser.ConfigParser()
+    config.read(pathlib.Path(__file__).parents[1] / "setup.cfg")
+    extras = config["options.extras_require"]
+    lines = config["options"]["install_requires"].split() + extras["test"].split()
+    for line in lines:
+        name, version = re.fullmatch(r"([\w-]+)>=([\w.]+)", line).groups()
+        print(f"{name}=={version}")
+
+
+if __name__ == "__main__":
+    main()
