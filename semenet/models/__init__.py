@@ -1,0 +1,1 @@
+"""The networks: blocks, backbones, heads, and the catalogue that composes them by name."""

@@ -1,0 +1,64 @@
+"""What all tests share: quiet TensorFlow, seeds, and a float32 policy to start from."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+    keras.backend.clear_session()
+
+
+@pytest.fixture
+def mixed_policy(request):
+    keras.config.set_dtype_policy(request.param)
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """manifest.csv of 45 synthetic radiographs of 64 pixels, with masks."""
+    from semenet.data.phantom import write_phantoms
+
+    return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", count=45, size=64, seed=1)
+
+
+def tiny(name, **changes):
+    """A committed recipe, cut down to seconds."""
+    import dataclasses
+
+    from semenet.training.recipe import find_recipe
+
+    small = {"input_size": 32, "width": 0.125, "depth": 0.01, "epochs": 2, "batch_size": 8}
+    return dataclasses.replace(find_recipe(name), **small | changes)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe():
+    return tiny
+
+
+def train_tiny(name, manifest, folder):
+    from semenet.training.fit import train
+
+    return train(tiny(name), manifest, folder / name)
+
+
+@pytest.fixture(scope="session")
+def classifier_run(phantoms, tmp_path_factory):
+    """Run folder of a tiny seme_resnet50."""
+    return train_tiny("seme_resnet50", phantoms, tmp_path_factory.mktemp("runs")).path
+
+
+@pytest.fixture(scope="session")
+def unet_run(phantoms, tmp_path_factory):
+    """Run folder of a tiny unet."""
+    return train_tiny("unet", phantoms, tmp_path_factory.mktemp("runs")).path

@@ -1,0 +1,137 @@
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import semenet
+from semenet.models.loading import WeightsError
+from semenet.models.published import MetadataError
+
+SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
+
+
+@pytest.mark.slow
+def test_imagenet_copies_the_backbone_and_scales_as_keras_applications(monkeypatch):
+    """On grey and on RGB, against the real keras.applications with its own preprocess_input."""
+    for name, application, module in [
+        ("vgg19_gap", "VGG19", keras.applications.vgg19),
+        ("se_resnet50", "ResNet50", keras.applications.resnet50),
+        ("densenet169_gap", "DenseNet169", keras.applications.densenet),
+    ]:
+        base = getattr(keras.applications, application)(include_top=False, weights=None)
+
+        def pretrained(*, include_top, weights, input_shape, base=base):
+            assert (include_top, weights, input_shape[-1]) == (False, "imagenet", 3)
+            return base
+
+        monkeypatch.setattr(keras.applications, application, pretrained)
+        x = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype("float32")
+        for channels in (3, 1):
+            model = semenet.build(name, weights="imagenet", input_shape=(64, 64, channels))
+            for layer in model.layers:
+                if layer.name.endswith("_se_expand"):  # a gate of one lets the backbone through
+                    layer.set_weights([0 * layer.get_weights()[0], 0 * layer.get_weights()[1] + 50])
+            features = keras.Model(model.input, model.get_layer("features").output)
+            image = x[..., :channels]
+            rgb = image if channels == 3 else np.repeat(image, 3, -1)
+            expected = np.asarray(base(module.preprocess_input(rgb.copy())))
+            error = np.abs(np.asarray(features(image)) - expected).max()
+            assert error < 1e-4 * np.abs(expected).max(), (name, channels)
+
+
+def test_imagenet_has_no_unet():
+    with pytest.raises(ValueError, match="keras.applications publishes.*Received: 'unet'"):
+        semenet.build("unet", weights="imagenet")
+
+
+def test_weights_from_a_saved_model_bring_classes_and_size(tmp_path):
+    model = semenet.build("seme_resnet50", classes=("a", "b"), **SMALL)
+    model.save(tmp_path / "model.keras")
+    for source in (tmp_path, tmp_path / "model.keras"):
+        copy = semenet.build("seme_resnet50", weights=source, width=0.125, depth=0.01)
+        assert copy.class_names == ("a", "b")
+        assert copy.input_shape == (None, 32, 32, 1)
+        for mine, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_another_set_of_classes_starts_the_head_anew_and_says_so(tmp_path):
+    model = semenet.build("resnet50_gap", **SMALL)
+    model.save(tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="head starts with random weights"):
+        tuned = semenet.build("resnet50_gap", classes=2, weights=tmp_path / "model.keras", **SMALL)
+    np.testing.assert_array_equal(
+        tuned.get_layer("conv1_conv").get_weights()[0], model.get_layer("conv1_conv").get_weights()[0]
+    )
+    assert tuned.output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("built", "message"),
+    [
+        ({"name": "se_resnet50"}, "same layers.*not in both"),
+        ({"width": 0.25}, "shapes of the layer"),
+        ({"input_shape": (32, 32, 3)}, "shapes of the layer.*conv1_conv"),
+    ],
+)
+def test_another_network_is_refused(tmp_path, built, message):
+    semenet.build("resnet50_gap", **SMALL).save(tmp_path / "model.keras")
+    arguments = {"name": "resnet50_gap"} | SMALL | built
+    with pytest.raises(WeightsError, match=message):
+        semenet.build(weights=tmp_path / "model.keras", **arguments)
+
+
+def test_weights_h5(tmp_path):
+    model = semenet.build("vgg19_gap", **SMALL)
+    path = tmp_path / "a.weights.h5"
+    model.save_weights(path)
+    copy = semenet.build("vgg19_gap", weights=path, **SMALL)
+    for mine, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(WeightsError, match=r"very network that wrote it.*a\.weights\.h5"):
+        semenet.build("vgg19_gap", classes=5, weights=path, **SMALL)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WeightsError, match=r"complete HDF5.*a\.weights\.h5|very network.*a\.weights\.h5"):
+        semenet.build("vgg19_gap", weights=path, **SMALL)
+
+
+def test_published_weights_are_found_and_verified(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
+    folder = tmp_path / "vgg19_gap" / "trial"
+    folder.mkdir(parents=True)
+    model = semenet.build("vgg19_gap", classes=("a", "b"), **SMALL)
+    model.save_weights(folder / "a.weights.h5")
+    metadata = {
+        "file": "a.weights.h5",
+        "sha256": hashlib.sha256((folder / "a.weights.h5").read_bytes()).hexdigest(),
+        "class_names": ["a", "b"],
+        "input_shape": [32, 32, 1],
+    }
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    copy = semenet.build("vgg19_gap", weights="trial", width=0.125, depth=0.01)
+    assert copy.class_names == ("a", "b")
+    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
+
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"sha256": "0" * 64}))
+    with pytest.raises(WeightsError, match="must have the hash.*a.weights.h5"):
+        semenet.build("vgg19_gap", weights="trial", width=0.125, depth=0.01)
+    (folder / "metadata.json").write_text("{")
+    with pytest.raises(MetadataError, match="must be JSON.*metadata.json"):
+        semenet.build("vgg19_gap", weights="trial")
+
+
+def test_load_model_names_what_is_wrong_with_the_file(tmp_path):
+    with pytest.raises(WeightsError, match="holds model.keras.*Received"):
+        semenet.load_model(tmp_path)
+    with pytest.raises(WeightsError, match=r"Received: .*absent\.keras"):
+        semenet.load_model(tmp_path / "absent.keras")
+    path = tmp_path / "model.keras"
+    semenet.build("vgg19_gap", **SMALL).save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(WeightsError, match=r"complete zip archive.*model\.keras"):
+        semenet.load_model(path)
+    path.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"complete zip archive.*model\.keras"):
+        semenet.load_model(path)
