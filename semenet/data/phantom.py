@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from semenet.data.files import write_text
 from semenet.data.manifest import write_manifest
 from semenet.data.phantom_radiograph import (
     LETTERS,
@@ -167,9 +168,7 @@ def _claim(folder, settings):
     # The old manifest goes first: at no time does one name a file that is not there. The signature comes
     # next, so that a call that was killed can be repeated.
     (folder / "manifest.csv").unlink(missing_ok=True)
-    temporary = folder / ".phantom.json"
-    temporary.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, signature)
+    write_text(signature, json.dumps(settings, indent=2) + "\n")
     for kind in _FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
         for old in (folder / kind).iterdir():

@@ -1,0 +1,85 @@
+import pytest
+
+from semenet.data.sources import SourceError, kermany
+
+FILES = (
+    "train/NORMAL/IM-0115-0001.jpeg",
+    "train/NORMAL/NORMAL2-IM-0383-0001.jpeg",
+    "train/NORMAL/IM-0551-0001-0002.jpeg",
+    "train/PNEUMONIA/person1_bacteria_1.jpeg",
+    "train/PNEUMONIA/person1_bacteria_2.jpeg",
+    "train/PNEUMONIA/person7_virus_3.jpeg",
+    "val/PNEUMONIA/person1946_bacteria_4874.jpeg",
+    "test/NORMAL/NORMAL2-IM-0035-0001.jpeg",
+    "test/PNEUMONIA/person1_virus_6.jpeg",
+    "test/PNEUMONIA/person1634_virus_2830_1.jpeg",
+)
+
+
+def unpacked(folder, files):
+    for name in files:
+        path = folder / "chest_xray" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def test_labels_patients_and_splits_come_from_the_names(tmp_path):
+    unpacked(tmp_path, FILES)
+    (tmp_path / "chest_xray/train/NORMAL/.DS_Store").touch()
+    (tmp_path / "chest_xray/train/NORMAL/._IM-0115-0001.jpeg").touch()
+    frame = kermany(tmp_path).set_index("file")
+    assert frame.index.tolist() == sorted(f"chest_xray/{name}" for name in FILES)
+    assert frame.loc[
+        [f"chest_xray/{name}" for name in FILES], ["label", "patient", "split"]
+    ].to_numpy().tolist() == [
+        ["normal", "normal-IM-0115", "train"],
+        ["normal", "normal-NORMAL2-IM-0383", "train"],
+        ["normal", "normal-IM-0551", "train"],
+        ["bacteria", "bacteria-person1", "train"],
+        ["bacteria", "bacteria-person1", "train"],
+        ["virus", "virus-person7", "train"],
+        ["bacteria", "bacteria-person1946", "val"],
+        ["normal", "normal-NORMAL2-IM-0035", "test"],
+        ["virus", "virus-person1", "test"],
+        ["virus", "virus-person1634", "test"],
+    ]
+    assert set(frame["source"]) == {"kermany"}
+    assert set(frame["license"]) == {"CC BY 4.0"}
+
+
+def test_a_patient_in_two_parts_goes_whole_into_the_later(tmp_path):
+    straddling = (
+        "train/PNEUMONIA/person1_virus_5.jpeg",
+        "val/PNEUMONIA/person7_virus_9.jpeg",
+        "val/NORMAL/NORMAL2-IM-0035-0002.jpeg",
+    )
+    frame = kermany(unpacked(tmp_path, FILES + straddling))
+    assert (frame.groupby("patient")["split"].nunique() == 1).all()
+    split = frame.groupby("patient")["split"].first()
+    assert split["virus-person1"] == "test"
+    assert split["virus-person7"] == "val"
+    assert split["normal-NORMAL2-IM-0035"] == "test"
+    assert split["bacteria-person1"] == "train"
+
+
+def test_the_inner_folder_and_an_edition_without_val_are_read(tmp_path):
+    unpacked(tmp_path, [name for name in FILES if not name.startswith("val")])
+    frame = kermany(tmp_path / "chest_xray")
+    assert "test/PNEUMONIA/person1_virus_6.jpeg" in frame["file"].tolist()
+    assert set(frame["split"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize("name", ["train/NORMAL/scan7.jpeg", "train/NORMAL/person3_virus_4.jpeg"])
+def test_files_of_other_names_are_refused_by_name(tmp_path, name):
+    with pytest.raises(SourceError, match=name):
+        kermany(unpacked(tmp_path, (*FILES, name)))
+
+
+def test_other_folders_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="chest_xray/train"):
+        kermany(tmp_path)
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+    with pytest.raises(SourceError, match="there are none"):
+        kermany(tmp_path)

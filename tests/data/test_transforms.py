@@ -1,0 +1,229 @@
+"""Transforms against OpenCV, exact arithmetic in float64, and each other's modes."""
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from semenet.data import transforms
+
+ANY_SIZE = tf.TensorSpec((None, None, 1), tf.uint8)
+
+
+def textures(height, width):
+    generator = np.random.default_rng(height * 1000 + width)
+    smooth = cv2.GaussianBlur(generator.normal(size=(height, width)), (0, 0), 9)
+    span = max(np.ptp(smooth), 1e-9)
+    return {
+        "noise": generator.integers(0, 256, (height, width), dtype=np.uint8),
+        "smooth": ((smooth - smooth.min()) / span * 255).astype(np.uint8),
+        "ramp": np.broadcast_to(np.linspace(0, 255, width).astype(np.uint8), (height, width)),
+        "flat": np.full((height, width), 77, np.uint8),
+        "two_levels": (generator.random((height, width)) > 0.5).astype(np.uint8) * 255,
+    }
+
+
+def modes(function, images):
+    """What a function gives of each image eagerly, in a dataset and in a graph of any size."""
+    dataset = iter(tf.data.Dataset.from_tensor_slices(np.stack(images)).map(function))
+    graph = tf.function(function, input_signature=[ANY_SIZE])
+    return [(function(image).numpy(), next(dataset).numpy(), graph(image).numpy()) for image in images]
+
+
+SIZES = [(1, 1), (1, 40), (7, 9), (8, 8), (33, 33), (64, 97), (97, 64), (96, 96), (100, 101), (17, 250)]
+
+
+@pytest.mark.parametrize("size", [*SIZES, (224, 224), (512, 512), (513, 757)])
+def test_clahe_is_opencvs_bit_for_bit_in_every_mode(size):
+    by_name = textures(*size)
+    images = [texture[..., np.newaxis] for texture in by_name.values()]
+    for function in (transforms.clahe, transforms.clahe_graph):
+        for (name, texture), results in zip(by_name.items(), modes(function, images), strict=True):
+            expected = cv2.createCLAHE(2.0, (8, 8)).apply(texture)[..., np.newaxis]
+            for result in results:
+                np.testing.assert_array_equal(result, expected, f"{name} {function.__name__}")
+
+
+@pytest.mark.parametrize(
+    ("clip_limit", "tiles"), [(4.0, (4, 8)), (0.0, (8, 8)), (40.0, (3, 5)), (0.01, (2, 2)), (1.3, (1, 1))]
+)
+def test_clahe_is_opencvs_for_other_arguments(clip_limit, tiles):
+    for size in ((64, 96), (45, 101)):
+        for texture in textures(*size).values():
+            expected = cv2.createCLAHE(clip_limit, tiles).apply(texture)[..., np.newaxis]
+            image = texture[..., np.newaxis]
+            np.testing.assert_array_equal(transforms.clahe(image, clip_limit, tiles), expected)
+            np.testing.assert_array_equal(transforms.clahe_graph(image, clip_limit, tiles), expected)
+
+
+def test_clahe_in_a_saved_graph_needs_no_opencv(tmp_path):
+    module = tf.Module()
+    module.enhance = tf.function(transforms.clahe_graph, input_signature=[ANY_SIZE])
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    image = textures(130, 99)["smooth"]
+    expected = cv2.createCLAHE(2.0, (8, 8)).apply(image)
+    np.testing.assert_array_equal(loaded.enhance(image[..., np.newaxis])[..., 0], expected)
+
+
+def test_clahe_from_many_threads_is_the_same():
+    image = textures(128, 128)["noise"][..., np.newaxis]
+    expected = cv2.createCLAHE(2.0, (8, 8)).apply(image[..., 0])
+    dataset = tf.data.Dataset.from_tensors(image).repeat(64)
+    for result in dataset.map(transforms.clahe, num_parallel_calls=8):
+        np.testing.assert_array_equal(result[..., 0], expected)
+
+
+def triangle_weights(old, new):
+    """The antialiased triangle filter, half-pixel centres, in float64: (new, old)."""
+    scale = old / new
+    reach = max(scale, 1.0)
+    centre = (np.arange(new)[:, np.newaxis] + 0.5) * scale - 0.5
+    weights = np.maximum(0, 1 - np.abs(np.arange(old) - centre) / reach)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("old", "new"), [((97, 131), (64, 64)), ((40, 30), (64, 96)), ((64, 200), (64, 50))])
+def test_resize_is_an_antialiased_triangle_filter_in_every_mode(old, new):
+    by_name = textures(*old).values()
+    images = [texture[..., np.newaxis] for texture in by_name]
+    for texture, results in zip(
+        by_name, modes(lambda image: transforms.resize(image, new), images), strict=True
+    ):
+        exact = triangle_weights(old[0], new[0]) @ texture @ triangle_weights(old[1], new[1]).T
+        assert results[0].dtype == np.uint8
+        assert results[0].shape == (*new, 1)
+        assert np.abs(results[0][..., 0] - exact).max() < 0.501
+        np.testing.assert_array_equal(results[1], results[0])
+        np.testing.assert_array_equal(results[2], results[0])
+
+
+def test_resize_rounds_half_to_even():
+    # Halving weighs four pixels by 1/8, 3/8, 3/8, 1/8 (three at the ends, by as much over their sum):
+    # 12/7, 1/2, 3/2 and 4/7.
+    image = np.array([[0, 4, 0, 0, 0, 4, 0, 0]], np.uint8)
+    halves = transforms.resize(image[..., np.newaxis], (1, 4))
+    np.testing.assert_array_equal(halves[0, :, 0], [2, 0, 2, 1])
+
+
+def test_resize_to_the_same_size_changes_nothing():
+    image = textures(50, 70)["noise"][..., np.newaxis]
+    np.testing.assert_array_equal(transforms.resize(image, (50, 70)), image)
+
+
+def test_masks_are_resized_without_mixing():
+    mask = (textures(60, 80)["smooth"] > 120).astype(np.uint8)
+    [results] = modes(lambda mask: transforms.resize(mask, (30, 40), mask=True), [mask[..., np.newaxis]])
+    # The nearest to a halved pixel's centre is the odd one of the two: 2 i + 0.5 rounds up.
+    for result in results:
+        np.testing.assert_array_equal(result[..., 0], mask[1::2, 1::2])
+
+
+def source_positions(size, degrees):
+    height, width = size
+    rows, columns = np.mgrid[:height, :width].astype(np.float64)
+    dx, dy = columns - (width - 1) / 2, rows - (height - 1) / 2
+    angle = np.deg2rad(degrees)
+    x = np.cos(angle) * dx - np.sin(angle) * dy + (width - 1) / 2
+    y = np.sin(angle) * dx + np.cos(angle) * dy + (height - 1) / 2
+    return x, y
+
+
+def rotated_exactly(image, degrees, fill):
+    """Bilinear rotation in float64; outside the image lies the fill."""
+    padded = np.pad(image.astype(np.float64), 2, constant_values=fill)
+    x, y = source_positions(image.shape, degrees)
+    x = np.clip(x, -2, image.shape[1]) + 2
+    y = np.clip(y, -2, image.shape[0]) + 2
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    right, below = np.minimum(left + 1, padded.shape[1] - 1), np.minimum(top + 1, padded.shape[0] - 1)
+    u, v = x - left, y - top
+    upper = padded[top, left] * (1 - u) + padded[top, right] * u
+    lower = padded[below, left] * (1 - u) + padded[below, right] * u
+    return upper * (1 - v) + lower * v
+
+
+@pytest.mark.parametrize("size", [(512, 512), (97, 131)])
+@pytest.mark.parametrize("degrees", [-30, -7.3, 0, 13, 30])
+def test_rotation_is_within_one_grey_level_of_exact(size, degrees):
+    by_name = [textures(*size)[name] for name in ("noise", "smooth")]
+    images = [texture[..., np.newaxis] for texture in by_name]
+    for fill in (0, 200):
+
+        def turn(image, fill=fill):
+            return transforms.rotate(image, degrees, fill=fill)
+
+        for texture, results in zip(by_name, modes(turn, images), strict=True):
+            exact = rotated_exactly(texture, degrees, fill)
+            for result in results:
+                assert np.abs(result[..., 0] - exact).max() < 0.52
+
+
+def test_rotation_turns_counter_clockwise():
+    image = np.zeros((5, 5, 1), np.uint8)
+    image[2, 4] = 9
+    quarter = transforms.rotate(image, 90.0).numpy()[..., 0]
+    assert quarter[0, 2] == 9
+    assert quarter.sum() == 9
+    np.testing.assert_array_equal(quarter, np.rot90(image[..., 0]))
+
+
+@pytest.mark.parametrize("degrees", [-30, 11.7, 30])
+def test_the_mask_turns_with_its_image(degrees):
+    mask = (textures(120, 150)["smooth"] > 120).astype(np.uint8)
+    image = mask * np.uint8(255)
+    turned, turned_mask = transforms.rotate(image[..., np.newaxis], degrees, mask=mask[..., np.newaxis])
+    alone = transforms.rotate(image[..., np.newaxis], degrees)
+    np.testing.assert_array_equal(turned, alone)
+    assert set(np.unique(turned_mask)) == {0, 1}
+    x, y = source_positions(mask.shape, degrees)
+    column, row = np.floor(x + 0.5).astype(int), np.floor(y + 0.5).astype(int)
+    inside = (row >= 0) & (row < 120) & (column >= 0) & (column < 150)
+    nearest = np.where(inside, mask[row.clip(0, 119), column.clip(0, 149)], 0)
+    assert (turned_mask.numpy()[..., 0] != nearest).mean() < 1e-3
+    # Where the image is wholly in or out of the mask's shape, the mask says the same.
+    sure = np.isin(turned.numpy(), (0, 255))
+    np.testing.assert_array_equal(turned_mask.numpy()[sure] * 255, turned.numpy()[sure])
+
+
+def test_what_lies_outside_comes_in_as_fill_and_never_as_mask():
+    image, mask = np.full((40, 40, 1), 100, np.uint8), np.ones((40, 40, 1), np.uint8)
+    turned, turned_mask = transforms.rotate(image, 45.0, mask=mask, fill=30)
+    assert turned.numpy()[0, 0, 0] == 30
+    assert turned_mask.numpy()[0, 0, 0] == 0
+    assert turned.numpy()[20, 20, 0] == 100
+
+
+def test_keep_mask_blackens_what_is_outside():
+    image = np.array([[[5], [6]], [[7], [8]]], np.uint8)
+    mask = np.array([[[1], [0]], [[255], [0]]], np.uint8)
+    np.testing.assert_array_equal(transforms.keep_mask(image, mask)[..., 0], [[5, 0], [7, 0]])
+    with pytest.raises(ValueError, match="one size"):
+        transforms.keep_mask(image, mask[:1])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        transforms.clahe,
+        transforms.clahe_graph,
+        lambda image: transforms.resize(image, (8, 8)),
+        lambda image: transforms.rotate(image, 5),
+        lambda image: transforms.keep_mask(image, image),
+    ],
+)
+@pytest.mark.parametrize(
+    "image", [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.uint8), np.zeros((9, 9, 1), np.float32)]
+)
+def test_wrong_images_are_refused_with_the_rule(transform, image):
+    with pytest.raises(ValueError, match=r"uint8 of shape \(height, width, 1\). Received"):
+        transform(image)
+
+
+def test_wrong_arguments_are_refused_with_the_rule():
+    image = np.zeros((9, 9, 1), np.uint8)
+    for clip_limit, tiles in ((-1, (8, 8)), (2.0, (0, 8))):
+        with pytest.raises(ValueError, match="clip_limit"):
+            transforms.clahe(image, clip_limit, tiles)
+    with pytest.raises(ValueError, match="fill"):
+        transforms.rotate(image, 5, fill=256)
