@@ -14,7 +14,6 @@ def fresh_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.backend.clear_session()
 
 
 @pytest.fixture
@@ -62,3 +61,11 @@ def classifier_run(phantoms, tmp_path_factory):
 def unet_run(phantoms, tmp_path_factory):
     """Run folder of a tiny unet."""
     return train_tiny("unet", phantoms, tmp_path_factory.mktemp("runs")).path
+
+
+@pytest.fixture
+def fresh_range_warning(monkeypatch):
+    """As if no wrong pixel range had been noticed in this process yet."""
+    from semenet.data import images
+
+    monkeypatch.setattr(images, "_range_warned", False)

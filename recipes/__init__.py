@@ -1,0 +1,1 @@
+"""The committed recipes, one a file; installed as `semenet.recipes`."""

@@ -1,0 +1,19 @@
+"""MoEx-ResNet50 on dataset 1.
+
+Paper:     not in it; the ablation between table 4's rows GAP and SEME.
+Command:   python recipes/moex_resnet50.py --manifest dataset1/manifest.csv --out RUN
+Hardware:  not yet run at full size.
+Wall time: not yet measured.
+Score:     not yet measured.
+"""
+
+from semenet.training.command import run_recipe
+from semenet.training.recipe import Recipe
+
+RECIPE = Recipe(
+    entry="moex_resnet50",
+    clahe=0.4,
+)
+
+if __name__ == "__main__":
+    run_recipe(RECIPE, __doc__)

@@ -1,0 +1,20 @@
+"""SEME-ResNet50 on dataset 1.
+
+Paper:     table 4 and figures 10, 12 and 13, row SEME; Grad-CAM in figure 11.
+Command:   python recipes/seme_resnet50.py --manifest dataset1/manifest.csv --out RUN
+Hardware:  not yet run at full size.
+Wall time: not yet measured.
+Score:     not yet measured.
+           The paper's: accuracy 0.8562, F1 0.86, on its own test split.
+"""
+
+from semenet.training.command import run_recipe
+from semenet.training.recipe import Recipe
+
+RECIPE = Recipe(
+    entry="seme_resnet50",
+    clahe=0.4,
+)
+
+if __name__ == "__main__":
+    run_recipe(RECIPE, __doc__)

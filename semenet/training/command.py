@@ -1,0 +1,77 @@
+"""The command line of a recipe."""
+
+import contextlib
+import os
+import pathlib
+import sys
+import traceback
+from typing import Annotated
+
+import tyro
+
+from semenet.training.recipe import Recipe
+
+
+def run_recipe(recipe, description, arguments=None, program=None):
+    """Reads a recipe's command line, every value of it overridable, and trains.
+
+    Args:
+        recipe: `Recipe`, the defaults.
+        description: str, shown by `--help`.
+        arguments: list of str; None for the process's own.
+        program: str, the command's name in `--help`; None for the process's own.
+
+    Raises:
+        SystemExit: with status 1 for an error of the user's, after one message.
+    """
+
+    def train_recipe(
+        manifest: pathlib.Path,
+        out: pathlib.Path,
+        recipe: Annotated[Recipe, tyro.conf.arg(name="")] = recipe,
+        root: pathlib.Path | None = None,
+    ) -> None:
+        """Trains by the recipe.
+
+        Args:
+            manifest: CSV with the columns file, label, patient, split (mask for a segmentation network).
+            out: Run folder: new, empty, or this run's own, which then goes on.
+            recipe: The recipe.
+            root: Folder that the manifest's paths start from. None: the manifest's own.
+        """
+        # TensorFlow's start-up notices would drown the progress.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        from semenet.training.fit import train
+
+        run = train(recipe, manifest, out, root=root)
+        best = f"epoch {run.record['best_epoch']}, {recipe.monitor} {run.record['best']:.4f}"
+        print(f"Trained {recipe.entry}: the best is {best}. Run folder: {run.path}", file=sys.stderr)
+
+    # A blank line between the header's lines keeps them apart in --help.
+    description = "\n\n".join(line for line in description.splitlines() if line)
+    with report_errors():
+        tyro.cli(train_recipe, description=description, args=arguments, prog=program)
+
+
+@contextlib.contextmanager
+def report_errors():
+    """Ends the process with one message, without a traceback, for errors that answer the user.
+
+    Those are the errors that semenet raises itself, and the operating system's about files. All others
+    are defects: they pass, traceback and all.
+
+    Raises:
+        SystemExit: status 1 for such an error, 130 for an interrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("semenet: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, TypeError, FloatingPointError, OSError) as error:
+        frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
+        ours = frame.f_globals.get("__name__", "").startswith("semenet")
+        if not (ours or (isinstance(error, OSError) and error.filename)):
+            raise
+        print(f"semenet: {error}", file=sys.stderr)
+        sys.exit(1)

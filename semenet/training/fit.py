@@ -1,0 +1,280 @@
+"""Trains a network by a recipe, into a run folder that a killed run goes on from."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from semenet.data.files import replacing, write_text
+from semenet.data.manifest import ManifestError, check_patients, label_index, read_manifest
+from semenet.data.pipeline import Augmentation, plain_errors, training_dataset
+from semenet.models.catalog import build
+from semenet.training import run as run_folder
+from semenet.training.checkpoint import restore_state, save_state
+from semenet.training.progress import ShowProgress
+from semenet.training.recipe import Recipe
+from semenet.training.validation import Validate
+
+PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless")
+
+
+class RunFolderError(ValueError):
+    """A run folder cannot take this run: it is another run's, or somebody's data."""
+
+
+def train(recipe, manifest_path, out, *, root=None):
+    """Trains a network and keeps everything about it in a run folder.
+
+    Started again with the same recipe, manifest and folder, a run that was killed goes on from its last
+    whole epoch, and a finished one does nothing.
+
+    Args:
+        recipe: `Recipe`.
+        manifest_path: CSV with the columns `file, label, patient, split` (`mask` for a segmentation
+            network) and the splits `train` and `val`.
+        out: the run folder: new, empty or this run's own.
+        root: folder that the manifest's paths start from; None for the CSV's own.
+
+    Returns:
+        `Run` of the folder.
+
+    Raises:
+        ManifestError: for a bad manifest, a patient in two splits, or a class without training images.
+        RunFolderError: if `out` holds something else.
+        ImageError: for a file that cannot be read, named in the message.
+        FloatingPointError: if the loss is not finite any more; the last good checkpoint is kept.
+    """
+    out = pathlib.Path(out)
+    manifest = read_manifest(manifest_path, root, need=("mask",) if recipe.segments else ("label",))
+    check_patients(manifest)
+    rows, validation_rows = manifest.split("train"), manifest.split("val")
+    _check_classes(recipe, rows, manifest.path)
+    record = _open_folder(out, recipe, manifest)
+    if record["status"] == "finished":
+        print(f"{out} is finished: nothing to train.", file=sys.stderr)
+        return run_folder.Run.open(out)
+
+    keras.utils.set_random_seed(recipe.seed)
+    previous_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision_policy(recipe.precision))
+    try:
+        model = build_model(recipe)
+        compile_model(model, recipe, -(-len(rows) * len(recipe.views) // recipe.batch_size))
+        keep = KeepRun(out, recipe)
+        start = keep.restore(model)
+        dataset, steps = training_dataset(
+            rows,
+            class_names=None if recipe.segments else recipe.classes,
+            input_size=(recipe.input_size, recipe.input_size),
+            channels=recipe.channels,
+            batch_size=recipe.batch_size,
+            epochs=recipe.epochs,
+            start_epoch=start,
+            seed=recipe.seed,
+            augmentation=Augmentation(recipe.clahe, recipe.rotation, recipe.views),
+            masks=recipe.segments,
+        )
+        with plain_errors():
+            model.fit(
+                dataset,
+                epochs=recipe.epochs,
+                initial_epoch=start,
+                steps_per_epoch=steps,
+                verbose=0,
+                shuffle=False,
+                callbacks=[
+                    Validate(validation_rows, recipe),
+                    keep,
+                    ShowProgress(steps, recipe.batch_size),
+                ],
+            )
+    finally:
+        keras.config.set_dtype_policy(previous_policy)
+    with replacing(out / run_folder.LAST_WEIGHTS) as temporary:
+        model.save_weights(temporary)
+    record |= {"status": "finished", "best_epoch": keep.best_epoch, "best": keep.best}
+    write_text(out / run_folder.RECORD, json.dumps(record, indent=2) + "\n")
+    return run_folder.Run.open(out)
+
+
+def build_model(recipe):
+    """Builds a recipe's network; with `freeze_backbone` all layers up to `features` are fixed."""
+    model = build(
+        recipe.entry,
+        classes=recipe.classes,
+        input_shape=(recipe.input_size, recipe.input_size, recipe.channels),
+        weights=recipe.weights,
+        **recipe.architecture,
+    )
+    if recipe.freeze_backbone:
+        for layer in model.layers:
+            if layer.name == "features":
+                break
+            layer.trainable = False
+    return model
+
+
+def compile_model(model, recipe, steps_per_epoch):
+    """Compiles a recipe's network with its optimizer, schedule and loss."""
+    rate = recipe.learning_rate
+    if recipe.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(
+            recipe.learning_rate,
+            decay_steps=recipe.epochs * steps_per_epoch,
+            alpha=recipe.minimum_learning_rate / recipe.learning_rate,
+        )
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum)
+    else:
+        optimizer = keras.optimizers.Adam(rate)
+    model.compile(
+        optimizer,
+        loss="binary_crossentropy" if recipe.segments else "categorical_crossentropy",
+        metrics=["binary_accuracy" if recipe.segments else "accuracy"],
+        # XLA takes minutes to compile these networks for a CPU, and its step is slower there.
+        jit_compile="auto" if tf.config.list_physical_devices("GPU") else False,
+    )
+
+
+def precision_policy(precision):
+    """The numeric policy of a recipe's `precision`: "auto" depends on the GPU."""
+    if precision != "auto":
+        return precision
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "float32"
+    capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+    return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
+
+
+class KeepRun(keras.callbacks.Callback):
+    """Keeps history, the best network and the state to go on from, after each epoch.
+
+    Args:
+        out: the run folder.
+        recipe: `Recipe`.
+    """
+
+    def __init__(self, out, recipe):
+        super().__init__()
+        self.out = out
+        self.recipe = recipe
+        self.history = []
+        self.timings = []
+        self.best = None
+        self.best_epoch = None
+
+    def restore(self, model):
+        """Puts back the last epoch's state, if there is one; returns the number of epochs done."""
+        path = self.out / run_folder.CHECKPOINT
+        if not path.exists():
+            return 0
+        progress = restore_state(path, model)
+        self.history, self.timings = progress["history"], progress["timings"]
+        self.best, self.best_epoch = progress["best"], progress["best_epoch"]
+        print(f"Going on after epoch {len(self.history)} of {self.out}.", file=sys.stderr)
+        return len(self.history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the epoch's clock."""
+        self.epoch = epoch + 1
+        self.began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Stops at the first loss that is not finite, before anything learnt from it is kept."""
+        if not np.isfinite(logs["loss"]):
+            raise FloatingPointError(
+                f"The training loss must stay finite. Received: {logs['loss']} in epoch {self.epoch}, step "
+                f"{batch + 1}. The state after epoch {self.epoch - 1} is kept in {self.out}; train into "
+                "another folder with a lower --learning-rate or --precision float32."
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes history.csv, timings.csv, model.keras if it is the best yet, and the checkpoint."""
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.history.append({"epoch": epoch + 1} | _floats(logs) | {"learning_rate": rate})
+        self.timings.append({"epoch": epoch + 1, "seconds": round(time.monotonic() - self.began, 3)})
+        value = logs[self.recipe.monitor]
+        if self._is_best(value):
+            self.best, self.best_epoch = float(value), epoch + 1
+            # The same layers without the optimizer, whose state would double the file: the checkpoint has it.
+            network = type(self.model)(self.model.inputs, self.model.outputs, name=self.model.name)
+            with replacing(self.out / run_folder.MODEL) as temporary:
+                network.save(temporary)
+        progress = {name: getattr(self, name) for name in ("history", "timings", "best", "best_epoch")}
+        save_state(self.out / run_folder.CHECKPOINT, self.model, progress)
+        for name, rows in [(run_folder.HISTORY, self.history), ("timings.csv", self.timings)]:
+            write_text(self.out / name, pd.DataFrame(rows).to_csv(index=False))
+
+    def _is_best(self, value):
+        if self.best is None or np.isnan(self.best):
+            return True
+        return value < self.best if self.recipe.monitor.endswith("loss") else value > self.best
+
+
+def _floats(logs):
+    return {name: float(value) for name, value in logs.items()}
+
+
+def _check_classes(recipe, rows, path):
+    if recipe.segments:
+        return
+    present = set(label_index(rows, recipe.classes))
+    absent = [name for index, name in enumerate(recipe.classes) if index not in present]
+    if absent:
+        raise ManifestError(
+            f"Every class needs training images. Received: {path}, whose split `train` has none of "
+            f"{', '.join(absent)}. Pass --classes with those it has."
+        )
+
+
+def _open_folder(out, recipe, manifest):
+    """Starts a run folder or finds it to be this run's; returns its record."""
+    if (out / run_folder.RECORD).is_file():
+        record = json.loads((out / run_folder.RECORD).read_text(encoding="utf-8"))
+        found = Recipe.from_json((out / run_folder.RECIPE).read_text(encoding="utf-8"))
+        differences = [
+            f"{field.name} {getattr(found, field.name)!r}, now {getattr(recipe, field.name)!r}"
+            for field in dataclasses.fields(recipe)
+            if getattr(found, field.name) != getattr(recipe, field.name)
+        ]
+        if record["manifest_sha256"] != manifest.sha256:
+            differences.append("another manifest")
+        if differences:
+            raise RunFolderError(
+                "A run goes on only with the recipe and the manifest it was started with. "
+                f"Received: {out}, begun with {'; '.join(differences)}. Give another --out."
+            )
+        return record
+    # A run that was killed as it began has left nothing but its recipe, whole or in the making.
+    ours = (run_folder.RECIPE, run_folder.RECORD)
+    if out.exists() and (not out.is_dir() or any(not item.name.endswith(ours) for item in out.iterdir())):
+        raise RunFolderError(
+            "A run needs a new or an empty folder, or its own to go on in. "
+            f"Received: {out}, which holds something else. Give another --out."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    record = {
+        "status": "training",
+        "manifest": str(manifest.path.resolve()),
+        "manifest_sha256": manifest.sha256,
+        "images": manifest.rows["split"].value_counts().to_dict(),
+        "command": shlex.join(sys.argv),
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "devices": [device.name for device in tf.config.list_physical_devices()],
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+    write_text(out / run_folder.RECIPE, recipe.to_json())
+    write_text(out / run_folder.RECORD, json.dumps(record, indent=2) + "\n")
+    return record

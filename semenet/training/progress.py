@@ -1,0 +1,76 @@
+"""Shows how far a training run is: a bar in a terminal, lines in a log."""
+
+import time
+
+import keras
+import rich.console
+import rich.progress
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ShowProgress(keras.callbacks.Callback):
+    """Prints epochs, steps, images a second, time left and figures.
+
+    Args:
+        steps_per_epoch: int.
+        batch_size: int, for the images a second.
+        console: `rich.console.Console`; a terminal gets a bar, anything else a line every ten seconds.
+    """
+
+    def __init__(self, steps_per_epoch, batch_size, console=None):
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+        self.batch_size = batch_size
+        self.console = console or rich.console.Console(stderr=True, soft_wrap=True)
+        self.bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[figures]}"),
+            rich.progress.TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+
+    def on_train_begin(self, logs=None):
+        """Starts the bar."""
+        self.steps_done = 0
+        self.began = None
+        self.bar.start()
+        self.task = self.bar.add_task("tracing the network", total=self.steps_per_epoch, figures="")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Sets the bar back."""
+        self.epoch = epoch + 1
+        self.bar.reset(self.task, total=self.steps_per_epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Advances; the first step, which traces the network, does not count for the speed."""
+        now = time.monotonic()
+        if self.began is None:
+            self.began = self.last_line = now
+        else:
+            self.steps_done += 1
+        figures = f"loss {logs['loss']:.4f}"
+        if self.steps_done:
+            rate = self.steps_done / (now - self.began)
+            left = (self.steps_per_epoch - batch - 1) / rate
+            figures += f"  {rate * self.batch_size:.1f} images/s"
+            if not self.console.is_terminal and now - self.last_line > SECONDS_BETWEEN_LINES:
+                self.last_line = now
+                self.console.print(
+                    f"epoch {self.epoch}/{self.params['epochs']}  step {batch + 1}/{self.steps_per_epoch}"
+                    f"  {figures}  {left:.0f} s left in the epoch"
+                )
+        self.bar.update(self.task, advance=1, description=f"epoch {self.epoch}", figures=figures)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Prints the epoch's figures."""
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+        self.console.print(f"epoch {epoch + 1}/{self.params['epochs']}  {figures}")
+
+    def on_train_end(self, logs=None):
+        """Removes the bar."""
+        self.bar.stop()

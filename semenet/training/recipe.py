@@ -1,0 +1,179 @@
+"""A recipe: everything a training run depends on but the data, as plain data."""
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+from typing import Annotated, Literal
+
+import tyro
+
+from semenet.data.pipeline import VIEWS
+from semenet.models.catalog import find_entry
+
+
+def _comma_separated(metavar):
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda arguments: tuple(filter(None, arguments[0].split(","))),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [",".join(value)],
+    )
+
+
+Names = Annotated[tuple[str, ...], _comma_separated("NAME,NAME,...")]
+
+
+class RecipeError(ValueError):
+    """A recipe's value is out of range, or does not fit its network."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a network of the catalogue is trained. The defaults are the paper's, where it states one."""
+
+    entry: tyro.conf.Suppress[str]
+    """The network's name in the catalogue."""
+    classes: Names = ("normal", "bacteria", "virus")
+    """Class names, comma-separated, in the order of the outputs."""
+    input_size: int = 512
+    """Height and width of the input in pixels, 32 or more."""
+    channels: Literal[1, 3] = 1
+    """1 for grey, 3 for RGB (a grey image three times)."""
+    width: float = 1.0
+    """Scales the network's channels."""
+    depth: float = 1.0
+    """Scales the network's layers in each stage."""
+    se_ratio: int | None = None
+    """Reduction of the squeeze-and-excitation blocks; None for 16. Only for entries that have them."""
+    moex_p: float | None = None
+    """Probability of a moment exchange in a step; None for 0.5 (ours). Only for MoEx entries."""
+    moex_lam: float | None = None
+    """Weight of an image's own label after an exchange; None for 0.9 (ours). Only for MoEx entries."""
+    weights: str | None = None
+    """Weights to start from: "imagenet", a published name, or a .keras file or run folder."""
+    freeze_backbone: bool = False
+    """Train the head alone."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum, or Adam."""
+    learning_rate: float = 1e-4
+    """Learning rate, the highest one under a schedule."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the learning rate goes; "cosine" anneals it to the minimum in one cycle over all steps."""
+    minimum_learning_rate: float = 1e-8
+    """Where cosine annealing ends."""
+    epochs: int = 80
+    """Passes over the training images."""
+    batch_size: int = 16
+    """Images a step (ours: the paper states none)."""
+    clahe: float = 0.0
+    """Share of the training images that get CLAHE, drawn anew each epoch."""
+    rotation: float = 0.0
+    """Training images are turned by up to this many degrees either way."""
+    views: Names = ("original",)
+    """The training set is the union of these views of its images: original, clahe, masked, masked_clahe."""
+    inference_clahe: bool = False
+    """Whether CLAHE applies to every image in evaluation, prediction and export."""
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    """Numeric policy; "auto" is mixed on a GPU (bfloat16 where it has it) and float32 on a CPU."""
+    monitor: Literal[
+        "val_macro_auroc", "val_accuracy", "val_macro_f1", "val_mean_iou", "val_dice", "val_loss", "loss"
+    ] = "val_macro_auroc"
+    """The figure by which the best epoch is kept as model.keras."""
+    seed: int = 0
+    """Seed of initial weights, order of images, augmentation and MoEx."""
+
+    def __post_init__(self):
+        """Checks every value.
+
+        Raises:
+            RecipeError: for the first one that is out of range.
+        """
+        segments = find_entry(self.entry).segments
+        watched = "val_mean_iou, val_dice" if segments else "val_macro_auroc, val_accuracy, val_macro_f1"
+        rules = {
+            "input_size": (self.input_size >= 32, "must be 32 or more"),
+            "learning_rate": (self.learning_rate > 0, "must be positive"),
+            "momentum": (0 <= self.momentum < 1, "must lie in [0, 1)"),
+            "minimum_learning_rate": (
+                0 <= self.minimum_learning_rate <= self.learning_rate,
+                "must lie between 0 and the learning rate",
+            ),
+            "epochs": (self.epochs >= 1, "must be 1 or more"),
+            "batch_size": (self.batch_size >= 1, "must be 1 or more"),
+            "clahe": (0 <= self.clahe <= 1, "must lie in [0, 1]"),
+            "rotation": (0 <= self.rotation <= 180, "must lie in [0, 180] degrees"),
+            "views": (
+                bool(self.views) and set(self.views) <= set(VIEWS),
+                f"must be one or more of {', '.join(VIEWS)}",
+            ),
+            "seed": (0 <= self.seed < 2**31, "must lie in [0, 2**31)"),
+            "monitor": (
+                self.monitor in (*watched.split(", "), "val_loss", "loss"),
+                f"of `{self.entry}` must be one of {watched}, val_loss, loss",
+            ),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise RecipeError(
+                    f"`{name}` {rule}. Received: {getattr(self, name)!r}. "
+                    f"Pass another --{name.replace('_', '-')}."
+                )
+
+    @property
+    def segments(self):
+        """Whether the network segments lungs and not classifies images."""
+        return find_entry(self.entry).segments
+
+    @property
+    def architecture(self):
+        """The architecture arguments of `semenet.build`."""
+        optional = {name: getattr(self, name) for name in ("se_ratio", "moex_p", "moex_lam")}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"width": self.width, "depth": self.depth} | given
+
+    def to_json(self):
+        """The recipe as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text):
+        """Reads what `to_json` wrote.
+
+        Raises:
+            RecipeError: if it is no recipe of this version.
+        """
+        try:
+            values = json.loads(text)
+            tuples = {name: tuple(values[name]) for name in ("classes", "views")}
+            return cls(**values | tuples)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise RecipeError(
+                "recipe.json must be what this version of semenet writes. "
+                f"Received: {text[:80]!r}...: {error}. Train again, or use the version that wrote it."
+            ) from error
+
+
+def list_recipes():
+    """Names of the committed recipes: an entry each, and `<entry>_dataset2`."""
+    return sorted(module.name for module in pkgutil.iter_modules(_recipes().__path__))
+
+
+def find_recipe(name):
+    """The committed recipe of a name.
+
+    Raises:
+        RecipeError: for an unknown name; the message lists all.
+    """
+    if name not in list_recipes():
+        raise RecipeError(
+            f"A recipe is called by its name. Received: {name!r}. There are {', '.join(list_recipes())}."
+        )
+    return importlib.import_module(f"{_recipes().__name__}.{name}").RECIPE
+
+
+def _recipes():
+    return importlib.import_module("semenet.recipes")

@@ -1,0 +1,99 @@
+"""A run folder: what a training run leaves behind, and how later steps read it."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+import pandas as pd
+
+from semenet.models.loading import WeightsError, load_model
+from semenet.training.recipe import Recipe
+
+MODEL = "model.keras"
+LAST_WEIGHTS = "last.weights.h5"
+RECIPE = "recipe.json"
+RECORD = "run.json"
+HISTORY = "history.csv"
+CHECKPOINT = "checkpoints/last.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained network and what is known of its training.
+
+    Attributes:
+        path: the run folder, or a bare `.keras` file.
+        recipe: `Recipe`, or None for a bare file.
+        record: dict of run.json (manifest and its hash, versions, command); empty for a bare file.
+        history: DataFrame of history.csv, a row an epoch, or None.
+    """
+
+    path: pathlib.Path
+    recipe: Recipe | None = None
+    record: dict = dataclasses.field(default_factory=dict)
+    history: pd.DataFrame | None = None
+
+    @classmethod
+    def open(cls, path):
+        """Opens a run folder or a `.keras` file. The network is loaded when first used.
+
+        Raises:
+            WeightsError: if there is neither; RecipeError for a broken recipe.json.
+        """
+        path = pathlib.Path(path)
+        if not (path.is_file() or (path / MODEL).is_file()):
+            raise WeightsError(
+                f"A run is a folder that holds {MODEL}, or a .keras file. Received: {path}, which is "
+                f"neither. Check the path; a run has {MODEL} once its first epoch has ended."
+            )
+        if path.is_file() or not (path / RECIPE).is_file():
+            return cls(path)
+        history = path / HISTORY
+        return cls(
+            path,
+            Recipe.from_json((path / RECIPE).read_text(encoding="utf-8")),
+            json.loads((path / RECORD).read_text(encoding="utf-8")),
+            pd.read_csv(history) if history.is_file() else None,
+        )
+
+    @functools.cached_property
+    def model(self):
+        """The network, `keras.Model` with `class_names`.
+
+        Raises:
+            WeightsError: if the file cannot be read, or its network ends in no head of the zoo.
+        """
+        model = load_model(self.path)
+        if not hasattr(model, "class_names"):
+            raise WeightsError(
+                "A network that is evaluated, explained or exported ends in the zoo's `head`, which "
+                f"names its classes. Received: {self.path}, whose last layer is {model.layers[-1].name}. "
+                "Build it with semenet.build."
+            )
+        return model
+
+    @property
+    def class_names(self):
+        """tuple of str, in the order of the outputs."""
+        return self.model.class_names
+
+    @property
+    def input_size(self):
+        """`(height, width)` in pixels; 512 where the network takes any."""
+        return tuple(side or 512 for side in self.model.input_shape[1:3])
+
+    @property
+    def channels(self):
+        """1 or 3."""
+        return self.model.input_shape[-1]
+
+    @property
+    def inference_clahe(self):
+        """bool, whether images get CLAHE before the network; a bare `.keras` file means no."""
+        return self.recipe is not None and self.recipe.inference_clahe
+
+    @property
+    def segments(self):
+        """bool, whether the network gives masks `(N, H, W, K)` and not class probabilities `(N, K)`."""
+        return len(self.model.output_shape) == 4

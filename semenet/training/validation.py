@@ -1,0 +1,62 @@
+"""Measures a network on the validation split, with the functions that evaluation reports."""
+
+import keras
+import numpy as np
+
+from semenet import metrics
+from semenet.data.manifest import label_index
+from semenet.data.pipeline import evaluation_dataset
+
+
+class Validate(keras.callbacks.Callback):
+    """Adds `val_...` figures to the logs of each epoch.
+
+    Args:
+        rows: DataFrame of the validation split.
+        recipe: `Recipe`.
+
+    Raises:
+        ManifestError: for a label that the recipe's classes lack.
+    """
+
+    def __init__(self, rows, recipe):
+        super().__init__()
+        self.recipe = recipe
+        self.true = None if recipe.segments else label_index(rows, recipe.classes)
+        self.dataset = evaluation_dataset(
+            rows,
+            input_size=(recipe.input_size, recipe.input_size),
+            channels=recipe.channels,
+            batch_size=recipe.batch_size,
+            inference_clahe=recipe.inference_clahe,
+            masks=recipe.segments,
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Predicts the split and adds the figures."""
+        measure = self._segmentation if self.recipe.segments else self._classification
+        logs.update({f"val_{name}": value for name, value in measure().items()})
+
+    def _classification(self):
+        probabilities = self.model.predict(self.dataset, verbose=0)
+        figures = metrics.classification(self.true, probabilities, self.recipe.classes)
+        one_hot = np.eye(len(self.recipe.classes), dtype="float32")[self.true]
+        loss = keras.losses.categorical_crossentropy(one_hot, probabilities)
+        watched = {name: figures[name] for name in ("accuracy", "macro_f1", "macro_auroc")}
+        return {"loss": float(np.mean(loss))} | {
+            name: np.nan if value is None else value for name, value in watched.items()
+        }
+
+    def _segmentation(self):
+        batches = []
+        for images, masks in self.dataset:
+            probabilities = np.asarray(self.model.predict_on_batch(images))
+            loss = np.mean(keras.losses.binary_crossentropy(masks, probabilities), axis=(1, 2))
+            figures = metrics.segmentation(np.asarray(masks), probabilities)
+            figures["loss"] = float(np.mean(loss))
+            batches.append((len(masks), figures))
+        sizes = [size for size, _ in batches]
+        return {
+            name: float(np.average([figures[name] for _, figures in batches], weights=sizes))
+            for name in ("loss", "dice", "iou", "mean_iou")
+        }

@@ -1,0 +1,247 @@
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import semenet
+from semenet.data.images import ImageError
+from semenet.data.manifest import ManifestError, label_index, read_manifest, write_manifest
+from semenet.training import fit
+from semenet.training.fit import RunFolderError, build_model, precision_policy, train
+from semenet.training.run import Run
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_a_run_folder_holds_all_that_the_run_was(classifier_run, phantoms, tiny_recipe):
+    run = Run.open(classifier_run)
+    assert run.recipe == tiny_recipe("seme_resnet50")
+    assert run.record["status"] == "finished"
+    assert run.record["manifest_sha256"] == read_manifest(phantoms).sha256
+    assert run.record["images"] == read_manifest(phantoms).rows["split"].value_counts().to_dict()
+    assert {"python", "keras", "tensorflow", "semenet"} <= set(run.record["versions"])
+    assert run.history["epoch"].tolist() == [1, 2]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_macro_auroc"} <= set(run.history.columns)
+    assert run.class_names == ("normal", "bacteria", "virus")
+    assert (run.input_size, run.channels, run.segments) == ((32, 32), 1, False)
+    assert (classifier_run / "last.weights.h5").is_file()
+    assert semenet.load_model(classifier_run).class_names == run.class_names
+
+
+def test_the_kept_network_is_the_best_epoch_s_and_its_figures_are_true(classifier_run, phantoms):
+    run = Run.open(classifier_run)
+    best = run.history["val_macro_auroc"].max()
+    assert run.record["best"] == pytest.approx(best)
+    assert run.history["val_macro_auroc"][run.record["best_epoch"] - 1] == pytest.approx(best)
+
+    from sklearn.metrics import roc_auc_score
+
+    from semenet.data.pipeline import evaluation_dataset
+
+    rows = read_manifest(phantoms).split("val")
+    images = evaluation_dataset(rows, input_size=(32, 32), batch_size=8)
+    probabilities = run.model.predict(images, verbose=0)
+    true = label_index(rows, run.class_names)
+    auroc = roc_auc_score(np.eye(3)[true], probabilities, average="macro")
+    assert auroc == pytest.approx(best, abs=1e-6)
+
+
+def test_learns_to_tell_bright_from_dark(tmp_path, tiny_recipe):
+    """What a run ends with separates classes that a glance separates."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(48):
+        label = ("normal", "bacteria")[number % 2]
+        image = rng.integers(0, 100, (40, 40)) + (150 if label == "bacteria" else 0)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image.astype("uint8"))
+        split = "train" if number < 32 else "val"
+        rows.append({"file": f"{number}.png", "label": label, "patient": f"p{number}", "split": split})
+    write_manifest(pd.DataFrame(rows), tmp_path / "manifest.csv")
+    recipe = tiny_recipe(
+        "resnet50_gap", classes=("normal", "bacteria"), epochs=6, learning_rate=0.02, monitor="val_accuracy"
+    )
+    assert train(recipe, tmp_path / "manifest.csv", tmp_path / "run").record["best"] == 1.0
+
+
+def test_a_finished_run_is_left_alone(classifier_run, phantoms, tiny_recipe, capsys):
+    before = {path: path.stat().st_mtime_ns for path in classifier_run.rglob("*")}
+    train(tiny_recipe("seme_resnet50"), phantoms, classifier_run)
+    assert "nothing to train" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in classifier_run.rglob("*")} == before
+
+
+def test_another_recipe_or_manifest_under_an_old_run_is_refused(
+    classifier_run, phantoms, tiny_recipe, tmp_path
+):
+    with pytest.raises(RunFolderError, match="epochs 2, now 5"):
+        train(tiny_recipe("seme_resnet50", epochs=5), phantoms, classifier_run)
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
+    write_manifest(rows.iloc[1:], tmp_path / "other.csv")
+    with pytest.raises(RunFolderError, match="another manifest"):
+        train(tiny_recipe("seme_resnet50"), tmp_path / "other.csv", classifier_run, root=phantoms.parent)
+
+
+def test_somebody_s_folder_is_refused(phantoms, tiny_recipe, tmp_path):
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(RunFolderError, match="new or an empty folder.*Received"):
+        train(tiny_recipe("seme_resnet50"), phantoms, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "x"
+
+
+def test_a_patient_in_two_splits_is_refused(phantoms, tiny_recipe, tmp_path):
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
+    train_patient = rows.loc[rows["split"] == "train", "patient"].iloc[0]
+    rows.loc[rows.index[rows["split"] == "val"][0], "patient"] = train_patient
+    write_manifest(rows, tmp_path / "leaky.csv")
+    with pytest.raises(ManifestError, match=str(train_patient)):
+        train(tiny_recipe("seme_resnet50"), tmp_path / "leaky.csv", tmp_path / "run", root=phantoms.parent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_without_a_class_and_a_class_without_images_are_refused(phantoms, tiny_recipe, tmp_path):
+    with pytest.raises(ManifestError, match="virus"):
+        train(tiny_recipe("seme_resnet50", classes=("normal", "bacteria")), phantoms, tmp_path / "run")
+    classes = ("normal", "bacteria", "virus", "COVID-19")
+    with pytest.raises(ManifestError, match="none of COVID-19"):
+        train(tiny_recipe("seme_resnet50", classes=classes), phantoms, tmp_path / "run")
+
+
+def test_a_bad_image_is_named(phantoms, tiny_recipe, tmp_path):
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
+    rows["file"] = [str(phantoms.parent / file) for file in rows["file"]]
+    bad = tmp_path / "truncated.png"
+    first = rows.index[rows["split"] == "train"][0]
+    bad.write_bytes(pathlib.Path(rows.loc[first, "file"]).read_bytes()[:200])
+    rows.loc[first, "file"] = str(bad)
+    write_manifest(rows.drop(columns=["mask", "lesion_mask"]), tmp_path / "bad.csv")
+    with pytest.raises(ImageError, match=r"truncated\.png"):
+        train(tiny_recipe("seme_resnet50"), tmp_path / "bad.csv", tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny_recipe, tmp_path):
+    recipe = tiny_recipe("vgg19_gap", learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="must stay finite.*lower --learning-rate"):
+        train(recipe, phantoms, tmp_path / "run")
+
+
+def test_masked_views_make_the_training_set_larger(phantoms, tiny_recipe, tmp_path):
+    recipe = tiny_recipe(
+        "seme_resnet50", views=("original", "masked"), rotation=30.0, epochs=1, inference_clahe=True
+    )
+    run = train(recipe, phantoms, tmp_path / "run")
+    assert run.inference_clahe
+    assert np.isfinite(run.history["loss"]).all()
+
+
+def test_unet_learns_lungs(unet_run):
+    run = Run.open(unet_run)
+    assert run.segments
+    assert run.class_names == ("lung",)
+    assert {"val_dice", "val_iou", "val_mean_iou", "val_loss"} <= set(run.history.columns)
+    assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
+
+
+def test_fine_tuning_freezes_the_backbone(classifier_run, phantoms, tiny_recipe, tmp_path):
+    """From a run with other classes: the backbone stays as it was, the head learns."""
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
+    rows["label"] = rows["label"].where(rows["label"] == "normal", "pneumonia")
+    write_manifest(rows, tmp_path / "two.csv")
+    recipe = tiny_recipe(
+        "seme_resnet50",
+        classes=("normal", "pneumonia"),
+        weights=str(classifier_run),
+        freeze_backbone=True,
+        learning_rate=0.01,
+        epochs=1,
+    )
+    with pytest.warns(UserWarning, match="head starts with random weights"):
+        run = train(recipe, tmp_path / "two.csv", tmp_path / "run", root=phantoms.parent)
+    old = semenet.load_model(classifier_run)
+    with pytest.warns(UserWarning, match="head starts"):
+        untrained = build_model(recipe)
+    for layer in run.model.layers:
+        for mine, theirs in zip(layer.get_weights(), old.get_layer(layer.name).get_weights(), strict=True):
+            if layer.name == "head":
+                continue
+            np.testing.assert_array_equal(mine, theirs)
+    assert [weight.path for weight in untrained.trainable_weights] == ["head/kernel", "head/bias"]
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(phantoms, tiny_recipe, tmp_path, precision):
+    recipe = tiny_recipe("seme_resnet50", precision=precision, epochs=1)
+    run = train(recipe, phantoms, tmp_path / "run")
+    assert run.model.get_layer("conv1_conv").compute_dtype == precision.removeprefix("mixed_")
+    assert run.model.get_layer("head").compute_dtype == "float32"
+    assert np.isfinite(run.history["loss"]).all()
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("capability", "policy"), [(None, "float32"), ((7, 0), "mixed_float16"), ((9, 0), "mixed_bfloat16")]
+)
+def test_automatic_precision_follows_the_gpu(monkeypatch, capability, policy):
+    gpus = [] if capability is None else ["GPU:0"]
+    monkeypatch.setattr(fit.tf.config, "list_physical_devices", lambda kind: gpus)
+    details = {"compute_capability": capability}
+    monkeypatch.setattr(fit.tf.config.experimental, "get_device_details", lambda gpu: details)
+    assert precision_policy("auto") == policy
+    assert precision_policy("float32") == "float32"
+
+
+def test_cosine_annealing_ends_at_the_minimum(tiny_recipe):
+    recipe = tiny_recipe("seme_resnet50_dataset2", epochs=3)
+    model = build_model(recipe)
+    fit.compile_model(model, recipe, steps_per_epoch=7)
+    rates = []
+    for step in (0, 21 // 2, 21):
+        model.optimizer.iterations.assign(step)
+        rates.append(float(model.optimizer.learning_rate))
+    half = 1e-8 + 0.5 * (0.1 - 1e-8) * (1 + np.cos(np.pi * (21 // 2) / 21))
+    np.testing.assert_allclose(rates, [0.1, half, 1e-8], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(phantoms, tiny_recipe, tmp_path):
+    """A real process, killed after its first epoch, started again with the same command."""
+    options = {"input_size": 32, "width": 0.125, "depth": 0.01, "epochs": 4, "batch_size": 8}
+    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    command = [sys.executable, ROOT / "recipes" / "moex_resnet50.py", "--manifest", phantoms, *arguments]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    environment = os.environ | {"TF_DETERMINISTIC_OPS": "1"}
+    subprocess.run([*command, "--out", whole], check=True, capture_output=True, env=environment)
+
+    process = subprocess.Popen([*command, "--out", killed], stderr=subprocess.DEVNULL, env=environment)
+    deadline = time.monotonic() + 120
+    while not (killed / "history.csv").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert json.loads((killed / "run.json").read_text())["status"] == "training"
+    result = subprocess.run(
+        [*command, "--out", killed], check=True, capture_output=True, text=True, env=environment
+    )
+    assert "Going on after epoch" in result.stderr
+
+    recipe = dataclasses.replace(Run.open(whole).recipe, weights=None)
+    pairs = []
+    for folder in (whole, killed):
+        model = build_model(recipe)
+        model.load_weights(folder / "last.weights.h5")
+        pairs.append(model.get_weights())
+    for mine, theirs in zip(*pairs, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert (whole / "history.csv").read_text() == (killed / "history.csv").read_text()

@@ -1,0 +1,72 @@
+import dataclasses
+
+import pytest
+
+from semenet.models.catalog import CATALOG, architecture_arguments
+from semenet.training.recipe import Recipe, RecipeError, find_recipe, list_recipes
+
+TABLE_5 = ["moex_resnet50", "seme_resnet50", "moex_densenet169", "seme_densenet169"]
+
+
+def test_every_entry_has_a_recipe_and_table_5_its_own():
+    assert set(list_recipes()) == set(CATALOG) | {f"{name}_dataset2" for name in TABLE_5}
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_fits_its_entry_and_its_name(name):
+    recipe = find_recipe(name)
+    entry = CATALOG[recipe.entry]
+    assert name in (recipe.entry, f"{recipe.entry}_dataset2")
+    assert recipe.input_size == entry.input_size
+    assert set(recipe.architecture) <= set(architecture_arguments(recipe.entry))
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_the_paper_s_settings_are_the_defaults():
+    for name in set(CATALOG) - {"unet"}:
+        recipe = find_recipe(name)
+        assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 1e-4, 0.9)
+        assert (recipe.epochs, recipe.batch_size, recipe.schedule) == (80, 16, "constant")
+        assert recipe.clahe == (0.4 if CATALOG[name].moment_exchange else 0.0)
+        assert recipe.classes == ("normal", "bacteria", "virus")
+    for name in TABLE_5:
+        recipe = find_recipe(f"{name}_dataset2")
+        assert (recipe.learning_rate, recipe.minimum_learning_rate, recipe.schedule) == (0.1, 1e-8, "cosine")
+        assert recipe.rotation == 30
+        assert set(recipe.views) == {"original", "clahe", "masked", "masked_clahe"}
+        assert recipe.classes == ("other_viral", "COVID-19")
+    assert (find_recipe("unet").optimizer, find_recipe("unet").schedule) == ("adam", "cosine")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input_size": 31}, "`input_size` must be 32 or more. Received: 31"),
+        ({"learning_rate": 0.0}, "positive"),
+        ({"learning_rate": float("nan")}, "positive"),
+        ({"momentum": 1.0}, r"\[0, 1\)"),
+        ({"minimum_learning_rate": 1.0}, "between 0 and the learning rate"),
+        ({"epochs": 0}, "1 or more"),
+        ({"batch_size": 0}, "1 or more"),
+        ({"clahe": 40.0}, r"`clahe` must lie in \[0, 1\]. Received: 40.0. Pass another --clahe"),
+        ({"rotation": -1.0}, r"\[0, 180\]"),
+        ({"views": ("sepia",)}, "original, clahe, masked, masked_clahe.*Received"),
+        ({"views": ()}, "one or more"),
+        ({"seed": -1}, "seed"),
+        ({"monitor": "val_dice"}, "of `seme_resnet50` must be one of val_macro_auroc"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(change, message):
+    with pytest.raises(RecipeError, match=message):
+        dataclasses.replace(find_recipe("seme_resnet50"), **change)
+
+
+def test_an_unknown_recipe_lists_those_there_are():
+    with pytest.raises(RecipeError, match="Received: 'seme'.*seme_resnet50"):
+        find_recipe("seme")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"entry": "unet", "classes": [], "views": [], "new": 1}'])
+def test_a_broken_recipe_file_is_refused(text):
+    with pytest.raises(RecipeError, match="recipe.json must be what this version"):
+        Recipe.from_json(text)
