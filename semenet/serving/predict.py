@@ -1,0 +1,145 @@
+"""Scores radiographs on disk with a trained network."""
+
+import concurrent.futures
+import os
+import pathlib
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from semenet.data.files import write_bytes, write_text
+from semenet.data.images import ImageError, check_range, list_images, read_image
+from semenet.data.pipeline import prepare
+from semenet.evaluation.explain import unique_stems
+from semenet.evaluation.progress import track
+from semenet.training.run import Run
+
+MASK_THRESHOLD = 0.5
+
+
+def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
+    """Scores files and folders of images.
+
+    Args:
+        run_path: run folder or `.keras` file.
+        paths: files and folders (searched through) of PNG or JPEG radiographs.
+        out: CSV to write, or None. A segmentation network's masks go into the folder `<out's stem>_masks`,
+            8-bit PNG of each image's own size: 255 inside, 0 outside.
+        on_error: "raise" stops at the first file that cannot be read, and no CSV is written;
+            "skip" leaves such files out and lists them with reasons, on stderr and in
+            `<out's stem>_errors.csv`.
+        batch_size: int, images a step.
+
+    Returns:
+        DataFrame, a row an image: `file`, one column of probabilities a class, and `predicted`; for a
+        segmentation network `file`, the share of the image that is each class, and `mask` (its file, or "").
+
+    Raises:
+        ImageError: for a file that cannot be read, a path that does not exist, or a folder without images.
+        WeightsError: if the run cannot be loaded.
+        ValueError: for another `on_error`.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(
+            f"`on_error` must be 'raise' or 'skip'. Received: {on_error!r}. "
+            "Use 'skip' to go on past bad files."
+        )
+    run = Run.open(run_path)
+    files = list_images(paths)
+    out = None if out is None else pathlib.Path(out)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    items = list(zip(files, unique_stems(files), strict=True))
+    rows, errors = [], []
+    for batch in track(_batches(items, run, batch_size, on_error), len(files), "Predicting"):
+        errors += [(file, str(image)) for (file, _), image in batch if isinstance(image, ImageError)]
+        read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
+        if read:
+            outputs = np.asarray(run.model.predict_on_batch(np.stack([image for _, image in read])))
+            rows += [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
+    last = "mask" if run.segments else "predicted"
+    frame = pd.DataFrame(rows, columns=["file", *run.class_names, last])
+    if out is not None:
+        write_text(out, frame.to_csv(index=False))
+    _report_errors(errors, out)
+    return frame
+
+
+def predict_arrays(run_path, images):
+    """Scores images that are in memory.
+
+    Args:
+        run_path: run folder or `.keras` file.
+        images: sequence of `(H, W)` arrays of any sizes, uint8 or float in [0, 255].
+
+    Returns:
+        float32 `(N, K)` probabilities, or `(N, h, w, K)` of a segmentation network.
+
+    Raises:
+        ValueError: if an image is no finite array of two axes.
+    """
+    run = Run.open(run_path)
+    prepared = []
+    for number, image in enumerate(images):
+        image = np.asarray(image)
+        name = f"image {number}"
+        if image.ndim != 2 or not np.isfinite(image).all():
+            raise ValueError(
+                "An image must be a finite array (height, width) of grey values in [0, 255]. "
+                f"Received: {name} of shape {image.shape}. Convert colour to grey, replace NaN."
+            )
+        check_range(image, name)
+        grey = np.clip(np.rint(image), 0, 255).astype("uint8")
+        prepared.append(prepare(grey, run.input_size, run.channels, run.inference_clahe))
+    return np.asarray(run.model.predict(np.stack(prepared), verbose=0))
+
+
+def _batches(items, run, batch_size, on_error):
+    """Reads ahead in threads; yields lists of `((file, stem), image or ImageError)`."""
+
+    def read(item):
+        try:
+            return item, prepare(read_image(item[0]), run.input_size, run.channels, run.inference_clahe)
+        except ImageError as error:
+            if on_error == "raise":
+                raise
+            return item, error
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        ahead = []
+        for start in range(0, len(items), batch_size):
+            following = [pool.submit(read, item) for item in items[start : start + batch_size]]
+            if ahead:
+                yield [future.result() for future in ahead]
+            ahead = following
+        yield [future.result() for future in ahead]
+
+
+def _row(item, output, run, out):
+    file, stem = item
+    if not run.segments:
+        return [str(file), *output.tolist(), run.class_names[int(output.argmax())]]
+    shares = (output >= MASK_THRESHOLD).mean((0, 1)).tolist()
+    mask = "" if out is None else str(_write_mask(file, output, out.with_name(f"{out.stem}_masks"), stem))
+    return [str(file), *shares, mask]
+
+
+def _write_mask(file, output, folder, stem):
+    folder.mkdir(exist_ok=True)
+    height, width = read_image(file).shape
+    probability = cv2.resize(output[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
+    mask = np.where(probability >= MASK_THRESHOLD, 255, 0).astype("uint8")
+    target = folder / f"{stem}.png"
+    write_bytes(target, cv2.imencode(".png", mask)[1].tobytes())
+    return target
+
+
+def _report_errors(errors, out):
+    for _, reason in errors:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if errors and out is not None:
+        listing = out.with_name(f"{out.stem}_errors.csv")
+        write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
+        print(f"{len(errors)} files were skipped: {listing}", file=sys.stderr)

@@ -1,0 +1,103 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from semenet.data.images import ImageError, PixelRangeWarning, read_image
+from semenet.data.manifest import read_manifest
+from semenet.data.pipeline import evaluation_dataset
+from semenet.serving.predict import predict, predict_arrays
+from semenet.training.run import Run
+
+
+def test_writes_file_one_column_a_class_and_predicted(classifier_run, phantoms, tmp_path):
+    out = tmp_path / "new" / "predictions.csv"
+    predict(classifier_run, [phantoms.parent / "images"], out, batch_size=7)
+    frame = pd.read_csv(out)
+    assert frame.columns.tolist() == ["file", "normal", "bacteria", "virus", "predicted"]
+    assert len(frame) == 45
+    probabilities = frame[["normal", "bacteria", "virus"]].to_numpy()
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    expected = np.array(["normal", "bacteria", "virus"])[probabilities.argmax(1)]
+    assert frame["predicted"].tolist() == expected.tolist()
+
+
+def test_equals_the_network_on_the_evaluation_pipeline(classifier_run, phantoms):
+    rows = read_manifest(phantoms).split("val")
+    frame = predict(classifier_run, rows["path"].tolist(), batch_size=4)
+    run = Run.open(classifier_run)
+    expected = run.model.predict(evaluation_dataset(rows, input_size=(32, 32), batch_size=4), verbose=0)
+    np.testing.assert_allclose(frame[list(run.class_names)], expected, rtol=1e-6)
+    assert frame["file"].tolist() == rows["path"].tolist()
+
+
+def test_a_bare_keras_file_predicts_too(classifier_run, phantoms):
+    images = [phantoms.parent / "images"]
+    pd.testing.assert_frame_equal(
+        predict(classifier_run / "model.keras", images), predict(classifier_run, images)
+    )
+
+
+def test_a_bad_file_is_named_or_skipped_and_listed(classifier_run, phantoms, tmp_path, capsys):
+    good = sorted((phantoms.parent / "images").glob("*.png"))[:2]
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    out = tmp_path / "predictions.csv"
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        predict(classifier_run, [*good, bad], out)
+    assert not out.exists()
+
+    frame = predict(classifier_run, [good[0], bad, good[1]], out, on_error="skip", batch_size=1)
+    assert frame["file"].tolist() == [str(file) for file in good]
+    errors = pd.read_csv(tmp_path / "predictions_errors.csv")
+    assert errors["file"].tolist() == [str(bad)]
+    assert "bad.png" in errors["reason"][0]
+    assert "bad.png" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="'raise' or 'skip'. Received: 'ignore'"):
+        predict(classifier_run, good, on_error="ignore")
+
+
+def test_an_absent_path_and_a_folder_without_images_are_named(classifier_run, tmp_path):
+    with pytest.raises(ImageError, match="absent"):
+        predict(classifier_run, [tmp_path / "absent"])
+    with pytest.raises(ImageError, match=tmp_path.name):
+        predict(classifier_run, [tmp_path])
+
+
+def test_a_unet_writes_masks_in_the_size_of_the_images(unet_run, tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, height in zip(folders, (40, 70), strict=True):
+        folder.mkdir()
+        cv2.imwrite(str(folder / "same.png"), np.full((height, 50), 90, "uint8"))
+    frame = predict(unet_run, folders, tmp_path / "lungs.csv")
+    assert frame.columns.tolist() == ["file", "lung", "mask"]
+    assert frame["lung"].between(0, 1).all()
+    shapes = [cv2.imread(mask, cv2.IMREAD_UNCHANGED).shape for mask in frame["mask"]]
+    assert shapes == [(40, 50), (70, 50)]
+    assert set(np.unique(cv2.imread(frame["mask"][0], cv2.IMREAD_UNCHANGED))) <= {0, 255}
+
+
+def test_arrays_in_memory_equal_files(classifier_run, phantoms):
+    files = sorted((phantoms.parent / "images").glob("*.png"))[:3]
+    frame = predict(classifier_run, files)
+    images = [read_image(file) for file in files]
+    for arrays in (images, [image.astype("float64") for image in images]):
+        probabilities = predict_arrays(classifier_run, arrays)
+        np.testing.assert_allclose(probabilities, frame[["normal", "bacteria", "virus"]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 4, 3)), np.zeros(5), np.full((4, 4), np.nan), np.full((4, 4), np.inf)],
+    ids=["colour", "flat", "nan", "inf"],
+)
+def test_what_is_no_grey_image_is_refused(classifier_run, image):
+    with pytest.raises(ValueError, match="finite array.*Received: image 0"):
+        predict_arrays(classifier_run, [image])
+
+
+@pytest.mark.parametrize("factor", [1 / 255, 16.0])
+def test_a_wrong_pixel_range_is_noticed_and_the_image_named(classifier_run, factor, fresh_range_warning):
+    image = np.random.default_rng(0).integers(0, 256, (40, 40)) * factor
+    with pytest.warns(PixelRangeWarning, match="image 1"):
+        predict_arrays(classifier_run, [np.full((40, 40), 90.0), image])
