@@ -1,0 +1,217 @@
+"""The console command `semenet`. A sub-command parses and calls; heavy imports wait until then."""
+
+import os
+import pathlib
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+from semenet.training.command import report_errors, run_recipe
+from semenet.training.recipe import Names
+
+Positional = tyro.conf.Positional
+RunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional]
+Images = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), Positional]
+
+
+def list_entries(pattern: Positional[str] = "*") -> None:
+    """Prints the catalogue: parameters, input size, where the paper has it, published weights.
+
+    Args:
+        pattern: Shell pattern of names, such as "seme_*".
+    """
+    import rich.console
+    import rich.table
+
+    from semenet.models.catalog import CATALOG, list_models
+    from semenet.models.published import published
+
+    names = list_models(pattern)
+    if not names:
+        raise ValueError(
+            f"A pattern must match an entry. Received: {pattern!r}. The entries: {', '.join(CATALOG)}."
+        )
+    table = rich.table.Table("name", "parameters", "input", "in the paper", "weights", box=None)
+    for name in names:
+        entry = CATALOG[name]
+        weights = ", ".join(published(name)) or "-"
+        table.add_row(name, f"{entry.parameters:,}", str(entry.input_size), entry.paper, weights)
+    rich.console.Console(soft_wrap=True).print(table)
+
+
+def doctor() -> None:
+    """Prints versions, devices, which extras are installed, and the weights found."""
+    from semenet.doctor import examine
+
+    examine()
+
+
+def phantom(
+    folder: Positional[pathlib.Path],
+    count: int = 240,
+    size: int = 256,
+    seed: int = 0,
+    classes: Names = ("normal", "bacteria", "virus"),
+    marker_correlation: float = 0.0,
+) -> None:
+    """Writes synthetic radiographs with their masks and a manifest.
+
+    Args:
+        folder: New or empty folder; gets images, masks, lesions and manifest.csv.
+        count: Images in total; 60/20/20 of the patients are train, val and test.
+        size: Height and width in pixels.
+        seed: Equal seeds give equal files.
+        classes: Class names, comma-separated.
+        marker_correlation: Probability that the burnt-in letter is the class's own: plants a shortcut.
+    """
+    import rich.console
+    import rich.progress
+
+    from semenet.data.phantom import write_phantoms
+
+    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Drawing radiographs")
+        manifest = write_phantoms(
+            folder,
+            count=count,
+            size=size,
+            seed=seed,
+            classes=classes,
+            marker_correlation=marker_correlation,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(manifest)
+
+
+def data_kermany(folder: Positional[pathlib.Path], out: pathlib.Path, seed: int = 0) -> None:
+    """Makes a manifest of Kermany's chest_xray folder.
+
+    Args:
+        folder: The unpacked folder, with train and test in it.
+        out: CSV to write.
+        seed: Seed of the choice of validation patients.
+    """
+    from semenet.data.manifest import write_manifest
+    from semenet.data.sources import kermany
+
+    write_manifest(kermany(folder, seed=seed), out)
+    print(out)
+
+
+def evaluate(
+    run: RunPath,
+    manifest: pathlib.Path,
+    out: pathlib.Path,
+    split: str = "val",
+    root: pathlib.Path | None = None,
+    batch_size: int = 16,
+) -> None:
+    """Measures a network: writes metrics.json, report.html and predictions.csv.
+
+    Args:
+        run: Run folder or .keras file.
+        manifest: CSV with the columns file, label, patient, split (mask for a segmentation network).
+        out: Folder to write into.
+        split: The split to measure on.
+        root: Folder that the manifest's paths start from. None: the manifest's own.
+        batch_size: Images a step.
+    """
+    from semenet.evaluation.evaluate import evaluate as measure
+
+    measure(run, manifest, split, out, root=root, batch_size=batch_size)
+    print(out / "report.html")
+
+
+def explain(run: RunPath, images: Images, out: pathlib.Path) -> None:
+    """Writes Grad-CAM heat maps and overlays.
+
+    Args:
+        run: Run folder or .keras file.
+        images: Radiographs, or folders of them.
+        out: Folder to write into.
+    """
+    from semenet.data.images import list_images
+    from semenet.evaluation.explain import write_explanations
+    from semenet.training.run import Run
+
+    print(write_explanations(Run.open(run), list_images(images), out))
+
+
+def predict(
+    run: RunPath,
+    images: Images,
+    out: pathlib.Path,
+    on_error: Literal["raise", "skip"] = "raise",
+    batch_size: int = 16,
+) -> None:
+    """Scores radiographs: a CSV with file, one column of probabilities a class, and predicted.
+
+    Args:
+        run: Run folder or .keras file.
+        images: Radiographs, or folders of them.
+        out: CSV to write.
+        on_error: Stop at a file that cannot be read, or leave it out and list it.
+        batch_size: Images a step.
+    """
+    from semenet.serving.predict import predict as score
+
+    score(run, images, out, on_error=on_error, batch_size=batch_size)
+    print(out)
+
+
+def export(run: RunPath, folder: Positional[pathlib.Path]) -> None:
+    """Writes a SavedModel that takes the bytes of image files.
+
+    Args:
+        run: Run folder or .keras file.
+        folder: New or empty folder.
+    """
+    from semenet.serving.export import export as write
+
+    print(write(run, folder))
+
+
+def train() -> None:
+    """Trains by a committed recipe: semenet train RECIPE --manifest CSV --out RUN."""
+    train_by_name(["--help"])
+
+
+def train_by_name(arguments):
+    """`semenet train RECIPE ...`, the same as `python recipes/RECIPE.py ...`."""
+    from semenet.training.recipe import find_recipe, list_recipes
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: semenet train RECIPE --manifest PATH --out PATH [OPTIONS]\n\nRecipes:")
+        print("\n".join(f"  {name}" for name in list_recipes()))
+        print("\n`semenet train RECIPE --help` shows a recipe's options.")
+        return
+    recipe = find_recipe(arguments[0])
+    run_recipe(recipe, f"The recipe {arguments[0]}.", arguments[1:], program=f"semenet train {arguments[0]}")
+
+
+def main(arguments=None):
+    """Runs the command. An error of the user's is one message, and exit status 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # TensorFlow's start-up notices would drown what the command has to say.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with report_errors():
+        if arguments[:1] == ["train"]:
+            train_by_name(arguments[1:])
+            return
+        tyro.extras.subcommand_cli_from_dict(
+            {
+                "list": list_entries,
+                "doctor": doctor,
+                "phantom": phantom,
+                "data kermany": data_kermany,
+                "train": train,
+                "evaluate": evaluate,
+                "explain": explain,
+                "predict": predict,
+                "export": export,
+            },
+            prog="semenet",
+            description="A Keras model zoo for chest radiographs. Research use only.",
+            args=arguments,
+        )

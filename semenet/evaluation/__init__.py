@@ -1,0 +1,1 @@
+"""Figures of a trained network, what it looked at, and the report of both."""

@@ -1,0 +1,164 @@
+"""Measures a trained network on one split of a manifest, and reports it."""
+
+import datetime
+import functools
+import importlib.metadata
+import json
+import pathlib
+import platform
+import shlex
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+import semenet
+from semenet import metrics
+from semenet.data.files import write_bytes
+from semenet.data.manifest import label_index, read_manifest
+from semenet.data.pipeline import evaluation_dataset, plain_errors
+from semenet.evaluation import report, sheets
+from semenet.evaluation.progress import track
+from semenet.training.run import Run
+
+PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "scikit-learn")
+
+
+def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
+    """Measures a run on a split and writes `metrics.json`, `predictions.csv` and `report.html`.
+
+    metrics.json has the figures of `semenet.metrics.classification` (for a segmentation network
+    `segmentation`), nested figures under dotted keys too (`per_class.normal.f1`), and `split`,
+    `manifest_sha256`, `patients`, `command` and `versions`. predictions.csv has a row an image: file,
+    patient, label, predicted and a column a class (segmentation: file, patient, dice, iou, mean_iou).
+    Segmentations are measured at the network's input size. Files that exist are replaced, each
+    as a whole, once the whole split is measured.
+
+    Args:
+        run_path: a run folder, or a bare `.keras` file.
+        manifest_path: the manifest's CSV.
+        split: the split to measure, such as "val".
+        out: the folder to write to; made if absent.
+        root: the folder that the manifest's paths start from; None for the CSV's own.
+        batch_size: int, images predicted at a time.
+
+    Returns:
+        dict, the content of metrics.json.
+
+    Raises:
+        ManifestError: the manifest cannot be used, has no such split, or a label that the network
+            does not know.
+        ImageError: an image or mask cannot be read.
+        WeightsError: there is no run, or its network cannot be loaded.
+        ValueError: the network gives logits, or NaN.
+    """
+    run = Run.open(run_path)
+    manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
+    rows = manifest.split(split)
+    _check_activation(run)
+    measure = _segmentation if run.segments else _classification
+    figures, table, sections = measure(run, rows, batch_size)
+    versions = _versions()
+    command = _command(run_path, manifest_path, split, out, root, batch_size)
+    result = metrics.flat(figures) | {
+        "split": split,
+        "manifest_sha256": manifest.sha256,
+        "patients": rows["patient"].nunique(),
+        "command": command,
+        "versions": versions,
+    }
+    page = report.render(
+        run=run,
+        manifest=manifest,
+        split=split,
+        figures=figures,
+        sections=sections,
+        command=command,
+        versions=versions,
+        date=datetime.datetime.now(datetime.UTC),
+    )
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / "predictions.csv", table.to_csv(index=False).encode())
+    write_bytes(out / "report.html", page.encode())
+    # Last, so that who finds it finds the others.
+    write_bytes(out / "metrics.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    return result
+
+
+def _classification(run, rows, batch_size):
+    true_index = label_index(rows, run.class_names)
+    load = _loader(run, batch_size)
+    dataset = load(rows)
+    predict = _predictor(run.model, dataset.element_spec)
+    with plain_errors():
+        outputs = [predict(images).numpy() for images in track(dataset, len(rows), "Predicting")]
+    probabilities = np.concatenate(outputs)
+    figures = metrics.classification(true_index, probabilities, run.class_names)
+    names = np.array(run.class_names, dtype=object)
+    table = pd.concat(
+        [
+            rows[["file", "patient", "label"]],
+            pd.Series(names[probabilities.argmax(axis=1)], name="predicted"),
+            pd.DataFrame(probabilities, columns=list(run.class_names)),
+        ],
+        axis=1,
+    )
+    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, probabilities, load)
+    sections = report.classification_sections(figures, true_index, probabilities, cards, cells)
+    return figures, table, sections
+
+
+def _segmentation(run, rows, batch_size):
+    load = _loader(run, batch_size, masks=True)
+    dataset = load(rows)
+    predict = _predictor(run.model, dataset.element_spec[0])
+    with plain_errors():
+        batches = track(dataset, len(rows), "Predicting", size=lambda batch: len(batch[0]))
+        parts = [metrics.overlap(masks.numpy(), predict(images).numpy()) for images, masks in batches]
+    scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    figures = metrics.mean_overlap(scores)
+    table = pd.concat([rows[["file", "patient"]], pd.DataFrame(scores)], axis=1)
+    cards = sheets.outline_sheet(rows, scores, predict, load)
+    return figures, table, report.segmentation_sections(scores, cards)
+
+
+def _loader(run, batch_size, masks=False):
+    """Function from rows to their dataset, in the network's terms."""
+    return functools.partial(
+        evaluation_dataset,
+        input_size=run.input_size,
+        channels=run.channels,
+        batch_size=batch_size,
+        inference_clahe=run.inference_clahe,
+        masks=masks,
+    )
+
+
+def _predictor(model, signature):
+    """The model's inference as one traced function, whatever the size of the last batch."""
+    return tf.function(lambda images: model(images, training=False), input_signature=[signature])
+
+
+def _check_activation(run):
+    activation = run.model.get_layer("head").activation.__name__
+    if activation not in ("softmax", "sigmoid"):
+        raise ValueError(
+            "Evaluation needs probabilities: a head with softmax or sigmoid. "
+            f"Received: {run.path}, whose head is {activation}. Build the network with "
+            "activation='softmax' and weights of this file."
+        )
+
+
+def _versions():
+    packages = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"semenet": semenet.__version__, "python": platform.python_version()} | packages
+
+
+def _command(run_path, manifest_path, split, out, root, batch_size):
+    """The command that does the same again, whoever called."""
+    arguments = [run_path, "--manifest", manifest_path, "--split", split, "--out", out]
+    if root is not None:
+        arguments += ["--root", root]
+    arguments += ["--batch-size", batch_size]
+    return shlex.join(["semenet", "evaluate", *map(str, arguments)])

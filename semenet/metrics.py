@@ -1,0 +1,286 @@
+"""Figures of a classification and of a segmentation, from arrays.
+
+What training watches and what evaluation reports is the same code. Classes are numbered from 0, in
+the order of the network's outputs. A prediction is the class of the highest probability, the first
+of equal ones.
+"""
+
+import math
+
+import numpy as np
+from sklearn import metrics as sk
+
+# Softmax in float32 may pass 1 by a rounding error.
+_TOLERANCE = 1e-5
+
+
+def classification(true_index, probabilities, class_names):
+    """All figures of a classification.
+
+    A class that no image has (`support` 0) has neither recall, F1 nor AUROC, and no precision
+    either unless it was predicted; AUROC also needs an image of another class. What is undefined is
+    None, and the macro means are over the classes that have the figure. A class that images have
+    but that was never predicted has precision and F1 of 0.
+
+    Args:
+        true_index: int array `(N,)`, each image's class, in [0, K).
+        probabilities: float array `(N, K)`, in [0, 1]. Rows need not add up to 1.
+        class_names: K str, in the order of the columns.
+
+    Returns:
+        dict, ready for JSON: floats `accuracy`, `macro_f1`, `macro_auroc` (one-vs-rest; None if no
+        class has one), `micro_auroc` (over all N * K decisions), int `count` (N), `per_class`
+        {name: {`precision`, `recall`, `f1`, `auroc`, `support`}}, `class_names` and
+        `confusion_matrix` (K lists of K counts, a row a true class, a column a predicted one).
+
+    Raises:
+        ValueError: for no images, fewer than two classes, shapes that do not fit, a class outside
+            [0, K), or a probability that is NaN or outside [0, 1].
+    """
+    true_index, probabilities = _checked(true_index, probabilities)
+    class_names = tuple(class_names)
+    if len(class_names) != probabilities.shape[1]:
+        raise ValueError(
+            "There must be one class name for each column of the probabilities. "
+            f"Received: {len(class_names)} names for {probabilities.shape[1]} columns. "
+            "Name the model's own classes, in the order of its outputs."
+        )
+    matrix = confusion_matrix(true_index, probabilities)
+    columns = zip(*_precision_recall_f1(matrix), _auroc(true_index, probabilities), strict=True)
+    per_class = {
+        name: {
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "auroc": auroc,
+            "support": int(matrix[index].sum()),
+        }
+        for index, (name, (precision, recall, f1, auroc)) in enumerate(zip(class_names, columns, strict=True))
+    }
+    return {
+        "accuracy": accuracy(true_index, probabilities),
+        "macro_f1": macro_f1(true_index, probabilities),
+        "macro_auroc": macro_auroc(true_index, probabilities),
+        "micro_auroc": micro_auroc(true_index, probabilities),
+        "count": len(true_index),
+        "per_class": per_class,
+        "class_names": list(class_names),
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
+def accuracy(true_index, probabilities):
+    """Share of the images whose class is predicted; arguments and errors as in `classification`."""
+    true_index, probabilities = _checked(true_index, probabilities)
+    return float(np.mean(probabilities.argmax(axis=1) == true_index))
+
+
+def macro_f1(true_index, probabilities):
+    """Mean F1 of the classes that images have; arguments and errors as in `classification`."""
+    _, _, f1 = _precision_recall_f1(confusion_matrix(true_index, probabilities))
+    return _mean_of_defined(f1)
+
+
+def macro_auroc(true_index, probabilities):
+    """Mean one-vs-rest area under the ROC curve; None where all images are of one class.
+
+    Arguments and errors as in `classification`. Equal probabilities count half.
+    """
+    return _mean_of_defined(_auroc(*_checked(true_index, probabilities)))
+
+
+def micro_auroc(true_index, probabilities):
+    """Area under the ROC curve of all N * K decisions "image i is of class k" together.
+
+    Arguments and errors as in `classification`.
+    """
+    true_index, probabilities = _checked(true_index, probabilities)
+    return float(sk.roc_auc_score(_one_hot(true_index, probabilities).ravel(), probabilities.ravel()))
+
+
+def confusion_matrix(true_index, probabilities):
+    """Counts of images, int `(K, K)`: a row a true class, a column a predicted one.
+
+    Arguments and errors as in `classification`.
+    """
+    true_index, probabilities = _checked(true_index, probabilities)
+    labels = range(probabilities.shape[1])
+    return sk.confusion_matrix(true_index, probabilities.argmax(axis=1), labels=labels)
+
+
+def roc_curve(is_true, score):
+    """False and true positive rates over all thresholds.
+
+    Args:
+        is_true: bool array `(N,)`, with both values.
+        score: float array `(N,)`, higher where it is rather true.
+
+    Returns:
+        float arrays `(M,)`, both rising from 0 to 1.
+    """
+    false_positive, true_positive, _ = sk.roc_curve(is_true, score)
+    return false_positive, true_positive
+
+
+def segmentation(true_masks, probabilities, threshold=0.5):
+    """Figures of a segmentation: means over the images of `overlap`'s.
+
+    Args:
+        true_masks: array `(N, H, W)` or `(N, H, W, 1)` of 0 and 1.
+        probabilities: float array of the same shape, in [0, 1].
+        threshold: float; a pixel of this probability or more is predicted to be inside.
+
+    Returns:
+        dict, ready for JSON: floats `dice`, `iou`, `mean_iou`, int `count` (N).
+
+    Raises:
+        ValueError: for no images, shapes that differ, masks of other values than 0 and 1, or a
+            probability that is NaN or outside [0, 1].
+    """
+    return mean_overlap(overlap(true_masks, probabilities, threshold))
+
+
+def overlap(true_masks, probabilities, threshold=0.5):
+    """How far each image's predicted mask and the true one overlap.
+
+    Two empty masks agree: their Dice and IoU are 1.
+
+    Args:
+        true_masks: array `(N, H, W)` or `(N, H, W, 1)` of 0 and 1.
+        probabilities: float array of the same shape, in [0, 1].
+        threshold: float; a pixel of this probability or more is predicted to be inside.
+
+    Returns:
+        dict of float64 arrays `(N,)`: `dice`, 2 |A and B| / (|A| + |B|); `iou`, |A and B| / |A or
+        B|; `mean_iou`, the mean of that of the inside and that of the outside.
+
+    Raises:
+        ValueError: as `segmentation`.
+    """
+    true_masks, probabilities = np.asarray(true_masks), np.asarray(probabilities)
+    shape = true_masks.shape
+    if shape != probabilities.shape or not true_masks.size or shape[3:] not in ((), (1,)) or len(shape) < 3:
+        raise ValueError(
+            "Masks and probabilities must be arrays of one shape (N, H, W) or (N, H, W, 1), one image or "
+            f"more. Received: shapes {shape} and {probabilities.shape}. "
+            "Resize the masks to the network's output."
+        )
+    if not np.isin(true_masks, (0, 1)).all():
+        raise ValueError(
+            "A mask must hold 0 outside and 1 inside. "
+            f"Received: values from {true_masks.min()} to {true_masks.max()}. Threshold it first."
+        )
+    _check_probabilities(probabilities)
+    inside, predicted = true_masks.astype(bool), probabilities >= threshold
+    iou = _iou(inside, predicted)
+    # Dice and IoU are functions of each other, which also settles the case of two empty masks.
+    return {
+        "dice": 2 * iou / (1 + iou),
+        "iou": iou,
+        "mean_iou": (iou + _iou(~inside, ~predicted)) / 2,
+    }
+
+
+def mean_overlap(scores):
+    """Means over the images of the arrays that `overlap` returns, and `count`."""
+    count = len(scores["dice"])
+    return {name: float(np.mean(values)) for name, values in scores.items()} | {"count": count}
+
+
+def flat(figures):
+    """Adds a dotted key for every nested figure, such as `per_class.normal.f1`.
+
+    Args:
+        figures: dict, whose values may be dicts.
+
+    Returns:
+        dict with the keys of `figures`, unchanged, and the dotted ones after them.
+    """
+    return figures | {
+        f"{name}.{key}": value
+        for name, nested in figures.items()
+        if isinstance(nested, dict)
+        for key, value in flat(nested).items()
+        if not isinstance(value, dict)
+    }
+
+
+def _checked(true_index, probabilities):
+    true_index, probabilities = np.asarray(true_index), np.asarray(probabilities)
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
+        raise ValueError(
+            "Probabilities must be an array (N, K) of at least one image and two classes. "
+            f"Received: shape {probabilities.shape}. Give a column a class."
+        )
+    if true_index.shape != probabilities.shape[:1] or true_index.dtype.kind not in "iu":
+        raise ValueError(
+            "The true classes must be integers, one for each row of the probabilities. "
+            f"Received: {true_index.dtype} of shape {true_index.shape} for {len(probabilities)} "
+            "rows. Give class numbers, not names or one-hot rows."
+        )
+    classes = probabilities.shape[1]
+    if true_index.min() < 0 or true_index.max() >= classes:
+        raise ValueError(
+            f"A true class must lie in [0, {classes}), the number of columns of the probabilities. "
+            f"Received: classes from {true_index.min()} to {true_index.max()}. "
+            "Number the classes in the order of the model's outputs."
+        )
+    _check_probabilities(probabilities)
+    return true_index, probabilities
+
+
+def _check_probabilities(probabilities):
+    low, high = float(probabilities.min()), float(probabilities.max())
+    # The extremes of an array that holds NaN are NaN.
+    if math.isnan(low) or low < -_TOLERANCE or high > 1 + _TOLERANCE:
+        raise ValueError(
+            "Probabilities must lie in [0, 1] and be no NaN. "
+            f"Received: {np.isnan(probabilities).sum()} NaN among {probabilities.size} values, the "
+            f"others from {np.fmin.reduce(probabilities, axis=None)} to "
+            f"{np.fmax.reduce(probabilities, axis=None)}. "
+            "Put logits through softmax first; NaN come from a training that diverged."
+        )
+
+
+def _one_hot(true_index, probabilities):
+    return true_index[:, None] == np.arange(probabilities.shape[1])
+
+
+def _precision_recall_f1(matrix):
+    """Three lists of K floats, None where the figure is undefined."""
+    correct = np.diagonal(matrix)
+    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    precision = [
+        None if not n and not s else _ratio(c, n) for c, n, s in zip(correct, predicted, support, strict=True)
+    ]
+    recall = [None if not s else _ratio(c, s) for c, s in zip(correct, support, strict=True)]
+    f1 = [
+        None if not s else _ratio(2 * c, s + n) for c, n, s in zip(correct, predicted, support, strict=True)
+    ]
+    return precision, recall, f1
+
+
+def _ratio(part, whole):
+    return float(part / whole) if whole else 0.0
+
+
+def _auroc(true_index, probabilities):
+    is_true = _one_hot(true_index, probabilities)
+    return [
+        float(sk.roc_auc_score(is_true[:, index], probabilities[:, index]))
+        if is_true[:, index].any() and not is_true[:, index].all()
+        else None
+        for index in range(probabilities.shape[1])
+    ]
+
+
+def _mean_of_defined(values):
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def _iou(a, b):
+    pixels = tuple(range(1, a.ndim))
+    union = np.count_nonzero(a | b, axis=pixels)
+    both = np.count_nonzero(a & b, axis=pixels)
+    return np.where(union, both / np.maximum(union, 1), 1.0)

@@ -1,0 +1,139 @@
+import csv
+import json
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import semenet
+from semenet.cli import main
+from semenet.models.catalog import CATALOG
+
+SEMENET = pathlib.Path(sys.executable).parent / "semenet"
+
+
+def test_list_prints_every_entry_and_selects_by_pattern(capsys):
+    main(["list"])
+    output = capsys.readouterr().out
+    for name, entry in CATALOG.items():
+        line = next(line for line in output.splitlines() if line.split()[:1] == [name])
+        assert f"{entry.parameters:,}" in line
+        assert str(entry.input_size) in line
+    main(["list", "seme_*"])
+    output = capsys.readouterr().out
+    assert "seme_resnet50" in output
+    assert "unet" not in output
+
+
+def test_list_loads_no_tensorflow():
+    script = (
+        "from semenet.cli import main; main(['list']); import sys; assert 'tensorflow' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_list_shows_published_weights(capsys, tmp_path, monkeypatch):
+    folder = tmp_path / "unet" / "lung"
+    folder.mkdir(parents=True)
+    metadata = {"file": "a.weights.h5", "sha256": "0", "class_names": ["lung"], "input_shape": [32, 32, 1]}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
+    main(["list", "unet"])
+    assert "lung" in capsys.readouterr().out.split("\n")[1].split()[-1]
+
+
+def test_doctor_names_versions_devices_extras_and_weights(capsys):
+    main(["doctor"])
+    output = capsys.readouterr().out
+    for expected in (semenet.__version__, "tensorflow", "Keras backend", "GPUs", "jax", "published weights"):
+        assert expected in output
+
+
+def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
+    """The commands as users give them, one after the other."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    main(
+        ["phantom", str(data), "--count", "45", "--size", "64", "--seed", "5", "--marker-correlation", "0.0"]
+    )
+    cut = "--input-size 32 --width 0.125 --depth 0.01 --epochs 1 --batch-size 16 --seed 1"
+    main(["train", "seme_resnet50", "--manifest", f"{data}/manifest.csv", "--out", str(run), *cut.split()])
+    images = sorted(str(path) for path in (data / "images").glob("*.png"))
+    evaluation, maps, predictions = tmp_path / "eval", tmp_path / "maps", tmp_path / "p.csv"
+    main(
+        [
+            "evaluate",
+            str(run),
+            "--manifest",
+            f"{data}/manifest.csv",
+            "--split",
+            "val",
+            "--out",
+            str(evaluation),
+        ]
+    )
+    main(["explain", str(run), *images[:3], "--out", str(maps)])
+    main(["predict", str(run), str(data / "images"), "--out", str(predictions)])
+    main(["export", str(run), str(tmp_path / "saved")])
+
+    metrics = json.loads((evaluation / "metrics.json").read_text())
+    assert {"accuracy", "macro_f1", "macro_auroc", "micro_auroc", "confusion_matrix", "split"} <= set(metrics)
+    assert metrics["class_names"] == ["normal", "bacteria", "virus"]
+    assert np.sum(metrics["confusion_matrix"]) == metrics["count"]
+    assert (evaluation / "report.html").is_file()
+    assert len(list(maps.glob("*overlay*.png"))) == 3
+    with open(predictions) as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["file", "normal", "bacteria", "virus", "predicted"]
+    assert len(rows) == 45
+    assert (tmp_path / "saved" / "saved_model.pb").is_file()
+    assert semenet.load_model(run).class_names == ("normal", "bacteria", "virus")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["list", "zzz"], "must match an entry. Received: 'zzz'"),
+        (["train", "seme"], "Received: 'seme'"),
+        (["predict", "nowhere", "image.png", "--out", "p.csv"], "holds model.keras"),
+        (["export", "nowhere", "saved"], "holds model.keras"),
+        (["evaluate", "nowhere", "--manifest", "m.csv", "--out", "e"], "nowhere|m.csv"),
+    ],
+)
+def test_a_user_s_error_is_one_message_and_status_1(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_status:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert exit_status.value.code == 1
+    assert any(part in error for part in message.split("|"))
+    assert "Traceback" not in error
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    """An error that is not semenet's own passes."""
+    monkeypatch.setattr("semenet.doctor.examine", lambda: json.loads("{"))
+    with pytest.raises(json.JSONDecodeError):
+        main(["doctor"])
+
+
+def test_train_without_a_name_lists_the_recipes(capsys):
+    main(["train"])
+    assert "seme_densenet169_dataset2" in capsys.readouterr().out
+
+
+def test_a_range_mistake_is_noticed_on_the_command_line(classifier_run, tmp_path):
+    """A file scaled to [0, 1] and saved as it was: the warning names it."""
+    path = tmp_path / "scaled.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 2, (40, 40), "uint8"))
+    result = subprocess.run(
+        [SEMENET, "predict", classifier_run, path, "--out", tmp_path / "p.csv"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "PixelRangeWarning" in result.stderr
+    assert "scaled.png" in result.stderr

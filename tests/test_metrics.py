@@ -1,0 +1,231 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from semenet import metrics
+
+CLASSES = ("normal", "bacteria", "virus")
+# Six images: predicted 0 0 1 1 1 2 for true 0 0 0 1 1 2.
+TRUE = np.array([0, 0, 0, 1, 1, 2])
+PROBABILITIES = np.array(
+    [
+        [0.8, 0.1, 0.1],
+        [0.6, 0.3, 0.1],
+        [0.2, 0.5, 0.3],
+        [0.1, 0.7, 0.2],
+        [0.3, 0.4, 0.3],
+        [0.25, 0.15, 0.6],
+    ]
+)
+
+
+def random_predictions(seed, count=200, classes=3):
+    generator = np.random.default_rng(seed)
+    true = generator.integers(classes, size=count)
+    true[:classes] = np.arange(classes)
+    scores = generator.normal(size=(count, classes)) + 1.2 * np.eye(classes)[true]
+    # Rounding makes ties within columns and rows.
+    probabilities = np.round(np.exp(scores) / np.exp(scores).sum(1, keepdims=True), 2)
+    return true, probabilities
+
+
+def test_hand_worked_figures():
+    figures = metrics.classification(TRUE, PROBABILITIES, CLASSES)
+    assert figures["confusion_matrix"] == [[2, 1, 0], [0, 2, 0], [0, 0, 1]]
+    assert figures["count"] == 6
+    assert figures["class_names"] == ["normal", "bacteria", "virus"]
+    assert figures["accuracy"] == pytest.approx(5 / 6)
+    normal, bacteria, virus = (figures["per_class"][name] for name in CLASSES)
+    # normal: 0.8, 0.6, 0.2 against 0.1, 0.3, 0.25: seven of nine pairs in order.
+    assert normal == pytest.approx(
+        {"precision": 1, "recall": 2 / 3, "f1": 4 / 5, "auroc": 7 / 9, "support": 3}
+    )
+    # bacteria: 0.7, 0.4 against 0.1, 0.3, 0.5, 0.15: seven of eight.
+    assert bacteria == pytest.approx(
+        {"precision": 2 / 3, "recall": 1, "f1": 4 / 5, "auroc": 7 / 8, "support": 2}
+    )
+    assert virus == pytest.approx({"precision": 1, "recall": 1, "f1": 1, "auroc": 1, "support": 1})
+    assert figures["macro_f1"] == pytest.approx((0.8 + 0.8 + 1) / 3)
+    assert figures["macro_auroc"] == pytest.approx((7 / 9 + 7 / 8 + 1) / 3)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_agrees_with_scikit_learn(classes):
+    true, probabilities = random_predictions(classes, classes=classes)
+    names = [f"class {index}" for index in range(classes)]
+    figures = metrics.classification(true, probabilities, names)
+    predicted = probabilities.argmax(1)
+    one_hot = np.eye(classes)[true]
+    assert figures["accuracy"] == pytest.approx(sk.accuracy_score(true, predicted))
+    assert figures["macro_f1"] == pytest.approx(sk.f1_score(true, predicted, average="macro"))
+    for average in ("macro", "micro"):
+        expected = sk.roc_auc_score(one_hot, probabilities, average=average)
+        assert figures[f"{average}_auroc"] == pytest.approx(expected)
+    table = np.array(sk.precision_recall_fscore_support(true, predicted)).T
+    aurocs = sk.roc_auc_score(one_hot, probabilities, average=None)
+    for name, (precision, recall, f1, support), auroc in zip(names, table, aurocs, strict=True):
+        found = figures["per_class"][name]
+        assert list(found) == ["precision", "recall", "f1", "auroc", "support"]
+        assert list(found.values()) == pytest.approx([precision, recall, f1, auroc, support])
+    assert figures["confusion_matrix"] == sk.confusion_matrix(true, predicted).tolist()
+
+
+def test_single_figures_are_those_of_the_whole():
+    true, probabilities = random_predictions(7)
+    figures = metrics.classification(true, probabilities, CLASSES)
+    for name in ("accuracy", "macro_f1", "macro_auroc", "micro_auroc"):
+        assert getattr(metrics, name)(true, probabilities) == figures[name]
+
+
+def test_class_absent_from_the_images():
+    # virus is in no image, but predicted for the last one.
+    true = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1, 0], [0.6, 0.4, 0], [0.3, 0.7, 0], [0.2, 0.3, 0.5]])
+    figures = metrics.classification(true, probabilities, CLASSES)
+    assert figures["per_class"]["virus"] == {
+        "precision": 0.0,
+        "recall": None,
+        "f1": None,
+        "auroc": None,
+        "support": 0,
+    }
+    assert figures["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
+    # normal 1; bacteria 0.7, 0.3 against 0.1, 0.4: three of four.
+    assert figures["macro_auroc"] == pytest.approx((1 + 0.75) / 2)
+    never_predicted = metrics.classification(true[:3], probabilities[:3], CLASSES)
+    assert never_predicted["per_class"]["virus"]["precision"] is None
+
+
+def test_class_that_is_never_predicted_has_precision_zero():
+    figures = metrics.classification(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), "ab")
+    assert figures["per_class"]["b"] == {
+        "precision": 0.0,
+        "recall": 0.0,
+        "f1": 0.0,
+        "auroc": 1.0,
+        "support": 1,
+    }
+
+
+def test_images_of_a_single_class():
+    figures = metrics.classification(np.array([1, 1]), np.array([[0.2, 0.8], [0.6, 0.4]]), "ab")
+    assert figures["macro_auroc"] is None
+    assert figures["accuracy"] == 0.5
+    assert figures["macro_f1"] == pytest.approx(2 / 3)
+    # Positives 0.8, 0.4 against 0.2, 0.6.
+    assert figures["micro_auroc"] == pytest.approx(3 / 4)
+    assert "NaN" not in json.dumps(figures)
+
+
+def test_ties():
+    true, equal = np.array([0, 1, 0, 1]), np.full((4, 2), 0.5)
+    assert metrics.macro_auroc(true, equal) == 0.5
+    assert metrics.micro_auroc(true, equal) == 0.5
+    # The first of equal classes is predicted.
+    assert metrics.confusion_matrix(true, equal).tolist() == [[2, 0], [2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("true", "probabilities", "message"),
+    [
+        (np.zeros(0, int), np.zeros((0, 3)), "at least one image"),
+        ([0], [[1.0]], "two classes"),
+        ([0, 1], [[0.5, 0.5]], "one for each row"),
+        ([0.0], [[0.5, 0.5]], "must be integers"),
+        ([[1, 0]], [[0.5, 0.5]], "must be integers"),
+        ([2], [[0.5, 0.5]], r"must lie in \[0, 2\).*Received: classes from 2 to 2"),
+        ([-1], [[0.5, 0.5]], r"must lie in \[0, 2\)"),
+        ([0], [[np.nan, 0.5]], "Received: 1 NaN among 2 values, the others from 0.5 to 0.5"),
+        ([0], [[np.nan, np.nan]], "Received: 2 NaN among 2"),
+        ([0], [[1.5, -0.5]], "from -0.5 to 1.5.*softmax"),
+        ([0], [[np.inf, 0.5]], "to inf"),
+    ],
+)
+def test_bad_input_is_refused(true, probabilities, message):
+    for figure in (metrics.accuracy, metrics.macro_f1, metrics.macro_auroc, metrics.micro_auroc):
+        with pytest.raises(ValueError, match=message):
+            figure(np.array(true), np.array(probabilities))
+
+
+def test_wrong_number_of_class_names_is_refused():
+    with pytest.raises(ValueError, match=r"one class name for each column.*Received: 2 names"):
+        metrics.classification(TRUE, PROBABILITIES, ("normal", "bacteria"))
+
+
+def test_rounding_of_softmax_is_no_error():
+    assert metrics.accuracy(np.array([0]), np.float32([[1.0000002, 0]])) == 1
+
+
+def test_roc_curve_encloses_the_auroc():
+    true, probabilities = random_predictions(11, classes=2)
+    x, y = metrics.roc_curve(true == 1, probabilities[:, 1])
+    assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+    area = np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2)
+    assert area == pytest.approx(sk.roc_auc_score(true, probabilities[:, 1]))
+
+
+def test_hand_worked_overlap():
+    # A 4 x 4 image; true 4 pixels, predicted 6, of which 2 in both: union 8; outside: 8 of 14.
+    true, probabilities = np.zeros((2, 4, 4)), np.zeros((2, 4, 4))
+    true[0, 0] = 1
+    probabilities[0, 0, :2] = 0.5
+    probabilities[0, 1] = 0.9
+    probabilities[0, 2:] = 0.49
+    scores = metrics.overlap(true, probabilities)
+    assert scores["dice"] == pytest.approx([2 * 2 / (4 + 6), 1])
+    assert scores["iou"] == pytest.approx([2 / 8, 1])
+    assert scores["mean_iou"] == pytest.approx([(2 / 8 + 8 / 14) / 2, 1])
+    means = metrics.segmentation(true, probabilities)
+    assert means == pytest.approx(
+        {
+            "dice": (0.4 + 1) / 2,
+            "iou": (0.25 + 1) / 2,
+            "mean_iou": ((2 / 8 + 8 / 14) / 2 + 1) / 2,
+            "count": 2,
+        }
+    )
+    assert metrics.segmentation(true[..., None], probabilities[..., None]) == means
+    assert metrics.segmentation(true, probabilities, threshold=0.6)["iou"] == pytest.approx(0.5)
+
+
+def test_overlap_agrees_with_scikit_learn():
+    generator = np.random.default_rng(0)
+    true = generator.integers(2, size=(5, 9, 7))
+    probabilities = generator.random((5, 9, 7))
+    scores = metrics.overlap(true, probabilities)
+    for index in range(5):
+        flat = true[index].ravel(), probabilities[index].ravel() >= 0.5
+        assert scores["dice"][index] == pytest.approx(sk.f1_score(*flat))
+        assert scores["iou"][index] == pytest.approx(sk.jaccard_score(*flat))
+        assert scores["mean_iou"][index] == pytest.approx(sk.jaccard_score(*flat, average="macro"))
+
+
+@pytest.mark.parametrize(
+    ("true", "probabilities", "message"),
+    [
+        (np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), "one image or more"),
+        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 1)), "one shape"),
+        (np.full((1, 2, 2), 255), np.zeros((1, 2, 2)), "0 outside and 1 inside.*to 255"),
+        (np.zeros((1, 2, 2)), np.full((1, 2, 2), np.nan), "4 NaN"),
+        (np.zeros((1, 2, 2)), np.full((1, 2, 2), 3.0), "to 3.0"),
+    ],
+)
+def test_bad_masks_are_refused(true, probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.segmentation(true, probabilities)
+
+
+def test_flat_adds_dotted_keys():
+    figures = metrics.classification(TRUE, PROBABILITIES, CLASSES)
+    flat = metrics.flat(figures)
+    assert {key: flat[key] for key in figures} == figures
+    added = set(flat) - set(figures)
+    assert added == {
+        f"per_class.{name}.{figure}"
+        for name in CLASSES
+        for figure in ("precision", "recall", "f1", "auroc", "support")
+    }
+    assert flat["per_class.virus.support"] == 1
+    assert flat["per_class.normal.recall"] == pytest.approx(2 / 3)
