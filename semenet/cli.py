@@ -84,18 +84,24 @@ def phantom(
     print(manifest)
 
 
-def data_kermany(folder: Positional[pathlib.Path], out: pathlib.Path, seed: int = 0) -> None:
+def data_kermany(
+    folder: Positional[pathlib.Path], out: pathlib.Path, val_share: float = 0.1, seed: int = 0
+) -> None:
     """Makes a manifest of Kermany's chest_xray folder.
 
     Args:
         folder: The unpacked folder, with train and test in it.
-        out: CSV to write.
-        seed: Seed of the choice of validation patients.
+        out: CSV to write; its paths are relative to the folder it stands in.
+        val_share: Share of the training patients that become val where the edition has none.
+        seed: Seed of the draw of those patients.
     """
     from semenet.data.manifest import write_manifest
     from semenet.data.sources import kermany
 
-    write_manifest(kermany(folder, seed=seed), out)
+    frame = kermany(folder, val_share=val_share, seed=seed)
+    start = out.absolute().parent
+    frame["file"] = [os.path.relpath((folder / file).absolute(), start) for file in frame["file"]]
+    write_manifest(frame, out)
     print(out)
 
 
@@ -190,6 +196,35 @@ def train_by_name(arguments):
     run_recipe(recipe, f"The recipe {arguments[0]}.", arguments[1:], program=f"semenet train {arguments[0]}")
 
 
+def data() -> None:
+    """Turns downloaded data sets into manifests: semenet data kermany DIR --out CSV."""
+    call(DATA_COMMANDS, ["--help"], prog="semenet data")
+
+
+DATA_COMMANDS = {"kermany": data_kermany}
+COMMANDS = {
+    "list": list_entries,
+    "doctor": doctor,
+    "phantom": phantom,
+    "data": data,
+    "train": train,
+    "evaluate": evaluate,
+    "explain": explain,
+    "predict": predict,
+    "export": export,
+}
+
+
+def call(commands, arguments, prog):
+    """Calls the one of `commands` that the first argument names, with the others."""
+    tyro.extras.subcommand_cli_from_dict(
+        commands,
+        prog=prog,
+        description="A Keras model zoo for chest radiographs. Research use only.",
+        args=arguments,
+    )
+
+
 def main(arguments=None):
     """Runs the command. An error of the user's is one message, and exit status 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -198,20 +233,7 @@ def main(arguments=None):
     with report_errors():
         if arguments[:1] == ["train"]:
             train_by_name(arguments[1:])
-            return
-        tyro.extras.subcommand_cli_from_dict(
-            {
-                "list": list_entries,
-                "doctor": doctor,
-                "phantom": phantom,
-                "data kermany": data_kermany,
-                "train": train,
-                "evaluate": evaluate,
-                "explain": explain,
-                "predict": predict,
-                "export": export,
-            },
-            prog="semenet",
-            description="A Keras model zoo for chest radiographs. Research use only.",
-            args=arguments,
-        )
+        elif arguments[:1] == ["data"]:
+            call(DATA_COMMANDS, arguments[1:], prog="semenet data")
+        else:
+            call(COMMANDS, arguments, prog="semenet")

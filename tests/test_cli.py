@@ -120,6 +120,21 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
         main(["doctor"])
 
 
+def test_data_kermany_writes_paths_relative_to_the_manifest(tmp_path, monkeypatch):
+    from semenet.data.manifest import read_manifest
+
+    for part in ("train", "test"):
+        image = tmp_path / "downloads" / "chest_xray" / part / "NORMAL" / f"IM-000{len(part)}-0001.jpeg"
+        image.parent.mkdir(parents=True)
+        image.touch()
+    (tmp_path / "lists").mkdir()
+    monkeypatch.chdir(tmp_path)
+    main(["data", "kermany", "downloads/chest_xray", "--out", "lists/manifest.csv"])
+    rows = read_manifest(tmp_path / "lists" / "manifest.csv").rows
+    assert all(pathlib.Path(path).is_file() for path in rows["path"])
+    assert rows["file"].str.startswith("../downloads/").all()
+
+
 def test_train_without_a_name_lists_the_recipes(capsys):
     main(["train"])
     assert "seme_densenet169_dataset2" in capsys.readouterr().out

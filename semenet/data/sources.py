@@ -3,6 +3,7 @@
 import pathlib
 import re
 
+import numpy as np
 import pandas as pd
 
 from semenet.data.images import IMAGE_SUFFIXES
@@ -16,20 +17,24 @@ class SourceError(ValueError):
     """A downloaded folder that is not as its publisher lays it out."""
 
 
-def kermany(folder):
+def kermany(folder, *, val_share=0.1, seed=0):
     """Turns Kermany's pediatric chest X-rays into the rows of a manifest.
 
     Labels and patients are in the file names: `personN_bacteria_M.jpeg`, `personN_virus_M.jpeg`, and
     `IM-N-M.jpeg` or `NORMAL2-IM-N-M.jpeg` for normal ones. The publisher's parts become the splits, with one
     change: a patient who stands in several parts goes whole into the last of train, val and test that he
     stands in, so that nothing of a test patient is trained on. Numbers of patients count within a label:
-    whether `person10` of bacteria and of virus is one child is not known.
+    whether `person10` of bacteria and of virus is one child is not known. Where the edition has no val (that
+    of Mendeley Data has none), a share of each label's training patients becomes it.
 
     Reference: Kermany et al., Cell 172 (2018); https://data.mendeley.com/datasets/rscbjbr9sj/2, CC BY 4.0.
 
     Args:
         folder: the unpacked folder `chest_xray` or the one it lies in, with
-            {train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg below; some editions have no val.
+            {train,val,test}/{NORMAL,PNEUMONIA}/*.jpeg below; val may lack.
+        val_share: float in (0, 1), the share of each label's training patients that become val where the
+            edition has none; at least one patient a label.
+        seed: int, of the draw of those patients.
 
     Returns:
         A DataFrame of text, sorted by `file`: `file` (relative to `folder`, with forward slashes), `label`
@@ -37,7 +42,10 @@ def kermany(folder):
 
     Raises:
         SourceError: the folder has no such layout, or a file's name tells no label or not its folder's.
+        ValueError: `val_share` is no share.
     """
+    if not 0 < val_share < 1:
+        raise ValueError(f"`val_share` must lie between 0 and 1. Received: {val_share}. The usual is 0.1.")
     folder = pathlib.Path(folder)
     base = folder / "chest_xray" if (folder / "chest_xray").is_dir() else folder
     if not all((base / part).is_dir() for part in ("train", "test")):
@@ -59,7 +67,20 @@ def kermany(folder):
     frame = pd.DataFrame(rows)
     last_part = frame["split"].map(_KERMANY_PARTS.index).groupby(frame["patient"]).transform("max")
     frame["split"] = [_KERMANY_PARTS[part] for part in last_part]
+    if not (base / "val").is_dir():
+        frame.loc[frame["patient"].isin(_drawn_patients(frame, val_share, seed)), "split"] = "val"
     return frame.sort_values("file", ignore_index=True)
+
+
+def _drawn_patients(frame, share, seed):
+    """A share of each label's training patients, by a seeded draw."""
+    rng = np.random.default_rng(seed)
+    train = frame[frame["split"] == "train"]
+    drawn = []
+    for _, patients in train.groupby("label")["patient"]:
+        names = np.sort(patients.unique())
+        drawn += rng.permutation(names)[: max(1, round(share * len(names)))].tolist()
+    return drawn
 
 
 def _kermany_row(path, folder, part):

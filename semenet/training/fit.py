@@ -255,6 +255,9 @@ def _open_folder(out, recipe, manifest):
                 "A run goes on only with the recipe and the manifest it was started with. "
                 f"Received: {out}, begun with {'; '.join(differences)}. Give another --out."
             )
+        # What a killed process was writing when it died.
+        for leftover in [*out.glob(".*"), *out.glob("checkpoints/.*")]:
+            leftover.unlink()
         return record
     # A run that was killed as it began has left nothing but its recipe, whole or in the making.
     ours = (run_folder.RECIPE, run_folder.RECORD)

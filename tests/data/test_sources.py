@@ -67,7 +67,7 @@ def test_the_inner_folder_and_an_edition_without_val_are_read(tmp_path):
     unpacked(tmp_path, [name for name in FILES if not name.startswith("val")])
     frame = kermany(tmp_path / "chest_xray")
     assert "test/PNEUMONIA/person1_virus_6.jpeg" in frame["file"].tolist()
-    assert set(frame["split"]) == {"train", "test"}
+    assert set(frame["split"]) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize("name", ["train/NORMAL/scan7.jpeg", "train/NORMAL/person3_virus_4.jpeg"])
@@ -83,3 +83,28 @@ def test_other_folders_are_refused(tmp_path):
         (tmp_path / part).mkdir()
     with pytest.raises(SourceError, match="there are none"):
         kermany(tmp_path)
+
+
+def test_an_edition_without_val_gets_one_of_whole_training_patients(tmp_path):
+    files = []
+    for part, people in {"train": range(40), "test": range(50, 55)}.items():
+        for person in people:
+            files.append(f"{part}/NORMAL/IM-{person:04}-0001.jpeg")
+            files += [f"{part}/PNEUMONIA/person{person}_virus_{number}.jpeg" for number in (1, 2)]
+    unpacked(tmp_path, files)
+    frame = kermany(tmp_path, val_share=0.25, seed=3)
+    assert (frame.groupby("patient")["split"].nunique() == 1).all()
+    patients = frame.drop_duplicates("patient").groupby(["label", "split"]).size()
+    assert patients.to_dict() == {
+        (label, split): count
+        for label in ("normal", "virus")
+        for split, count in {"test": 5, "train": 30, "val": 10}.items()
+    }
+    assert kermany(tmp_path, val_share=0.25, seed=3).equals(frame)
+    assert not kermany(tmp_path, val_share=0.25, seed=4).equals(frame)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.5, float("nan")])
+def test_a_val_share_out_of_range_is_refused(tmp_path, share):
+    with pytest.raises(ValueError, match="between 0 and 1. Received"):
+        kermany(tmp_path, val_share=share)

@@ -137,7 +137,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny
 
 def test_masked_views_make_the_training_set_larger(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe(
-        "seme_resnet50", views=("original", "masked"), rotation=30.0, epochs=1, inference_clahe=True
+        "vgg19_gap", views=("original", "masked"), rotation=30.0, epochs=1, inference_clahe=True
     )
     run = train(recipe, phantoms, tmp_path / "run")
     assert run.inference_clahe
@@ -178,6 +178,7 @@ def test_fine_tuning_freezes_the_backbone(classifier_run, phantoms, tiny_recipe,
     assert [weight.path for weight in untrained.trainable_weights] == ["head/kernel", "head/bias"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(phantoms, tiny_recipe, tmp_path, precision):
     recipe = tiny_recipe("seme_resnet50", precision=precision, epochs=1)
