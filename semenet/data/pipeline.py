@@ -7,7 +7,6 @@ the same batches whatever the parallelism, and every epoch others.
 """
 
 import contextlib
-import dataclasses
 import os
 import re
 
@@ -16,55 +15,14 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.data import transforms
+from semenet.data.augmentation import Augmentation
 from semenet.data.images import ImageError, read_image, read_mask
 from semenet.data.manifest import label_index
-
-VIEWS = ("original", "clahe", "masked", "masked_clahe")
 
 # TensorFlow wraps what a reader raises in its own error, as text; the marks keep ours recognisable.
 _ERROR_OPENS, _ERROR_CLOSES = "<<semenet:", ":semenet>>"
 # The draws of an epoch's items are numbered from 0, so that its order must not be.
 _ORDER_DRAW = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What training does to its images.
-
-    Attributes:
-        clahe: the share of images, in [0, 1], that CLAHE is applied to, drawn anew each epoch; of
-            the views "original" and "masked" alone, for the others have it always.
-        rotation: images are turned by an angle drawn evenly from ± this many degrees, in [0, 180].
-        views: what stands in the training set for each row, among `VIEWS`: the image as it is, after
-            CLAHE, and both with everything outside the lung mask black. The set is their union.
-
-    Raises:
-        ValueError: a value is out of its range.
-    """
-
-    clahe: float = 0.0
-    rotation: float = 0.0
-    views: tuple[str, ...] = ("original",)
-
-    def __post_init__(self):
-        """Checks the values; a recipe's command line ends here."""
-        if not 0 <= self.clahe <= 1:
-            raise ValueError(f"`clahe` must be a share in [0, 1]. Received: {self.clahe}. The paper has 0.4.")
-        if not 0 <= self.rotation <= 180:
-            raise ValueError(
-                f"`rotation` must be in [0, 180] degrees. Received: {self.rotation}. 30 turns by ±30."
-            )
-        views = tuple(self.views)
-        if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
-            raise ValueError(
-                f"`views` must name each once some of {', '.join(VIEWS)}. Received: {self.views}. "
-                "Use ('original',) for the images as they are."
-            )
-
-    @property
-    def needs_masks(self):
-        """Whether a view needs every row's lung mask."""
-        return any(view.startswith("masked") for view in self.views)
 
 
 def training_dataset(

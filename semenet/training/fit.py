@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from semenet.data.augmentation import Augmentation
 from semenet.data.files import replacing, write_text
 from semenet.data.manifest import ManifestError, check_patients, label_index, read_manifest
-from semenet.data.pipeline import Augmentation, plain_errors, training_dataset
+from semenet.data.pipeline import plain_errors, training_dataset
 from semenet.models.catalog import build
 from semenet.training import run as run_folder
 from semenet.training.checkpoint import restore_state, save_state

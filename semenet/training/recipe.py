@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.data.pipeline import VIEWS
+from semenet.data.augmentation import VIEWS
 from semenet.models.catalog import find_entry
 
 

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from semenet.data import transforms
+from semenet.data.augmentation import Augmentation
 from semenet.data.images import ImageError, read_image, read_mask
 from semenet.data.manifest import ManifestError, class_order, read_manifest
 from semenet.data.pipeline import (
-    Augmentation,
     evaluation_dataset,
     plain_errors,
     prepare,
