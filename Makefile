@@ -28,7 +28,7 @@ lint: $(VENV)/.lint ## what pre-commit checks
 
 lowest: ## the fast tests on the lowest versions that setup.cfg allows, in an environment of their own
 	$(PYTHON) tools/venv.py .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet -e ".[test]" --constraint <($(PYTHON) tools/lowest.py)
+	.venv-lowest/bin/python -m pip install --quiet -e ".[test,jax]" --constraint <($(PYTHON) tools/lowest.py)
 	.venv-lowest/bin/python -m pytest -m "not slow"
 
 clean: ## remove what make made, but not your runs

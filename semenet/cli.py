@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.errors import SemenetError
 from semenet.training.command import report_errors, run_recipe
 from semenet.training.recipe import Names
 
@@ -29,7 +30,7 @@ def list_entries(pattern: Positional[str] = "*") -> None:
 
     names = list_models(pattern)
     if not names:
-        raise ValueError(
+        raise SemenetError(
             f"A pattern must match an entry. Received: {pattern!r}. The entries: {', '.join(CATALOG)}."
         )
     table = rich.table.Table("name", "parameters", "input", "in the paper", "weights", box=None)
@@ -58,7 +59,8 @@ def phantom(
     """Writes synthetic radiographs with their masks and a manifest.
 
     Args:
-        folder: New or empty folder; gets images, masks, lesions and manifest.csv.
+        folder: New or empty folder, or one of earlier phantoms, which are replaced; gets images, masks,
+            lesions and manifest.csv.
         count: Images in total; 60/20/20 of the patients are train, val and test.
         size: Height and width in pixels.
         seed: Equal seeds give equal files.

@@ -1,11 +1,11 @@
 """Tells what this installation is and can do."""
 
 import importlib.metadata
-import importlib.util
 import platform
 import re
 
 import rich.console
+import rich.markup
 import rich.table
 
 from semenet.models.catalog import CATALOG
@@ -16,18 +16,36 @@ def dependencies():
     """What semenet depends on.
 
     Returns:
-        dict of extra ("" for none) to a list of (distribution, version or None), as its metadata has them.
+        dict of extra ("" for none) to a list of (distribution, version or None if it is not installed), as
+        its metadata has them; of `tensorflow[and-cuda]` and the like also what that extra adds.
     """
     found = {}
-    for requirement in importlib.metadata.requires("semenet") or []:
-        name = re.match(r"[\w.-]+", requirement).group()
-        extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        try:
-            version = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            version = None
-        found.setdefault(extra.group(1) if extra else "", []).append((name, version))
+    for name, extras, extra in _requirements("semenet"):
+        packages = found.setdefault(extra, [])
+        packages.append((name, _version(name)))
+        for added, _, its_extra in _requirements(name) if extras else []:
+            if its_extra in extras:
+                packages.append((added, _version(added)))
     return found
+
+
+def _requirements(distribution):
+    """Tuples (name, extras asked of it, extra of `distribution` that needs it or "")."""
+    try:
+        lines = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for line in lines:
+        name, extras = re.match(r"([\w.-]+)(?:\[([\w,-]+)\])?", line).groups()
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        yield name, extras.split(",") if extras else [], extra.group(1) if extra else ""
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def examine(console=None):
@@ -55,7 +73,8 @@ def examine(console=None):
         if missing:
             install = f"pip install 'semenet[{extra}]'" if extra else "pip install semenet"
             versions = f"{versions}  missing: {', '.join(missing)} ({install})".strip()
-        table.add_row(f"extra {extra}" if extra else "packages", versions)
+        # Rich takes [gpu] for one of its own marks.
+        table.add_row(f"extra {extra}" if extra else "packages", rich.markup.escape(versions))
     table.add_row("zoo folders", ", ".join(map(str, zoo_folders())) or "none: set SEMENET_ZOO")
     weights = [f"{entry}/{name}" for entry in CATALOG for name in published(entry)]
     table.add_row("published weights", ", ".join(weights) or "none found")

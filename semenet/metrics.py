@@ -10,6 +10,8 @@ import math
 import numpy as np
 from sklearn import metrics as sk
 
+from semenet.errors import SemenetError
+
 # Softmax in float32 may pass 1 by a rounding error.
 _TOLERANCE = 1e-5
 
@@ -40,7 +42,7 @@ def classification(true_index, probabilities, class_names):
     true_index, probabilities = _checked(true_index, probabilities)
     class_names = tuple(class_names)
     if len(class_names) != probabilities.shape[1]:
-        raise ValueError(
+        raise SemenetError(
             "There must be one class name for each column of the probabilities. "
             f"Received: {len(class_names)} names for {probabilities.shape[1]} columns. "
             "Name the model's own classes, in the order of its outputs."
@@ -160,13 +162,13 @@ def overlap(true_masks, probabilities, threshold=0.5):
     true_masks, probabilities = np.asarray(true_masks), np.asarray(probabilities)
     shape = true_masks.shape
     if shape != probabilities.shape or not true_masks.size or shape[3:] not in ((), (1,)) or len(shape) < 3:
-        raise ValueError(
+        raise SemenetError(
             "Masks and probabilities must be arrays of one shape (N, H, W) or (N, H, W, 1), one image or "
             f"more. Received: shapes {shape} and {probabilities.shape}. "
             "Resize the masks to the network's output."
         )
     if not np.isin(true_masks, (0, 1)).all():
-        raise ValueError(
+        raise SemenetError(
             "A mask must hold 0 outside and 1 inside. "
             f"Received: values from {true_masks.min()} to {true_masks.max()}. Threshold it first."
         )
@@ -208,19 +210,19 @@ def flat(figures):
 def _checked(true_index, probabilities):
     true_index, probabilities = np.asarray(true_index), np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
-        raise ValueError(
+        raise SemenetError(
             "Probabilities must be an array (N, K) of at least one image and two classes. "
             f"Received: shape {probabilities.shape}. Give a column a class."
         )
     if true_index.shape != probabilities.shape[:1] or true_index.dtype.kind not in "iu":
-        raise ValueError(
+        raise SemenetError(
             "The true classes must be integers, one for each row of the probabilities. "
             f"Received: {true_index.dtype} of shape {true_index.shape} for {len(probabilities)} "
             "rows. Give class numbers, not names or one-hot rows."
         )
     classes = probabilities.shape[1]
     if true_index.min() < 0 or true_index.max() >= classes:
-        raise ValueError(
+        raise SemenetError(
             f"A true class must lie in [0, {classes}), the number of columns of the probabilities. "
             f"Received: classes from {true_index.min()} to {true_index.max()}. "
             "Number the classes in the order of the model's outputs."
@@ -233,7 +235,7 @@ def _check_probabilities(probabilities):
     low, high = float(probabilities.min()), float(probabilities.max())
     # The extremes of an array that holds NaN are NaN.
     if math.isnan(low) or low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        raise ValueError(
+        raise SemenetError(
             "Probabilities must lie in [0, 1] and be no NaN. "
             f"Received: {np.isnan(probabilities).sum()} NaN among {probabilities.size} values, the "
             f"others from {np.fmin.reduce(probabilities, axis=None)} to "

@@ -40,6 +40,7 @@ def test_list_shows_published_weights(capsys, tmp_path, monkeypatch):
     folder = tmp_path / "unet" / "lung"
     folder.mkdir(parents=True)
     metadata = {"file": "a.weights.h5", "sha256": "0", "class_names": ["lung"], "input_shape": [32, 32, 1]}
+    metadata["imagenet_scaling"] = False
     (folder / "metadata.json").write_text(json.dumps(metadata))
     monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
     main(["list", "unet"])
@@ -51,6 +52,24 @@ def test_doctor_names_versions_devices_extras_and_weights(capsys):
     output = capsys.readouterr().out
     for expected in (semenet.__version__, "tensorflow", "Keras backend", "GPUs", "jax", "published weights"):
         assert expected in output
+
+
+def test_doctor_tells_a_missing_extra_from_an_installed_one(monkeypatch):
+    """`tensorflow[and-cuda]` is more than tensorflow."""
+    from semenet import doctor
+
+    requires = {
+        "semenet": ["keras>=3", "tensorflow[and-cuda]>=2; extra == 'gpu'", "jax>=0.7; extra == 'jax'"],
+        "tensorflow": ["numpy", "nvidia-cudnn; extra == 'and-cuda'"],
+    }
+    versions = {"keras": "3.15", "tensorflow": "2.21", "numpy": "2.1"}
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", requires.__getitem__)
+    monkeypatch.setattr(doctor, "_version", versions.get)
+    assert doctor.dependencies() == {
+        "": [("keras", "3.15")],
+        "gpu": [("tensorflow", "2.21"), ("nvidia-cudnn", None)],
+        "jax": [("jax", None)],
+    }
 
 
 def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
@@ -98,7 +117,7 @@ def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
     [
         (["list", "zzz"], "must match an entry. Received: 'zzz'"),
         (["train", "seme"], "Received: 'seme'"),
-        (["predict", "nowhere", "image.png", "--out", "p.csv"], "holds model.keras"),
+        (["predict", "nowhere", "image.png", "--out", "p.csv"], "image.png, which does not"),
         (["export", "nowhere", "saved"], "holds model.keras"),
         (["evaluate", "nowhere", "--manifest", "m.csv", "--out", "e"], "nowhere|m.csv"),
     ],
@@ -113,11 +132,44 @@ def test_a_user_s_error_is_one_message_and_status_1(arguments, message, capsys, 
     assert "Traceback" not in error
 
 
-def test_a_defect_keeps_its_traceback(monkeypatch):
+@pytest.mark.parametrize("defect", [ValueError("x"), TypeError("x"), OSError("no file's")])
+def test_a_defect_keeps_its_traceback(monkeypatch, defect):
     """An error that is not semenet's own passes."""
-    monkeypatch.setattr("semenet.doctor.examine", lambda: json.loads("{"))
-    with pytest.raises(json.JSONDecodeError):
+
+    def fail():
+        raise defect
+
+    monkeypatch.setattr("semenet.doctor.examine", fail)
+    with pytest.raises(type(defect)):
         main(["doctor"])
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_no_image_at_all_is_an_error(command, classifier_run, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([command, str(classifier_run), "--out", str(tmp_path / "out")])
+    assert "at least one image" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(classifier_run, phantoms, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.touch()
+    image = str(next((phantoms.parent / "images").glob("*.png")))
+    run, manifest = str(classifier_run), str(phantoms)
+    for arguments in (
+        ["evaluate", run, "--manifest", manifest, "--out", str(file)],
+        ["explain", run, image, "--out", str(file)],
+        ["predict", run, image, "--out", str(tmp_path)],
+        ["export", run, str(file)],
+    ):
+        with pytest.raises(SystemExit) as exit_status:
+            main(arguments)
+        error = capsys.readouterr().err
+        assert exit_status.value.code == 1
+        assert "Received: " in error, error
+        assert "Predicting" not in error
+    assert file.read_bytes() == b""
 
 
 def test_data_kermany_writes_paths_relative_to_the_manifest(tmp_path, monkeypatch):

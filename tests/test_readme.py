@@ -38,7 +38,7 @@ def test_the_commands_run_in_order_on_a_kermany_folder(tmp_path):
     import cv2
 
     rng = np.random.default_rng(0)
-    for split, people in {"train": range(12), "test": range(20, 24), "val": range(30, 32)}.items():
+    for split, people in {"train": range(12), "test": range(20, 24)}.items():
         for person in people:
             for name in (
                 f"NORMAL/IM-{person:04}-0001.jpeg",

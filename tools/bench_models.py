@@ -18,8 +18,6 @@ import tyro
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-APPLICATIONS = {"vgg19": "VGG19", "resnet50": "ResNet50", "densenet169": "DenseNet169"}
-
 
 @dataclasses.dataclass
 class Timings:
@@ -70,6 +68,7 @@ def measure(name, size, batch_size, pairs):
 
     import semenet
     from semenet.models.catalog import CATALOG
+    from semenet.models.weights import APPLICATIONS
 
     entry = CATALOG[name]
     rng = np.random.default_rng(0)

@@ -99,7 +99,7 @@ def step(title):
 
 def clear(out):
     """Removes an earlier demo, and nothing else."""
-    if out.exists() and {item.name for item in out.iterdir()} - MINE:
+    if out.exists() and (not out.is_dir() or {item.name for item in out.iterdir()} - MINE):
         sys.exit(f"The demo replaces its own folder only. Received: {out}, which holds other files.")
     if out.exists():
         shutil.rmtree(out)

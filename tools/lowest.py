@@ -13,7 +13,7 @@ def main():
     config = configparser.ConfigParser()
     config.read(pathlib.Path(__file__).parents[1] / "setup.cfg")
     extras = config["options.extras_require"]
-    lines = config["options"]["install_requires"].split() + extras["test"].split()
+    lines = config["options"]["install_requires"].split() + extras["test"].split() + extras["jax"].split()
     for line in lines:
         name, version = re.fullmatch(r"([\w-]+)>=([\w.]+)", line).groups()
         print(f"{name}=={version}")

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from semenet.errors import SemenetError
+
 VIEWS = ("original", "clahe", "masked", "masked_clahe")
 
 
@@ -27,14 +29,14 @@ class Augmentation:
     def __post_init__(self):
         """Checks the values; a recipe's command line ends here."""
         if not 0 <= self.clahe <= 1:
-            raise ValueError(f"`clahe` must be a share in [0, 1]. Received: {self.clahe}. The paper has 0.4.")
+            raise SemenetError(f"`clahe` must be a share in [0, 1]. Received: {self.clahe}. The paper: 0.4.")
         if not 0 <= self.rotation <= 180:
-            raise ValueError(
+            raise SemenetError(
                 f"`rotation` must be in [0, 180] degrees. Received: {self.rotation}. 30 turns by ±30."
             )
         views = tuple(self.views)
         if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
-            raise ValueError(
+            raise SemenetError(
                 f"`views` must name each once some of {', '.join(VIEWS)}. Received: {self.views}. "
                 "Use ('original',) for the images as they are."
             )

@@ -1,9 +1,76 @@
 """Writes files that are either whole or absent, whatever stops the process."""
 
 import contextlib
+import itertools
 import os
 import pathlib
+import re
 import tempfile
+
+from semenet.errors import SemenetError
+
+
+class OutputError(SemenetError):
+    """What was to be written cannot be written there."""
+
+
+def output_folder(path):
+    """Makes a folder to write into, before the work whose result goes there.
+
+    Args:
+        path: the folder; its parents are made too.
+
+    Returns:
+        `pathlib.Path` of the folder.
+
+    Raises:
+        OutputError: if it is a file, or cannot be made or written into.
+    """
+    path = pathlib.Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise OutputError(
+            f"Results go into a folder that can be written to. Received: {path} ({error.strerror}). "
+            "Give another folder."
+        ) from error
+
+
+def output_file(path):
+    """Makes the folder of a file to write, before the work whose result goes there.
+
+    Returns:
+        `pathlib.Path` of the file.
+
+    Raises:
+        OutputError: if `path` is a folder, or its own folder cannot be made or written into.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise OutputError(f"Results go into a file. Received: {path}, a folder. Add the file's name.")
+    output_folder(path.parent)
+    return path
+
+
+def unique_stems(files):
+    """Names for the outputs of files: each file's stem, numbered from 2 where it is taken.
+
+    Args:
+        files: sequence of pathlib.Path.
+
+    Returns:
+        list of str, of which no two are equal, in upper or lower case.
+    """
+    taken, stems = set(), []
+    for file in files:
+        numbered = (f"{file.stem}_{number}" for number in itertools.count(2))
+        # Compared in lower case, since some file systems take "A" and "a" for one name.
+        stem = next(name for name in itertools.chain([file.stem], numbered) if name.lower() not in taken)
+        taken.add(stem.lower())
+        stems.append(stem)
+    return stems
 
 
 @contextlib.contextmanager
@@ -34,6 +101,19 @@ def replacing(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_temporary(path, names):
+    """Whether a path is a temporary file that `replacing` made for a file of one of these names.
+
+    Only a killed process leaves one behind.
+
+    Args:
+        path: pathlib.Path.
+        names: sequence of str, names of the files that were to be written.
+    """
+    ended = re.fullmatch(r"\.[a-z0-9_]{8}\.(.+)", path.name)
+    return ended is not None and ended[1] in names and path.is_file()
 
 
 def write_text(path, text):

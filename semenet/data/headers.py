@@ -3,6 +3,8 @@
 import re
 import zlib
 
+from semenet.errors import SemenetError
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 JPEG_END = b"\xff\xd9"
@@ -21,7 +23,7 @@ MIRRORED_COLUMNS = (2, 3, 6, 7)
 MIRRORED_ROWS = (3, 4, 7, 8)
 
 
-class ImageError(ValueError):
+class ImageError(SemenetError):
     """An image that cannot be used: the rule, the file, what was received, the remedy."""
 
 

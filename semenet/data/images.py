@@ -190,8 +190,10 @@ def list_images(paths):
         A list of pathlib.Path: in the order of `paths`, each folder's sorted, none twice.
 
     Raises:
-        ImageError: a path does not exist, or a folder holds no image.
+        ImageError: there is no path, one does not exist, or a folder holds no image.
     """
+    if not paths:
+        raise ImageError("Name at least one image or folder of images. Received: no path at all.")
     found = {}
     for path in map(pathlib.Path, paths):
         if path.is_dir():

@@ -18,6 +18,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from semenet.data.files import replacing
+from semenet.errors import SemenetError
 
 _REQUIRED = ("file", "patient", "split")
 _OPTIONAL = ("label", "mask")
@@ -27,7 +28,7 @@ _CANONICAL_ORDERS = (("normal", "bacteria", "virus"), ("other_viral", "COVID-19"
 _NAMED_AT_MOST = 5
 
 
-class ManifestError(ValueError):
+class ManifestError(SemenetError):
     """A manifest that cannot be used: the rule, what was received, the remedy."""
 
 
@@ -91,7 +92,9 @@ def read_manifest(path, root=None, *, need=("label",)):
     path = pathlib.Path(path)
     unknown = set(need) - set(_OPTIONAL)
     if unknown:
-        raise ValueError(f"`need` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(need)}.")
+        raise SemenetError(
+            f"`need` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(need)}."
+        )
     header, rows = _read_csv(path)
     needed = (*_REQUIRED, *need)
     _check_header(path, header, needed)
@@ -104,6 +107,7 @@ def read_manifest(path, root=None, *, need=("label",)):
     sha256 = _content_hash(rows)
     folder = pathlib.Path(path.parent if root is None else root).absolute()
     rows["path"] = _absolute(rows["file"], folder)
+    _check_paths(path, rows)
     if "mask" in rows:
         rows["mask_path"] = _absolute(rows["mask"], folder)
     return Manifest(path=path, rows=rows, sha256=sha256)
@@ -162,23 +166,6 @@ def check_patients(manifest, splits=("train", "val", "test")):
     )
 
 
-def class_order(labels):
-    """Returns the class names in the order in which a network's outputs stand.
-
-    Args:
-        labels: an iterable of label texts, repeated or not.
-
-    Returns:
-        A tuple of the distinct labels: the project's own order ("normal", "bacteria", "virus") or
-        ("other_viral", "COVID-19") where the labels are exactly these, else sorted.
-    """
-    distinct = set(labels)
-    for order in _CANONICAL_ORDERS:
-        if distinct == set(order):
-            return order
-    return tuple(sorted(distinct))
-
-
 def label_index(rows, class_names):
     """Returns each row's class as its index in `class_names`.
 
@@ -200,7 +187,7 @@ def label_index(rows, class_names):
             f"Every label must be one of the classes {', '.join(class_names)}. "
             f"Received: {first['label']!r} for {first['file']} (unknown labels in all: "
             f"{_listed([repr(label) for label in others])}). "
-            "Leave these rows out, or name all classes with --classes."
+            "Leave these rows out, or train a network with these classes (--classes)."
         )
     return index.astype(np.int64)
 
@@ -267,8 +254,10 @@ def _check_header(path, header, needed):
 
 def _check_cells(path, rows, needed):
     filled = pa.Check(lambda cells: cells.str.strip() != "", name="filled")
+    # A patient "p1 " beside a patient "p1" would pass for another one.
+    bare = pa.Check(lambda cells: cells.str.strip() == cells, name="bare")
     schema = pa.DataFrameSchema(
-        {column: pa.Column(str, filled, unique=column == "file") for column in needed}
+        {column: pa.Column(str, [filled, bare], unique=column == "file") for column in needed}
     )
     try:
         schema.validate(rows, lazy=True)
@@ -285,6 +274,13 @@ def _check_cells(path, rows, needed):
             f"Received: {path} with {len(indices)} empty cells in {column!r}, "
             f"{_lines(path, indices)}. Fill them in, or remove the rows."
         )
+    padded = cases[cases["check"] == "bare"]
+    if not padded.empty:
+        raise ManifestError(
+            "The values of a manifest must not begin or end with white space. "
+            f"Received: {path} with {padded['failure_case'].iloc[0]!r} in {padded['column'].iloc[0]!r}, "
+            f"{_lines(path, padded['index'])}. Remove the white space."
+        )
     repeated = cases[cases["check"] == "field_uniqueness"]
     name = repeated["failure_case"].iloc[0]
     raise ManifestError(
@@ -293,6 +289,18 @@ def _check_cells(path, rows, needed):
         f"{_lines(path, repeated.loc[repeated['failure_case'] == name, 'index'])}. "
         "Keep one row an image."
     )
+
+
+def _check_paths(path, rows):
+    """Refuses one file under two spellings, such as `a.png` and `./a.png`."""
+    twice = rows["path"].duplicated(keep=False)
+    if twice.any():
+        same = rows[rows["path"] == rows.loc[twice, "path"].iloc[0]]
+        raise ManifestError(
+            f"Every row of a manifest must name another file. Received: {path} with "
+            f"{' and '.join(map(repr, same['file']))}, {_lines(path, same.index)}, which are one file. "
+            "Keep one row an image."
+        )
 
 
 def _lines(path, indices):

@@ -11,13 +11,14 @@ from semenet.data.phantom_canvas import Pose
 from semenet.data.phantom_exposure import burn_in, expose
 from semenet.data.phantom_lesions import lesion
 from semenet.data.phantom_projection import project
+from semenet.errors import SemenetError
 
 LETTERS = {"normal": "N", "bacteria": "B", "virus": "V", "other_viral": "O", "COVID-19": "C"}
 MIN_SIZE, MAX_SIZE = 64, 1024
 _VESSELS = 0.26  # share of the air that a large vessel takes up
 
 
-class PhantomError(ValueError):
+class PhantomError(SemenetError):
     """An argument, or a folder, from which no phantoms can be made."""
 
 

@@ -18,6 +18,7 @@ from semenet.data import transforms
 from semenet.data.augmentation import Augmentation
 from semenet.data.images import ImageError, read_image, read_mask
 from semenet.data.manifest import label_index
+from semenet.errors import SemenetError
 
 # TensorFlow wraps what a reader raises in its own error, as text; the marks keep ours recognisable.
 _ERROR_OPENS, _ERROR_CLOSES = "<<semenet:", ":semenet>>"
@@ -71,12 +72,12 @@ def training_dataset(
     """
     _check(rows, input_size, channels, batch_size, masks or augmentation.needs_masks)
     if not 0 <= start_epoch < epochs:
-        raise ValueError(
+        raise SemenetError(
             f"`start_epoch` must be in [0, epochs). Received: start_epoch={start_epoch} of "
             f"epochs={epochs}. Raise `epochs` to train on."
         )
     if masks and augmentation.needs_masks:
-        raise ValueError(
+        raise SemenetError(
             f"Segmentation looks at whole images. Received: views={augmentation.views} with masks=True. "
             "Use the views 'original' and 'clahe'."
         )
@@ -258,12 +259,12 @@ def _draw_seed(base_seed, epoch, draw):
 def _check(rows, input_size, channels, batch_size, needs_masks):
     _check_input(input_size, channels)
     if batch_size < 1 or len(rows) < 1:
-        raise ValueError(
+        raise SemenetError(
             "A dataset needs `rows` and a `batch_size` of 1 or more. "
             f"Received: {len(rows)} rows, batch_size={batch_size}. Give at least one of each."
         )
     if needs_masks and ("mask_path" not in rows or (rows["mask_path"] == "").any()):
-        raise ValueError(
+        raise SemenetError(
             "Every row needs a lung mask for segmentation and for masked views. Received: rows "
             f"with the columns {', '.join(rows.columns)}. Give the manifest a column `mask` without gaps."
         )
@@ -271,7 +272,7 @@ def _check(rows, input_size, channels, batch_size, needs_masks):
 
 def _check_input(input_size, channels):
     if channels not in (1, 3) or len(input_size) != 2 or min(input_size) < 1:
-        raise ValueError(
+        raise SemenetError(
             "`input_size` must be (height, width) and `channels` 1 or 3. Received: "
             f"input_size={input_size}, channels={channels}. A network's input_shape has both."
         )

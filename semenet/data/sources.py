@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images import IMAGE_SUFFIXES
+from semenet.errors import SemenetError
 
 _KERMANY_PARTS = ("train", "val", "test")
 _KERMANY_PNEUMONIA = re.compile(r"(?P<patient>person\d+)_(?P<label>bacteria|virus)_\d+(_\d+)?")
 _KERMANY_NORMAL = re.compile(r"(?P<patient>(NORMAL2-)?IM-\d+)-\d+(-\d+)?")
 
 
-class SourceError(ValueError):
+class SourceError(SemenetError):
     """A downloaded folder that is not as its publisher lays it out."""
 
 
@@ -45,7 +46,7 @@ def kermany(folder, *, val_share=0.1, seed=0):
         ValueError: `val_share` is no share.
     """
     if not 0 < val_share < 1:
-        raise ValueError(f"`val_share` must lie between 0 and 1. Received: {val_share}. The usual is 0.1.")
+        raise SemenetError(f"`val_share` must lie between 0 and 1. Received: {val_share}. The usual is 0.1.")
     folder = pathlib.Path(folder)
     base = folder / "chest_xray" if (folder / "chest_xray").is_dir() else folder
     if not all((base / part).is_dir() for part in ("train", "test")):
@@ -79,7 +80,8 @@ def _drawn_patients(frame, share, seed):
     drawn = []
     for _, patients in train.groupby("label")["patient"]:
         names = np.sort(patients.unique())
-        drawn += rng.permutation(names)[: max(1, round(share * len(names)))].tolist()
+        count = min(max(1, round(share * len(names))), len(names) - 1)
+        drawn += rng.permutation(names)[:count].tolist()
     return drawn
 
 

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from semenet.errors import SemenetError
+
 _GREY_LEVELS = 256
 _equalizers = threading.local()
 
@@ -133,7 +135,7 @@ def rotate(image, degrees, *, mask=None, fill=0):
         ValueError: `image` or `mask` is not of that shape and dtype, or `fill` is no grey level.
     """
     if not 0 <= fill <= 255:
-        raise ValueError(f"`fill` must be a grey level in [0, 255]. Received: {fill}. Use 0 for black.")
+        raise SemenetError(f"`fill` must be a grey level in [0, 255]. Received: {fill}. Use 0 for black.")
     image = _checked(image, "image")
     degrees = tf.cast(degrees, tf.float64)
     turned = _warped(image, degrees, cv2.INTER_LINEAR, fill)
@@ -157,7 +159,7 @@ def keep_mask(image, mask):
     """
     image, mask = _checked(image, "image"), _checked(mask, "mask")
     if not image.shape.is_compatible_with(mask.shape):
-        raise ValueError(
+        raise SemenetError(
             f"An image and its mask must have one size. Received: image {image.shape} and mask "
             f"{mask.shape}. Resize the mask with resize(..., mask=True)."
         )
@@ -167,7 +169,7 @@ def keep_mask(image, mask):
 def _checked(image, name):
     image = tf.convert_to_tensor(image)
     if image.dtype != tf.uint8 or image.shape.rank not in (None, 3) or image.shape[2:] not in ([1], [None]):
-        raise ValueError(
+        raise SemenetError(
             f"`{name}` must be uint8 of shape (height, width, 1). Received: {image.dtype.name} of shape "
             f"{image.shape}. Cast it, or add the last axis with image[..., None]."
         )
@@ -177,7 +179,7 @@ def _checked(image, name):
 def _checked_grid(clip_limit, tiles):
     across, down = (int(count) for count in tiles)
     if clip_limit < 0 or across < 1 or down < 1:
-        raise ValueError(
+        raise SemenetError(
             "`clip_limit` must be 0 or more, and `tiles` two counts of 1 or more. Received: "
             f"clip_limit={clip_limit}, tiles={tiles}. The usual ones are 2.0 and (8, 8)."
         )

@@ -2,26 +2,21 @@
 
 import datetime
 import functools
-import importlib.metadata
 import json
-import pathlib
-import platform
 import shlex
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-import semenet
 from semenet import metrics
-from semenet.data.files import write_bytes
+from semenet.data.files import output_folder, write_bytes
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
 from semenet.evaluation import report, sheets
-from semenet.evaluation.progress import track
+from semenet.training.progress import track
 from semenet.training.run import Run
-
-PACKAGES = ("tensorflow", "keras", "numpy", "opencv-python-headless", "scikit-learn")
+from semenet.training.run import versions as run_versions
 
 
 def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
@@ -55,10 +50,10 @@ def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
     run = Run.open(run_path)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
-    _check_activation(run)
+    out = output_folder(out)
     measure = _segmentation if run.segments else _classification
     figures, table, sections = measure(run, rows, batch_size)
-    versions = _versions()
+    versions = run_versions()
     command = _command(run_path, manifest_path, split, out, root, batch_size)
     result = metrics.flat(figures) | {
         "split": split,
@@ -77,8 +72,6 @@ def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
         versions=versions,
         date=datetime.datetime.now(datetime.UTC),
     )
-    out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / "predictions.csv", table.to_csv(index=False).encode())
     write_bytes(out / "report.html", page.encode())
     # Last, so that who finds it finds the others.
@@ -138,21 +131,6 @@ def _loader(run, batch_size, masks=False):
 def _predictor(model, signature):
     """The model's inference as one traced function, whatever the size of the last batch."""
     return tf.function(lambda images: model(images, training=False), input_signature=[signature])
-
-
-def _check_activation(run):
-    activation = run.model.get_layer("head").activation.__name__
-    if activation not in ("softmax", "sigmoid"):
-        raise ValueError(
-            "Evaluation needs probabilities: a head with softmax or sigmoid. "
-            f"Received: {run.path}, whose head is {activation}. Build the network with "
-            "activation='softmax' and weights of this file."
-        )
-
-
-def _versions():
-    packages = {package: importlib.metadata.version(package) for package in PACKAGES}
-    return {"semenet": semenet.__version__, "python": platform.python_version()} | packages
 
 
 def _command(run_path, manifest_path, split, out, root, batch_size):

@@ -1,8 +1,6 @@
 """Grad-CAM: which parts of a radiograph spoke for a class."""
 
 import concurrent.futures
-import itertools
-import pathlib
 
 import cv2
 import keras
@@ -11,10 +9,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from semenet.data.files import write_bytes
+from semenet.data.files import output_folder, unique_stems, write_bytes
 from semenet.data.images import list_images, read_image
 from semenet.data.pipeline import prepare
-from semenet.evaluation.progress import track
+from semenet.errors import SemenetError
+from semenet.training.progress import track
 
 # Perceptually even, and its steps stay apart in print and for colour-blind readers.
 COLOUR_MAP = "inferno"
@@ -65,7 +64,7 @@ def grad_cam_function(model, layer="features"):
         Selvaraju et al., "Grad-CAM", https://arxiv.org/abs/1610.02391, section 3.
     """
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(
+        raise SemenetError(
             "Grad-CAM takes its gradients from TensorFlow. "
             f"Received: Keras on the {keras.backend.backend()} backend. Set KERAS_BACKEND=tensorflow; "
             "models trained on other backends load there."
@@ -90,7 +89,7 @@ def grad_cam_function(model, layer="features"):
             score *= tf.cast(tf.reduce_prod(tf.shape(features)[1:3]), tf.float32)
         gradient = tape.gradient(score, features)
         if gradient is None:
-            raise ValueError(
+            raise SemenetError(
                 "The layer to explain must lie between the model's input and `head`. "
                 f"Received: {layer!r}, on which `head` does not depend. Use 'features'."
             )
@@ -104,7 +103,7 @@ def grad_cam_function(model, layer="features"):
         index = _class_indices(class_index, len(images), classes)
         heat, outputs = (value.numpy() for value in explain(tf.cast(images, tf.float32), index))
         if not np.isfinite(heat).all() or not np.isfinite(outputs).all():
-            raise ValueError(
+            raise SemenetError(
                 f"A network's features and outputs must be finite. Received: `{model.name}`, which gives "
                 "NaN or infinity for these images. Its training diverged: lower the learning rate."
             )
@@ -157,14 +156,13 @@ def write_explanations(run, files, out, batch_size=16):
         ValueError: the run is of a segmentation network.
     """
     if run.segments:
-        raise ValueError(
+        raise SemenetError(
             "Grad-CAM explains a classifier. "
             f"Received: {run.path}, a segmentation network, whose output is a map already. "
             "Use `semenet evaluate` to see its masks."
         )
     files = list_images(files)
-    out = pathlib.Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = output_folder(out)
     explain = grad_cam_function(run.model)
     named = list(zip(files, unique_stems(files), strict=True))
     batches = (named[start : start + batch_size] for start in range(0, len(named), batch_size))
@@ -195,25 +193,6 @@ def write_explanations(run, files, out, batch_size=16):
     return path
 
 
-def unique_stems(files):
-    """Names for the outputs of files: each file's stem, numbered from 2 where it is taken.
-
-    Args:
-        files: list of pathlib.Path.
-
-    Returns:
-        list of distinct str, as long as `files`.
-    """
-    taken, stems = set(), []
-    for file in files:
-        numbered = (f"{file.stem}_{number}" for number in itertools.count(2))
-        # Compared in lower case, since some file systems take "A" and "a" for one name.
-        stem = next(name for name in itertools.chain([file.stem], numbered) if name.lower() not in taken)
-        taken.add(stem.lower())
-        stems.append(stem)
-    return stems
-
-
 def encode(image, suffix=".png"):
     """Encodes a uint8 image, grey `(H, W)` or RGB `(H, W, 3)`, as the bytes of a PNG or JPEG file."""
     options = []
@@ -228,7 +207,7 @@ def _dense_head(model):
     head = next((layer for layer in model.layers if layer.name == "head"), None)
     if not isinstance(head, keras.layers.Dense):
         found = "none of that name" if head is None else type(head).__name__
-        raise ValueError(
+        raise SemenetError(
             "Grad-CAM explains a classifier whose last layer is dense and named `head`. "
             f"Received: `{model.name}` with {found}. Use a classifier that semenet.build made."
         )
@@ -239,7 +218,7 @@ def _feature_map(model, name):
     named = {layer.name: layer for layer in model.layers}
     maps = [key for key, layer in named.items() if len(getattr(layer.output, "shape", ())) == 4]
     if name not in maps:
-        raise ValueError(
+        raise SemenetError(
             "Grad-CAM weights the feature map (N, H, W, C) of a layer. "
             f"Received: {name!r} for `{model.name}`. Layers with one: {', '.join(maps)}."
         )
@@ -255,7 +234,7 @@ def _class_indices(class_index, count, classes):
         or index.shape not in ((), (count,))
         or np.any((index < 0) | (index >= classes))
     ):
-        raise ValueError(
+        raise SemenetError(
             f"`class_index` must be an integer in [0, {classes}), or one for each of the {count} images. "
             f"Received: {class_index!r}. Leave it out for the class predicted."
         )

@@ -107,7 +107,7 @@ def colour_bar():
     """The colours of Grad-CAM overlays, from 0 to 1, as a Figure."""
     figure, axes = _figure(3.4, 0.62)
     axes.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=COLOUR_MAP, extent=(0, 1, 0, 1))
-    axes.set(xticks=(0, 0.5, 1), xticklabels=("0: not looked at", "0.5", "1: most"), yticks=())
+    axes.set(xticks=(0, 0.5, 1), xticklabels=("0: nothing for it", "0.5", "1: most"), yticks=())
     axes.spines[:].set_visible(False)
     return figure
 

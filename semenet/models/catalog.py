@@ -4,6 +4,10 @@ import dataclasses
 import difflib
 import fnmatch
 import inspect
+import numbers
+from collections.abc import Sequence
+
+from semenet.errors import SemenetError
 
 MINIMUM_SIDE = 32
 DATASET1_CLASSES = ("normal", "bacteria", "virus")
@@ -95,7 +99,7 @@ def find_entry(name):
     """
     if name not in CATALOG:
         close = difflib.get_close_matches(str(name).lower(), CATALOG, n=3, cutoff=0.4)
-        raise ValueError(
+        raise SemenetError(
             f"A network is built by its name in the catalogue. Received: {name!r}. "
             f"Closest: {', '.join(close or CATALOG)}. semenet.list_models() lists all."
         )
@@ -135,6 +139,7 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
 
     from semenet.models import heads
     from semenet.models import weights as weight_files
+    from semenet.models.input_scaling import scale_input
     from semenet.models.moment_exchange import MoExModel, MomentExchange
 
     entry = find_entry(name)
@@ -151,7 +156,7 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
         arguments["moex"] = MomentExchange(**exchange, name="moex")
 
     image = keras.Input(shape, name="image")
-    x = weight_files.scale_input(image, entry.backbone, imagenet=weights == "imagenet")
+    x = scale_input(image, entry.backbone, imagenet=source is not None and source.imagenet_scaling)
     x = _backbone(entry.backbone)(x, **arguments)
     x = keras.layers.Identity(name="features")(x)
     if entry.segments:
@@ -209,7 +214,7 @@ def _backbone_arguments(name, entry, architecture):
 
 
 def _hidden_units(entry, arguments):
-    from semenet.models.scaling import channels
+    from semenet.models.variants import channels
 
     return tuple(channels(units, arguments["width"]) for units in entry.hidden_units)
 
@@ -219,15 +224,17 @@ def _class_names(entry, classes):
 
     if classes is None:
         return entry.class_names
+    if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
+        classes = int(classes)
     if isinstance(classes, bool) or (isinstance(classes, int) and classes < 1):
-        raise ValueError(
+        raise SemenetError(
             "`classes` must be a positive integer or a sequence of class names. "
             f"Received: {classes!r}. Leave it out for {', '.join(entry.class_names)}."
         )
-    if isinstance(classes, str):
-        raise ValueError(
+    if not isinstance(classes, int) and (isinstance(classes, str) or not isinstance(classes, Sequence)):
+        raise SemenetError(
             "`classes` must be a positive integer or a sequence of class names. "
-            f"Received: the string {classes!r}. Put the names into a tuple."
+            f"Received: {type(classes).__name__} {classes!r}. Put the names into a tuple, in order."
         )
     if not isinstance(classes, int):
         return check_class_names(classes)
@@ -239,36 +246,40 @@ def _class_names(entry, classes):
 def _check_shape(name, entry, shape):
     if shape is None:
         return (entry.input_size, entry.input_size, 1)
-    shape = tuple(shape)
+    shape = tuple(_side(side) for side in shape) if isinstance(shape, Sequence) else (shape,)
     sides, channels = shape[:2], shape[-1] if shape else None
     if len(shape) != 3 or channels not in (1, 3):
-        raise ValueError(
+        raise SemenetError(
             "`input_shape` must be (height, width, channels) with 1 channel (grey) or 3 (RGB). "
             f"Received: {shape}. Use for example ({entry.input_size}, {entry.input_size}, 1)."
         )
     if any(side is not None and (not isinstance(side, int) or side < MINIMUM_SIDE) for side in sides):
-        raise ValueError(
+        raise SemenetError(
             f"Every side of the input must be an integer of {MINIMUM_SIDE} pixels or more, since the "
             f"networks halve it five times. Received: {shape}. Use {MINIMUM_SIDE} or more."
         )
     if None in sides and entry.head == "flatten":
-        raise ValueError(
+        raise SemenetError(
             f"`{name}` flattens its feature map, so both sides of its input must be known. "
             f"Received: {shape}. Give them, or build `{entry.backbone}_gap`, which takes any size."
         )
     return shape
 
 
+def _side(side):
+    return int(side) if isinstance(side, numbers.Integral) else side
+
+
 def _check_activation(entry, activation, class_names):
     if activation is None:
         activation = "sigmoid" if entry.segments else "softmax"
     if activation not in ACTIVATIONS:
-        raise ValueError(
+        raise SemenetError(
             f"`activation` of the head must be one of {', '.join(ACTIVATIONS)}. "
             f"Received: {activation!r}. Use 'linear' for logits."
         )
     if activation == "softmax" and len(class_names) == 1:
-        raise ValueError(
+        raise SemenetError(
             "Softmax needs two or more classes: over one it is always 1. "
             f"Received: {class_names}. Use activation='sigmoid'."
         )

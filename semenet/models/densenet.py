@@ -2,9 +2,9 @@
 
 import keras
 
-from semenet.models.resnet import batch_normalization, check_choice, convolution, stem
-from semenet.models.scaling import channels, repeats
+from semenet.models.convolutions import batch_normalization, check_choice, convolution, stem
 from semenet.models.squeeze_excite import squeeze_excite
+from semenet.models.variants import channels, repeats
 
 BLOCKS = (6, 12, 32, 32)
 GROWTH = 32

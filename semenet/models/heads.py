@@ -2,12 +2,22 @@
 
 import keras
 
+from semenet.errors import SemenetError
+
+RESERVED = ("file", "label", "mask", "patient", "predicted")
+
 
 def check_class_names(class_names):
     """Returns class names as a tuple of str; raises ValueError for none, blank or repeated ones."""
     names = tuple(class_names)
+    reserved = [name for name in names if name in RESERVED]
+    if reserved:
+        raise SemenetError(
+            f"Class names head columns of tables beside {', '.join(RESERVED)}. "
+            f"Received: {', '.join(reserved)}. Choose other names."
+        )
     if not names or len(set(names)) != len(names) or not all(_is_name(name) for name in names):
-        raise ValueError(
+        raise SemenetError(
             "Class names must be one or more distinct, non-empty strings. "
             f"Received: {names!r}. Give one name a class, in the order of the outputs."
         )
@@ -24,6 +34,8 @@ class ClassifierHead(keras.layers.Dense):
 
     Args:
         class_names: sequence of K distinct str, in the order of the outputs.
+        inference_clahe: bool, whether the network was trained to be fed images after CLAHE: what feeds it
+            reads that here.
         **kwargs: `keras.layers.Dense`'s arguments but `units`.
 
     Input shape:
@@ -36,15 +48,17 @@ class ClassifierHead(keras.layers.Dense):
         ValueError: if there are no names, or blank or repeated ones.
     """
 
-    def __init__(self, class_names, **kwargs):
+    def __init__(self, class_names, inference_clahe=False, **kwargs):
         self.class_names = check_class_names(class_names)
+        self.inference_clahe = inference_clahe
         kwargs = {"dtype": "float32", "kernel_initializer": "he_uniform"} | kwargs
         super().__init__(len(self.class_names), **kwargs)
 
     def get_config(self):
         config = super().get_config()
         del config["units"]
-        return config | {"class_names": list(self.class_names)}
+        own = {"class_names": list(self.class_names), "inference_clahe": self.inference_clahe}
+        return config | own
 
 
 @keras.saving.register_keras_serializable("semenet")
@@ -53,6 +67,7 @@ class SegmentationHead(keras.layers.Conv2D):
 
     Args:
         class_names: sequence of K distinct str, in the order of the output channels.
+        inference_clahe: bool, as for `ClassifierHead`.
         **kwargs: `keras.layers.Conv2D`'s arguments but `filters` and `kernel_size`.
 
     Input shape:
@@ -65,15 +80,17 @@ class SegmentationHead(keras.layers.Conv2D):
         ValueError: if there are no names, or blank or repeated ones.
     """
 
-    def __init__(self, class_names, **kwargs):
+    def __init__(self, class_names, inference_clahe=False, **kwargs):
         self.class_names = check_class_names(class_names)
+        self.inference_clahe = inference_clahe
         kwargs = {"dtype": "float32", "kernel_initializer": "he_uniform"} | kwargs
         super().__init__(len(self.class_names), 1, **kwargs)
 
     def get_config(self):
         config = super().get_config()
         del config["filters"], config["kernel_size"]
-        return config | {"class_names": list(self.class_names)}
+        own = {"class_names": list(self.class_names), "inference_clahe": self.inference_clahe}
+        return config | own
 
 
 def global_average(x):

@@ -5,6 +5,7 @@ import zipfile
 
 import keras
 
+from semenet.errors import SemenetError
 from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.models.moment_exchange import MoExModel, MomentExchange
 from semenet.models.unet import CropToMatch
@@ -14,7 +15,7 @@ CUSTOM_OBJECTS = {
 }
 
 
-class WeightsError(ValueError):
+class WeightsError(SemenetError):
     """A file of weights, or a saved model, cannot be found, read or used."""
 
 

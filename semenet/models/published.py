@@ -5,10 +5,12 @@ import json
 import os
 import pathlib
 
+from semenet.errors import SemenetError
+
 METADATA = "metadata.json"
 
 
-class MetadataError(ValueError):
+class MetadataError(SemenetError):
     """A metadata.json of the zoo cannot be read, or lacks a key."""
 
 
@@ -21,12 +23,14 @@ class Published:
         sha256: its hash.
         class_names: the classes, in the order of the outputs.
         input_shape: `(height, width, channels)` they were trained at.
+        imagenet_scaling: whether they go back to keras.applications' and want that input scaling.
     """
 
     path: pathlib.Path
     sha256: str
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int]
+    imagenet_scaling: bool
 
 
 def zoo_folders():
@@ -44,7 +48,8 @@ def published(entry_name):
         dict of name to `Published`.
 
     Raises:
-        MetadataError: if a metadata.json is no JSON or lacks `file, sha256, class_names, input_shape`.
+        MetadataError: if a metadata.json is no JSON or lacks `file, sha256, class_names, input_shape` or
+            `imagenet_scaling`.
     """
     found = {}
     for folder in reversed(zoo_folders()):
@@ -56,10 +61,11 @@ def published(entry_name):
                     metadata["sha256"],
                     tuple(metadata["class_names"]),
                     tuple(metadata["input_shape"]),
+                    metadata["imagenet_scaling"],
                 )
             except (json.JSONDecodeError, KeyError) as error:
                 raise MetadataError(
-                    f"{METADATA} must be JSON with file, sha256, class_names and input_shape. "
+                    f"{METADATA} must be JSON with file, sha256, class_names, input_shape, imagenet_scaling. "
                     f"Received: {path}: {error!r}. Mend the file or remove its folder."
                 ) from error
     return found

@@ -2,6 +2,8 @@
 
 import keras
 
+from semenet.errors import SemenetError
+
 
 def squeeze_excite(x, ratio, name):
     """Weighs each channel of a feature map by a gate computed from all channels' means.
@@ -24,7 +26,7 @@ def squeeze_excite(x, ratio, name):
         Hu et al., "Squeeze-and-Excitation Networks", https://arxiv.org/abs/1709.01507
     """
     if not isinstance(ratio, int) or ratio < 1:
-        raise ValueError(
+        raise SemenetError(
             "`se_ratio` must be a positive integer, the factor by which the gate's bottleneck is "
             f"narrower than the feature map. Received: {ratio!r}. Use 16, as Hu et al. do."
         )

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from semenet.models.resnet import batch_normalization, convolution
-from semenet.models.scaling import channels, repeats
+from semenet.models.convolutions import batch_normalization, convolution
+from semenet.models.variants import channels, repeats
 
 FILTERS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = 2

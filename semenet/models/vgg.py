@@ -2,7 +2,7 @@
 
 import keras
 
-from semenet.models.scaling import channels, repeats
+from semenet.models.variants import channels, repeats
 
 FILTERS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = (2, 2, 4, 4, 4)

@@ -10,47 +10,9 @@ import keras
 import numpy as np
 
 from semenet.models.catalog import find_entry
+from semenet.models.input_scaling import has_imagenet_scaling
 from semenet.models.loading import WeightsError, load_model
 from semenet.models.published import published
-
-# RGB means on [0, 255] and, where there is one, standard deviations, from keras.applications'
-# imagenet_utils.py: "caffe" mode (VGG19, ResNet50) and "torch" mode (DenseNet169).
-_CAFFE = {"scale": 1.0, "offset": (-123.68, -116.779, -103.939)}
-_TORCH = {
-    "scale": tuple(1 / (255 * deviation) for deviation in (0.229, 0.224, 0.225)),
-    "offset": (-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225),
-}
-APPLICATIONS = {"vgg19": "VGG19", "resnet50": "ResNet50", "densenet169": "DenseNet169"}
-IMAGENET_SCALING = {"vgg19": _CAFFE, "resnet50": _CAFFE, "densenet169": _TORCH}
-# keras.applications' models in caffe mode take BGR; ours take RGB, so their first kernels are turned round.
-IMAGENET_FIRST_KERNEL = {"vgg19": "block1_conv1", "resnet50": "conv1_conv"}
-
-
-def scale_input(image, backbone, imagenet):
-    """Scales images from [0, 255] to what the backbone expects, inside the model and in float32.
-
-    Args:
-        image: `(N, H, W, 1 or 3)`, values in [0, 255].
-        backbone: its name in the catalogue.
-        imagenet: bool, whether it holds keras.applications' weights, which want their own scaling and, of
-            a grey image, three equal channels.
-
-    Returns:
-        `(N, H, W, C)`: in [-1, 1], or standardised as keras.applications does.
-
-    Raises:
-        ValueError: if keras.applications has no such backbone.
-    """
-    if not imagenet:
-        return keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="rescaling")(image)
-    if backbone not in IMAGENET_SCALING:
-        raise ValueError(
-            "weights='imagenet' takes a backbone that keras.applications publishes: "
-            f"{', '.join(IMAGENET_SCALING)}. Received: {backbone!r}. Leave the weights out."
-        )
-    if image.shape[-1] == 1:
-        image = keras.layers.Concatenate(dtype="float32", name="grey_to_rgb")([image] * 3)
-    return keras.layers.Rescaling(**IMAGENET_SCALING[backbone], dtype="float32", name="rescaling")(image)
 
 
 def find(entry_name, weights):
@@ -61,7 +23,8 @@ def find(entry_name, weights):
         weights: None, "imagenet", a published name, or a path.
 
     Returns:
-        None, or an object with `class_names` and `input_shape` (each may be None) and `load_into(model)`.
+        None, or an object with `class_names` and `input_shape` (each may be None), `imagenet_scaling` (bool)
+        and `load_into(model)`.
 
     Raises:
         WeightsError: if there is no such source; the message lists the published ones.
@@ -82,7 +45,20 @@ def find(entry_name, weights):
         )
     if path.name.endswith(".weights.h5"):
         return WeightsFile(path)
-    return SavedModel(load_model(path), path)
+    model = load_model(path)
+    if not hasattr(model, "class_names"):
+        raise WeightsError(
+            "Weights are copied from a network of the zoo, by its layers' names. "
+            f"Received: {path}, whose network has no `head` that names its classes."
+            " Give one that semenet.build made."
+        )
+    return SavedModel(model, path)
+
+
+# keras.applications' name of a backbone, and the first kernel of those that take BGR: ours take RGB, so that
+# it is turned round.
+APPLICATIONS = {"vgg19": "VGG19", "resnet50": "ResNet50", "densenet169": "DenseNet169"}
+_BGR_KERNELS = {"vgg19": "block1_conv1", "resnet50": "conv1_conv"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +68,7 @@ class ImageNet:
     backbone: str
     class_names = None
     input_shape = None
+    imagenet_scaling = True
 
     def load_into(self, model):
         """Downloads (once) and copies the backbone's weights by layer name.
@@ -101,7 +78,7 @@ class ImageNet:
         """
         application = getattr(keras.applications, APPLICATIONS[self.backbone])
         base = application(include_top=False, weights="imagenet", input_shape=(None, None, 3))
-        flipped = IMAGENET_FIRST_KERNEL.get(self.backbone)
+        flipped = _BGR_KERNELS.get(self.backbone)
         values = {layer.name: layer.get_weights() for layer in base.layers if layer.weights}
         if flipped:
             kernel, *rest = values[flipped]
@@ -118,17 +95,24 @@ class SavedModel:
 
     @property
     def class_names(self):
+        """tuple of str, in the order of the outputs."""
         return self.model.class_names
 
     @property
     def input_shape(self):
+        """`(height, width, channels)`."""
         return self.model.input_shape[1:]
+
+    @property
+    def imagenet_scaling(self):
+        """bool, whether its weights go back to keras.applications' and want that input scaling."""
+        return has_imagenet_scaling(self.model)
 
     def load_into(self, model):
         """Copies the weights by layer name; the head's too, if its classes are the same.
 
         Raises:
-            WeightsError: if a layer of the model is missing there or has another shape.
+            WeightsError: if a layer is missing on either side or has another shape.
         """
         values = {layer.name: layer.get_weights() for layer in self.model.layers if layer.weights}
         if model.class_names != self.class_names:
@@ -144,12 +128,16 @@ class SavedModel:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsFile:
-    """A `.weights.h5` file, which names neither classes nor sizes: the model must equal its maker."""
+    """A `.weights.h5` file, which names neither classes nor sizes: the model must equal its maker.
+
+    Nor does it tell that its weights go back to ImageNet's: give the `.keras` file of such a network.
+    """
 
     path: pathlib.Path
     class_names: tuple[str, ...] | None = None
     input_shape: tuple[int, int, int] | None = None
     sha256: str | None = None
+    imagenet_scaling: bool = False
 
     def load_into(self, model):
         """Loads the file after verifying its hash, where one was published.
@@ -182,7 +170,8 @@ class WeightsFile:
 
 def _copy(values, model, source, required):
     layers = {layer.name: layer for layer in model.layers if layer.weights}
-    missing = [name for name in required if name not in values or name not in layers]
+    named = dict.fromkeys([*required, *values])
+    missing = [name for name in named if name not in values or name not in layers]
     if missing:
         raise WeightsError(
             "The network and the source of its weights must have the same layers. "
@@ -190,8 +179,6 @@ def _copy(values, model, source, required):
             f"first {', '.join(missing[:3])}. Build the same entry, at the same depth."
         )
     for name, arrays in values.items():
-        if name not in layers:
-            continue
         expected = [tuple(weight.shape) for weight in layers[name].weights]
         received = [np.shape(array) for array in arrays]
         if expected != received:

@@ -9,12 +9,14 @@ import tempfile
 import keras
 import tensorflow as tf
 
+from semenet.data.files import output_folder
 from semenet.data.images import decode_image
 from semenet.data.transforms import clahe_graph, resize
+from semenet.errors import SemenetError
 from semenet.training.run import Run
 
 
-class ExportError(ValueError):
+class ExportError(SemenetError):
     """An export cannot be written where it was asked for."""
 
 
@@ -37,13 +39,13 @@ def export(run_path, out):
         ExportError: if `out` holds something.
         WeightsError: if the run cannot be loaded.
     """
-    run = Run.open(run_path)
-    out = pathlib.Path(out)
+    out = pathlib.Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ExportError(
             f"An export needs a new or an empty folder. Received: {out}, which holds something. Give another."
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    output_folder(out.parent)
+    run = Run.open(run_path)
     # Written beside its place and moved, so that nobody serves half a model.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

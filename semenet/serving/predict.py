@@ -2,18 +2,17 @@
 
 import concurrent.futures
 import os
-import pathlib
 import sys
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from semenet.data.files import write_bytes, write_text
+from semenet.data.files import output_file, unique_stems, write_bytes, write_text
 from semenet.data.images import ImageError, check_range, list_images, read_image
 from semenet.data.pipeline import prepare
-from semenet.evaluation.explain import unique_stems
-from semenet.evaluation.progress import track
+from semenet.errors import SemenetError
+from semenet.training.progress import track
 from semenet.training.run import Run
 
 MASK_THRESHOLD = 0.5
@@ -42,15 +41,20 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
         ValueError: for another `on_error`.
     """
     if on_error not in ("raise", "skip"):
-        raise ValueError(
+        raise SemenetError(
             f"`on_error` must be 'raise' or 'skip'. Received: {on_error!r}. "
             "Use 'skip' to go on past bad files."
         )
-    run = Run.open(run_path)
+    if batch_size < 1:
+        raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The usual is 16.")
     files = list_images(paths)
-    out = None if out is None else pathlib.Path(out)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    out = None if out is None else output_file(out)
+    run = Run.open(run_path)
+    if run.segments and len(run.class_names) > 1:
+        raise SemenetError(
+            "Masks are written of a network with one class. "
+            f"Received: {run.path} with {', '.join(run.class_names)}. Use its model from Python."
+        )
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
     for batch in track(_batches(items, run, batch_size, on_error), len(files), "Predicting"):
@@ -86,7 +90,7 @@ def predict_arrays(run_path, images):
         image = np.asarray(image)
         name = f"image {number}"
         if image.ndim != 2 or not np.isfinite(image).all():
-            raise ValueError(
+            raise SemenetError(
                 "An image must be a finite array (height, width) of grey values in [0, 255]. "
                 f"Received: {name} of shape {image.shape}. Convert colour to grey, replace NaN."
             )

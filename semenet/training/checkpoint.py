@@ -7,9 +7,10 @@ import zipfile
 import numpy as np
 
 from semenet.data.files import replacing
+from semenet.errors import SemenetError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(SemenetError):
     """A checkpoint cannot be read, or belongs to another network."""
 
 

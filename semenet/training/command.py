@@ -4,11 +4,11 @@ import contextlib
 import os
 import pathlib
 import sys
-import traceback
 from typing import Annotated
 
 import tyro
 
+from semenet.errors import SemenetError
 from semenet.training.recipe import Recipe
 
 
@@ -57,8 +57,8 @@ def run_recipe(recipe, description, arguments=None, program=None):
 def report_errors():
     """Ends the process with one message, without a traceback, for errors that answer the user.
 
-    Those are the errors that semenet raises itself, and the operating system's about files. All others
-    are defects: they pass, traceback and all.
+    Those are semenet's own, and the operating system's about a file. All others are defects: they pass,
+    traceback and all.
 
     Raises:
         SystemExit: status 1 for such an error, 130 for an interrupt.
@@ -68,10 +68,13 @@ def report_errors():
     except KeyboardInterrupt:
         print("semenet: interrupted", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, TypeError, FloatingPointError, OSError) as error:
-        frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
-        ours = frame.f_globals.get("__name__", "").startswith("semenet")
-        if not (ours or (isinstance(error, OSError) and error.filename)):
+    except SemenetError as error:
+        message = str(error)
+    except OSError as error:
+        if error.filename is None:
             raise
-        print(f"semenet: {error}", file=sys.stderr)
-        sys.exit(1)
+        message = f"A file must be there to read, or writable. Received: {error}. Check it and its disk."
+    else:
+        return
+    print(f"semenet: {message}", file=sys.stderr)
+    sys.exit(1)

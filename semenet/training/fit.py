@@ -1,7 +1,6 @@
 """Trains a network by a recipe, into a run folder that a killed run goes on from."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -16,21 +15,16 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet.data.augmentation import Augmentation
-from semenet.data.files import replacing, write_text
+from semenet.data.files import is_temporary, output_folder, replacing, write_text
 from semenet.data.manifest import ManifestError, check_patients, label_index, read_manifest
 from semenet.data.pipeline import plain_errors, training_dataset
+from semenet.errors import SemenetError
 from semenet.models.catalog import build
 from semenet.training import run as run_folder
 from semenet.training.checkpoint import restore_state, save_state
 from semenet.training.progress import ShowProgress
 from semenet.training.recipe import Recipe
 from semenet.training.validation import Validate
-
-PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless")
-
-
-class RunFolderError(ValueError):
-    """A run folder cannot take this run: it is another run's, or somebody's data."""
 
 
 def train(recipe, manifest_path, out, *, root=None):
@@ -53,15 +47,15 @@ def train(recipe, manifest_path, out, *, root=None):
         ManifestError: for a bad manifest, a patient in two splits, or a class without training images.
         RunFolderError: if `out` holds something else.
         ImageError: for a file that cannot be read, named in the message.
-        FloatingPointError: if the loss is not finite any more; the last good checkpoint is kept.
+        TrainingError: if the loss is not finite any more; the last good checkpoint is kept.
     """
     out = pathlib.Path(out)
     manifest = read_manifest(manifest_path, root, need=("mask",) if recipe.segments else ("label",))
     check_patients(manifest)
-    rows, validation_rows = manifest.split("train"), manifest.split("val")
+    rows = manifest.split("train")
     _check_classes(recipe, rows, manifest.path)
-    record = _open_folder(out, recipe, manifest)
-    if record["status"] == "finished":
+    record = _earlier_record(out, recipe, manifest)
+    if record is not None and record["status"] == "finished":
         print(f"{out} is finished: nothing to train.", file=sys.stderr)
         return run_folder.Run.open(out)
 
@@ -69,43 +63,50 @@ def train(recipe, manifest_path, out, *, root=None):
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision_policy(recipe.precision))
     try:
+        validate = Validate(manifest.split("val"), recipe)
         model = build_model(recipe)
-        compile_model(model, recipe, -(-len(rows) * len(recipe.views) // recipe.batch_size))
+        steps = -(-len(rows) * len(recipe.views) // recipe.batch_size)
+        compile_model(model, recipe, steps)
         keep = KeepRun(out, recipe)
-        start = keep.restore(model)
-        dataset, steps = training_dataset(
-            rows,
-            class_names=None if recipe.segments else recipe.classes,
-            input_size=(recipe.input_size, recipe.input_size),
-            channels=recipe.channels,
-            batch_size=recipe.batch_size,
-            epochs=recipe.epochs,
-            start_epoch=start,
-            seed=recipe.seed,
-            augmentation=Augmentation(recipe.clahe, recipe.rotation, recipe.views),
-            masks=recipe.segments,
-        )
-        with plain_errors():
-            model.fit(
-                dataset,
-                epochs=recipe.epochs,
-                initial_epoch=start,
-                steps_per_epoch=steps,
-                verbose=0,
-                shuffle=False,
-                callbacks=[
-                    Validate(validation_rows, recipe),
-                    keep,
-                    ShowProgress(steps, recipe.batch_size),
-                ],
-            )
+        start = 0 if record is None else keep.restore(model)
+        dataset = _dataset(recipe, rows, start) if start < recipe.epochs else None
+        # The folder comes last: a mistake in what was handed in leaves none behind.
+        if record is None:
+            record = _begin_folder(out, recipe, manifest)
+        if dataset is not None:
+            with plain_errors():
+                model.fit(
+                    dataset,
+                    epochs=recipe.epochs,
+                    initial_epoch=start,
+                    steps_per_epoch=steps,
+                    verbose=0,
+                    shuffle=False,
+                    callbacks=[validate, keep, ShowProgress(steps, recipe.batch_size)],
+                )
     finally:
         keras.config.set_dtype_policy(previous_policy)
     with replacing(out / run_folder.LAST_WEIGHTS) as temporary:
         model.save_weights(temporary)
     record |= {"status": "finished", "best_epoch": keep.best_epoch, "best": keep.best}
-    write_text(out / run_folder.RECORD, json.dumps(record, indent=2) + "\n")
+    write_text(out / run_folder.RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
     return run_folder.Run.open(out)
+
+
+def _dataset(recipe, rows, start):
+    dataset, _ = training_dataset(
+        rows,
+        class_names=None if recipe.segments else recipe.classes,
+        input_size=(recipe.input_size, recipe.input_size),
+        channels=recipe.channels,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        start_epoch=start,
+        seed=recipe.seed,
+        augmentation=Augmentation(recipe.clahe, recipe.rotation, recipe.views),
+        masks=recipe.segments,
+    )
+    return dataset
 
 
 def build_model(recipe):
@@ -117,6 +118,7 @@ def build_model(recipe):
         weights=recipe.weights,
         **recipe.architecture,
     )
+    model.get_layer("head").inference_clahe = recipe.inference_clahe
     if recipe.freeze_backbone:
         for layer in model.layers:
             if layer.name == "features":
@@ -158,6 +160,10 @@ def precision_policy(precision):
     return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
 
 
+class TrainingError(SemenetError, FloatingPointError):
+    """A training that cannot go on: its loss is not finite."""
+
+
 class KeepRun(keras.callbacks.Callback):
     """Keeps history, the best network and the state to go on from, after each epoch.
 
@@ -176,8 +182,15 @@ class KeepRun(keras.callbacks.Callback):
         self.best_epoch = None
 
     def restore(self, model):
-        """Puts back the last epoch's state, if there is one; returns the number of epochs done."""
+        """Puts back the last epoch's state, if there is one; returns the number of epochs done.
+
+        Removes what a killed process was writing when it died.
+        """
         path = self.out / run_folder.CHECKPOINT
+        written = (path.name, *run_folder.WRITTEN)
+        for item in [*self.out.iterdir(), *path.parent.glob(".*")]:
+            if is_temporary(item, written):
+                item.unlink()
         if not path.exists():
             return 0
         progress = restore_state(path, model)
@@ -194,7 +207,7 @@ class KeepRun(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Stops at the first loss that is not finite, before anything learnt from it is kept."""
         if not np.isfinite(logs["loss"]):
-            raise FloatingPointError(
+            raise TrainingError(
                 f"The training loss must stay finite. Received: {logs['loss']} in epoch {self.epoch}, step "
                 f"{batch + 1}. The state after epoch {self.epoch - 1} is kept in {self.out}; train into "
                 "another folder with a lower --learning-rate or --precision float32."
@@ -214,11 +227,11 @@ class KeepRun(keras.callbacks.Callback):
                 network.save(temporary)
         progress = {name: getattr(self, name) for name in ("history", "timings", "best", "best_epoch")}
         save_state(self.out / run_folder.CHECKPOINT, self.model, progress)
-        for name, rows in [(run_folder.HISTORY, self.history), ("timings.csv", self.timings)]:
+        for name, rows in [(run_folder.HISTORY, self.history), (run_folder.TIMINGS, self.timings)]:
             write_text(self.out / name, pd.DataFrame(rows).to_csv(index=False))
 
     def _is_best(self, value):
-        if self.best is None or np.isnan(self.best):
+        if self.best is None:
             return True
         return value < self.best if self.recipe.monitor.endswith("loss") else value > self.best
 
@@ -239,43 +252,51 @@ def _check_classes(recipe, rows, path):
         )
 
 
-def _open_folder(out, recipe, manifest):
-    """Starts a run folder or finds it to be this run's; returns its record."""
-    if (out / run_folder.RECORD).is_file():
-        record = json.loads((out / run_folder.RECORD).read_text(encoding="utf-8"))
-        found = Recipe.from_json((out / run_folder.RECIPE).read_text(encoding="utf-8"))
-        differences = [
-            f"{field.name} {getattr(found, field.name)!r}, now {getattr(recipe, field.name)!r}"
-            for field in dataclasses.fields(recipe)
-            if getattr(found, field.name) != getattr(recipe, field.name)
-        ]
-        if record["manifest_sha256"] != manifest.sha256:
-            differences.append("another manifest")
-        if differences:
-            raise RunFolderError(
-                "A run goes on only with the recipe and the manifest it was started with. "
-                f"Received: {out}, begun with {'; '.join(differences)}. Give another --out."
+def _earlier_record(out, recipe, manifest):
+    """The record of this run's earlier start, or None where there was none.
+
+    Raises:
+        RunFolderError: if `out` holds another run, or something else.
+    """
+    if not (out / run_folder.RECORD).exists():
+        # A run that was killed as it began has left nothing but its recipe.
+        if out.exists() and (not out.is_dir() or any(not _is_ours(item) for item in out.iterdir())):
+            raise run_folder.RunFolderError(
+                "A run needs a new or an empty folder, or its own to go on in. "
+                f"Received: {out}, which holds something else. Give another --out."
             )
-        # What a killed process was writing when it died.
-        for leftover in [*out.glob(".*"), *out.glob("checkpoints/.*")]:
-            leftover.unlink()
-        return record
-    # A run that was killed as it began has left nothing but its recipe, whole or in the making.
-    ours = (run_folder.RECIPE, run_folder.RECORD)
-    if out.exists() and (not out.is_dir() or any(not item.name.endswith(ours) for item in out.iterdir())):
-        raise RunFolderError(
-            "A run needs a new or an empty folder, or its own to go on in. "
-            f"Received: {out}, which holds something else. Give another --out."
+        return None
+    record = run_folder.read_record(out)
+    found = Recipe.from_json((out / run_folder.RECIPE).read_text(encoding="utf-8"))
+    differences = [
+        f"{field.name} {getattr(found, field.name)!r}, now {getattr(recipe, field.name)!r}"
+        for field in dataclasses.fields(recipe)
+        if getattr(found, field.name) != getattr(recipe, field.name)
+    ]
+    if record["manifest_sha256"] != manifest.sha256:
+        differences.append("another manifest")
+    if differences:
+        raise run_folder.RunFolderError(
+            "A run goes on only with the recipe and the manifest it was started with. "
+            f"Received: {out}, begun with {'; '.join(differences)}. Give another --out."
         )
-    out.mkdir(parents=True, exist_ok=True)
+    return record
+
+
+def _is_ours(item):
+    """Whether a file is a recipe, or what a killed process was writing when it died."""
+    return item.name == run_folder.RECIPE or is_temporary(item, (run_folder.RECIPE, run_folder.RECORD))
+
+
+def _begin_folder(out, recipe, manifest):
+    output_folder(out)
     record = {
         "status": "training",
         "manifest": str(manifest.path.resolve()),
         "manifest_sha256": manifest.sha256,
         "images": manifest.rows["split"].value_counts().to_dict(),
         "command": shlex.join(sys.argv),
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": run_folder.versions(),
         "devices": [device.name for device in tf.config.list_physical_devices()],
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
     }

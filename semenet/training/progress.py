@@ -1,4 +1,4 @@
-"""Shows how far a training run is: a bar in a terminal, lines in a log."""
+"""Shows how far a training run or a pass over images is: a bar in a terminal, lines in a log."""
 
 import time
 
@@ -23,16 +23,7 @@ class ShowProgress(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.console = console or rich.console.Console(stderr=True, soft_wrap=True)
-        self.bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[figures]}"),
-            rich.progress.TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
-            transient=True,
-        )
+        self.bar = _bar(self.console)
 
     def on_train_begin(self, logs=None):
         """Starts the bar."""
@@ -74,3 +65,47 @@ class ShowProgress(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         """Removes the bar."""
         self.bar.stop()
+
+
+def track(batches, total, description, console=None, size=len):
+    """Hands on batches of images and shows how many of the images are done, and how fast.
+
+    Args:
+        batches: iterable of batches.
+        total: int, the number of images.
+        description: what is being done, such as "Predicting".
+        console: `rich.console.Console`; None for stderr. A terminal gets a bar, anything else a line every
+            ten seconds and one at the end.
+        size: function from a batch to its number of images.
+
+    Yields:
+        The batches.
+    """
+    console = console or rich.console.Console(stderr=True, soft_wrap=True)
+    began = last_line = time.monotonic()
+    done = 0
+    with _bar(console) as bar:
+        task = bar.add_task(description, total=total, figures="")
+        for batch in batches:
+            yield batch
+            done += size(batch)
+            now = time.monotonic()
+            rate = f"{done / max(now - began, 1e-9):.1f} images/s"
+            bar.update(task, completed=done, figures=rate)
+            if not console.is_terminal and now - last_line > SECONDS_BETWEEN_LINES:
+                last_line = now
+                console.print(f"{description}: {done}/{total}  {rate}")
+    console.print(f"{description}: {done} images in {time.monotonic() - began:.1f} s")
+
+
+def _bar(console):
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.fields[figures]}"),
+        rich.progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

@@ -3,12 +3,14 @@
 import dataclasses
 import importlib
 import json
+import math
 import pkgutil
 from typing import Annotated, Literal
 
 import tyro
 
 from semenet.data.augmentation import VIEWS
+from semenet.errors import SemenetError
 from semenet.models.catalog import find_entry
 
 
@@ -16,7 +18,7 @@ def _comma_separated(metavar):
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
-        instance_from_str=lambda arguments: tuple(filter(None, arguments[0].split(","))),
+        instance_from_str=lambda arguments: tuple(name.strip() for name in arguments[0].split(",")),
         is_instance=lambda value: isinstance(value, tuple),
         str_from_instance=lambda value: [",".join(value)],
     )
@@ -25,7 +27,7 @@ def _comma_separated(metavar):
 Names = Annotated[tuple[str, ...], _comma_separated("NAME,NAME,...")]
 
 
-class RecipeError(ValueError):
+class RecipeError(SemenetError):
     """A recipe's value is out of range, or does not fit its network."""
 
 
@@ -92,7 +94,8 @@ class Recipe:
         Raises:
             RecipeError: for the first one that is out of range.
         """
-        segments = find_entry(self.entry).segments
+        entry = find_entry(self.entry)
+        segments = entry.segments
         watched = "val_mean_iou, val_dice" if segments else "val_macro_auroc, val_accuracy, val_macro_f1"
         rules = {
             "input_size": (self.input_size >= 32, "must be 32 or more"),
@@ -106,10 +109,33 @@ class Recipe:
             "batch_size": (self.batch_size >= 1, "must be 1 or more"),
             "clahe": (0 <= self.clahe <= 1, "must lie in [0, 1]"),
             "rotation": (0 <= self.rotation <= 180, "must lie in [0, 180] degrees"),
-            "views": (
-                bool(self.views) and set(self.views) <= set(VIEWS),
-                f"must be one or more of {', '.join(VIEWS)}",
+            "classes": (
+                (len(self.classes) == 1 if segments else len(self.classes) > 1)
+                and len(set(self.classes)) == len(self.classes)
+                and all(self.classes),
+                f"of `{self.entry}` must be {'one name' if segments else 'two or more distinct names'}",
             ),
+            "views": (
+                bool(self.views)
+                and set(self.views) <= set(VIEWS)
+                and len(set(self.views)) == len(self.views)
+                and not (segments and any(view.startswith("masked") for view in self.views)),
+                f"must name, each once, {'original and clahe' if segments else ', '.join(VIEWS)}",
+            ),
+            "se_ratio": (
+                self.se_ratio is None or (entry.squeeze_excite and self.se_ratio >= 1),
+                "must be 1 or more, and is for entries with squeeze-and-excitation",
+            ),
+            "moex_p": (
+                self.moex_p is None or (entry.moment_exchange and 0 <= self.moex_p <= 1),
+                "must lie in [0, 1], and is for entries with MoEx",
+            ),
+            "moex_lam": (
+                self.moex_lam is None or (entry.moment_exchange and 0 <= self.moex_lam <= 1),
+                "must lie in [0, 1], and is for entries with MoEx",
+            ),
+            "width": (0 < self.width < math.inf, "must be positive"),
+            "depth": (0 < self.depth < math.inf, "must be positive"),
             "seed": (0 <= self.seed < 2**31, "must lie in [0, 2**31)"),
             "monitor": (
                 self.monitor in (*watched.split(", "), "val_loss", "loss"),

@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import importlib.metadata
 import json
 import pathlib
+import platform
 
 import pandas as pd
 
+from semenet.errors import SemenetError
 from semenet.models.loading import WeightsError, load_model
 from semenet.training.recipe import Recipe
 
@@ -15,7 +18,36 @@ LAST_WEIGHTS = "last.weights.h5"
 RECIPE = "recipe.json"
 RECORD = "run.json"
 HISTORY = "history.csv"
+TIMINGS = "timings.csv"
 CHECKPOINT = "checkpoints/last.npz"
+WRITTEN = (MODEL, LAST_WEIGHTS, RECIPE, RECORD, HISTORY, TIMINGS)
+PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+
+
+class RunFolderError(SemenetError):
+    """A run folder cannot take this run: it is another run's, somebody's data, or broken."""
+
+
+def read_record(folder):
+    """The dict of a run folder's run.json.
+
+    Raises:
+        RunFolderError: if there is none, or it is broken.
+    """
+    path = pathlib.Path(folder) / RECORD
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise RunFolderError(
+            f"A run folder with {RECIPE} also holds a whole {RECORD}. Received: {path}: {error}. "
+            "Train anew into another folder."
+        ) from error
+
+
+def versions():
+    """dict of the versions that figures depend on, Python's and the packages'."""
+    packages = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"python": platform.python_version()} | packages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +85,7 @@ class Run:
         return cls(
             path,
             Recipe.from_json((path / RECIPE).read_text(encoding="utf-8")),
-            json.loads((path / RECORD).read_text(encoding="utf-8")),
+            read_record(path),
             pd.read_csv(history) if history.is_file() else None,
         )
 
@@ -62,7 +94,8 @@ class Run:
         """The network, `keras.Model` with `class_names`.
 
         Raises:
-            WeightsError: if the file cannot be read, or its network ends in no head of the zoo.
+            WeightsError: if the file cannot be read, or its network ends in no head of the zoo, or in one
+                that gives logits.
         """
         model = load_model(self.path)
         if not hasattr(model, "class_names"):
@@ -70,6 +103,13 @@ class Run:
                 "A network that is evaluated, explained or exported ends in the zoo's `head`, which "
                 f"names its classes. Received: {self.path}, whose last layer is {model.layers[-1].name}. "
                 "Build it with semenet.build."
+            )
+        activation = model.get_layer("head").activation.__name__
+        if activation not in ("softmax", "sigmoid"):
+            raise WeightsError(
+                "A network that is evaluated, explained or exported gives probabilities: its head has "
+                f"softmax or sigmoid. Received: {self.path}, whose head is {activation}. Build it with "
+                "activation='softmax' and weights of this file."
             )
         return model
 
@@ -90,8 +130,8 @@ class Run:
 
     @property
     def inference_clahe(self):
-        """bool, whether images get CLAHE before the network; a bare `.keras` file means no."""
-        return self.recipe is not None and self.recipe.inference_clahe
+        """bool, whether images get CLAHE before the network, as its head has it."""
+        return self.model.get_layer("head").inference_clahe
 
     @property
     def segments(self):

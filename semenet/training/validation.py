@@ -1,10 +1,13 @@
 """Measures a network on the validation split, with the functions that evaluation reports."""
 
+import os
+
 import keras
 import numpy as np
 
 from semenet import metrics
-from semenet.data.manifest import label_index
+from semenet.data.images import ImageError
+from semenet.data.manifest import ManifestError, label_index
 from semenet.data.pipeline import evaluation_dataset
 
 
@@ -16,13 +19,21 @@ class Validate(keras.callbacks.Callback):
         recipe: `Recipe`.
 
     Raises:
-        ManifestError: for a label that the recipe's classes lack.
+        ManifestError: for a label that the recipe's classes lack, or one class alone where the monitor
+            needs two.
+        ImageError: for a file that is not there, which would show only after a whole epoch.
     """
 
     def __init__(self, rows, recipe):
         super().__init__()
         self.recipe = recipe
+        _check_files(rows)
         self.true = None if recipe.segments else label_index(rows, recipe.classes)
+        if recipe.monitor == "val_macro_auroc" and len(set(self.true)) < 2:
+            raise ManifestError(
+                "The monitor val_macro_auroc needs two classes or more among the validation images. "
+                f"Received: {rows['label'].iloc[0]} alone. Add others, or pass --monitor val_loss."
+            )
         self.dataset = evaluation_dataset(
             rows,
             input_size=(recipe.input_size, recipe.input_size),
@@ -60,3 +71,13 @@ class Validate(keras.callbacks.Callback):
             name: float(np.average([figures[name] for _, figures in batches], weights=sizes))
             for name in ("loss", "dice", "iou", "mean_iou")
         }
+
+
+def _check_files(rows):
+    paths = [*rows["path"], *rows.get("mask_path", ())]
+    absent = [path for path in paths if path and not os.path.isfile(path)]
+    if absent:
+        raise ImageError(
+            f"Every validation image and mask must be a file. Received: {len(absent)} that are none, first "
+            f"{absent[0]}. Check the manifest's paths, or --root."
+        )

@@ -342,3 +342,8 @@ def test_real_radiographs_are_the_same_in_both_readers():
     paths = [path for path in list_images([folder]) if "masks" not in path.parts]
     for path in paths[:: max(1, len(paths) // 300)]:
         np.testing.assert_array_equal(GRAPH(path.read_bytes())[..., 0], read_image(path), str(path))
+
+
+def test_no_path_at_all_is_an_error():
+    with pytest.raises(ImageError, match="at least one image.*Received"):
+        list_images([])

@@ -8,7 +8,6 @@ import pytest
 from semenet.data.manifest import (
     ManifestError,
     check_patients,
-    class_order,
     label_index,
     read_manifest,
     write_manifest,
@@ -184,13 +183,6 @@ def test_writing_needs_columns_and_a_folder(tmp_path):
         write_manifest(frame, tmp_path / "none" / "m.csv")
 
 
-def test_class_order_is_the_papers_where_it_has_one():
-    assert class_order(["virus", "normal", "bacteria", "virus"]) == ("normal", "bacteria", "virus")
-    assert class_order(["COVID-19", "other_viral"]) == ("other_viral", "COVID-19")
-    assert class_order(["virus", "normal"]) == ("normal", "virus")
-    assert class_order(["b", "C", "a"]) == ("C", "a", "b")
-
-
 def test_label_index_follows_the_classes_given():
     rows = pd.DataFrame({"file": ["1", "2", "3"], "label": ["b", "a", "b"]})
     index = label_index(rows, ("a", "b"))
@@ -206,3 +198,22 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path):
     manifest = read_manifest(path)
     check_patients(manifest)
     assert len(manifest.split("train")) == count
+
+
+@pytest.mark.parametrize("column", ["patient", "label", "split"])
+def test_white_space_that_would_make_another_value_is_refused(tmp_path, column):
+    row = {"file": "a.png", "label": "normal", "patient": "p1", "split": "train"}
+    other = row | {"file": "b.png", column: row[column] + " "}
+    pd.DataFrame([row, other]).to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(ManifestError, match=rf"white space.*{column}.*line 3"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_one_file_under_two_spellings_is_refused(tmp_path):
+    rows = [
+        {"file": file, "label": "normal", "patient": patient, "split": split}
+        for file, patient, split in [("images/3.png", "p1", "train"), ("./images/3.png", "p2", "val")]
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "m.csv", index=False)
+    with pytest.raises(ManifestError, match=r"'images/3.png' and './images/3.png'.*one file"):
+        read_manifest(tmp_path / "m.csv")

@@ -1,5 +1,8 @@
 """Shared checks over every entry, on small variants; the full-size ones are built once for their counts."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -98,6 +101,22 @@ def test_saves_and_loads_without_custom_objects(name, tmp_path):
         assert copy.get_layer("head").class_names == ("a", "b")
         assert isinstance(copy, MoExModel) == CATALOG[name].moment_exchange
     assert semenet.load_model(tmp_path / "model.keras").class_names == ("a", "b")
+
+
+@pytest.mark.slow
+def test_a_fresh_process_loads_what_another_saved(tmp_path):
+    """By semenet.load_model, and by Keras' own loader once the zoo's layers are imported."""
+    small("seme_resnet50", classes=("a", "b")).save(tmp_path / "classifier.keras")
+    small("unet", side=50).save(tmp_path / "unet.keras")
+    scripts = [
+        "import semenet; load = semenet.load_model",
+        "import keras, semenet.models.loading; load = keras.models.load_model",
+    ]
+    for script in scripts:
+        script += "; print([load(name).output_shape for name in ('classifier.keras', 'unet.keras')])"
+        result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.strip() == "[(None, 2), (None, 50, 50, 1)]"
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -246,6 +265,7 @@ def test_activation_linear_gives_logits():
 
 
 def test_classes_may_be_a_number():
+    assert small("resnet50_gap", side=np.int64(32), classes=np.int64(2)).output_shape == (None, 2)
     assert small("resnet50_gap", classes=2).class_names == ("class_0", "class_1")
     assert small("resnet50_gap", classes=3).class_names == ("normal", "bacteria", "virus")
 
@@ -264,7 +284,12 @@ def test_classes_may_be_a_number():
         ({"name": "resnet50", "input_shape": (None, None, 1)}, "resnet50_gap"),
         ({"classes": 0}, "positive integer.*Received: 0"),
         ({"classes": True}, "positive integer.*Received: True"),
-        ({"classes": "normal"}, "Received: the string 'normal'"),
+        ({"classes": "normal"}, "Received: str 'normal'"),
+        ({"classes": {"a", "b"}}, "sequence of class names.*Received: set"),
+        ({"classes": ("normal", "file")}, "head columns.*Received: file"),
+        ({"input_shape": 64}, "height, width, channels.*Received"),
+        ({"width": "a"}, "`width`.*Received: 'a'"),
+        ({"moex_p": "a"}, "`p` of MomentExchange.*Received: 'a'"),
         ({"classes": ("a", "a")}, "distinct.*Received"),
         ({"classes": ("a", "")}, "non-empty.*Received"),
         ({"classes": ()}, "one or more.*Received"),

@@ -112,7 +112,7 @@ def test_happens_with_probability_p():
     assert mixes.count(0.25) / 300 == pytest.approx(0.3, abs=0.08)
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_bare_fit_mixes_labels_exactly_on_the_steps_of_an_exchange(jit_compile, weighted):
     model = network(p=0.5, lam=0.7)
@@ -185,6 +185,13 @@ def test_losses_of_layers_count_once():
     assert float(with_regularizer) - float(without) == pytest.approx(penalty, rel=1e-4)
 
 
+def test_trains_on_losses_of_layers_alone():
+    model = network()
+    model.get_layer("conv").kernel.regularizer = keras.regularizers.L2(0.5)
+    model.compile("sgd")
+    assert np.isfinite(model.fit(np.ones((2, 6, 6, 2), "float32"), verbose=0).history["loss"]).all()
+
+
 def test_has_no_parameters_and_survives_saving_and_cloning(tmp_path):
     model = network(p=0.25, lam=0.6)
     assert model.count_params() == 4 * 19 + 3 * 5
@@ -217,6 +224,7 @@ def test_a_model_without_the_layer_is_refused_in_training():
         model.fit(np.ones((2, 4)), np.ones((2, 2)), verbose=0)
 
 
+@pytest.mark.slow
 def test_on_jax():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")

@@ -8,6 +8,7 @@ import pytest
 import semenet
 from semenet.models.loading import WeightsError
 from semenet.models.published import MetadataError
+from semenet.models.weights import ImageNet
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
 
@@ -72,6 +73,7 @@ def test_another_set_of_classes_starts_the_head_anew_and_says_so(tmp_path):
     ("built", "message"),
     [
         ({"name": "se_resnet50"}, "same layers.*not in both"),
+        ({"depth": 0.34}, "same layers.*not in both"),
         ({"width": 0.25}, "shapes of the layer"),
         ({"input_shape": (32, 32, 3)}, "shapes of the layer.*conv1_conv"),
     ],
@@ -81,6 +83,33 @@ def test_another_network_is_refused(tmp_path, built, message):
     arguments = {"name": "resnet50_gap"} | SMALL | built
     with pytest.raises(WeightsError, match=message):
         semenet.build(weights=tmp_path / "model.keras", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("se_resnet50", "resnet50_gap"), ("resnet50_gap", "vgg19_gap")]
+)
+def test_layers_that_would_be_dropped_are_refused(tmp_path, source, target):
+    semenet.build(source, **SMALL).save(tmp_path / "model.keras")
+    with pytest.raises(WeightsError, match="same layers.*not in both"):
+        semenet.build(target, weights=tmp_path / "model.keras", **SMALL)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_imagenet_s_scaling_goes_with_its_weights(tmp_path, monkeypatch, channels):
+    monkeypatch.setattr(ImageNet, "load_into", lambda self, model: None)
+    arguments = SMALL | {"input_shape": (32, 32, channels)}
+    model = semenet.build("resnet50_gap", weights="imagenet", **arguments)
+    model.save(tmp_path / "model.keras")
+    copy = semenet.build("resnet50_gap", weights=tmp_path / "model.keras", **arguments)
+    x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, channels))
+    np.testing.assert_allclose(copy(x), model(x), rtol=1e-5)
+
+
+def test_a_network_that_is_not_the_zoo_s_gives_no_weights(tmp_path):
+    x = keras.Input((32, 32, 1))
+    keras.Model(x, keras.layers.Flatten()(x)).save(tmp_path / "other.keras")
+    with pytest.raises(WeightsError, match="network of the zoo.*other.keras"):
+        semenet.build("vgg19_gap", weights=tmp_path / "other.keras", **SMALL)
 
 
 def test_weights_h5(tmp_path):
@@ -108,6 +137,7 @@ def test_published_weights_are_found_and_verified(tmp_path, monkeypatch):
         "sha256": hashlib.sha256((folder / "a.weights.h5").read_bytes()).hexdigest(),
         "class_names": ["a", "b"],
         "input_shape": [32, 32, 1],
+        "imagenet_scaling": False,
     }
     (folder / "metadata.json").write_text(json.dumps(metadata))
     copy = semenet.build("vgg19_gap", weights="trial", width=0.125, depth=0.01)

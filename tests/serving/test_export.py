@@ -70,7 +70,7 @@ def test_saved_model_cli_shows_the_signature(saved_model):
         assert expected in result.stdout
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_prepares_images_with_clahe_as_python_does(phantoms, tiny_recipe, files, tmp_path, channels):
     recipe = tiny_recipe("vgg19_gap", inference_clahe=True, channels=channels, epochs=1)
     run = train(recipe, phantoms, tmp_path / "run")

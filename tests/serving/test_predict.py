@@ -3,10 +3,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import semenet
 from semenet.data.images import ImageError, PixelRangeWarning, read_image
 from semenet.data.manifest import read_manifest
 from semenet.data.pipeline import evaluation_dataset
+from semenet.models.loading import WeightsError
 from semenet.serving.predict import predict, predict_arrays
+from semenet.training.fit import train
 from semenet.training.run import Run
 
 
@@ -31,11 +34,21 @@ def test_equals_the_network_on_the_evaluation_pipeline(classifier_run, phantoms)
     assert frame["file"].tolist() == rows["path"].tolist()
 
 
-def test_a_bare_keras_file_predicts_too(classifier_run, phantoms):
+def test_a_bare_keras_file_predicts_as_its_run_with_clahe_too(
+    classifier_run, phantoms, tiny_recipe, tmp_path
+):
     images = [phantoms.parent / "images"]
-    pd.testing.assert_frame_equal(
-        predict(classifier_run / "model.keras", images), predict(classifier_run, images)
-    )
+    with_clahe = train(tiny_recipe("vgg19_gap", inference_clahe=True, epochs=1), phantoms, tmp_path / "run")
+    assert with_clahe.inference_clahe
+    for run in (classifier_run, with_clahe.path):
+        pd.testing.assert_frame_equal(predict(run / "model.keras", images), predict(run, images))
+
+
+def test_logits_are_not_passed_off_as_probabilities(phantoms, tmp_path):
+    path = tmp_path / "linear.keras"
+    semenet.build("vgg19_gap", activation="linear", input_shape=(32, 32, 1), width=0.125).save(path)
+    with pytest.raises(WeightsError, match="softmax or sigmoid.*linear"):
+        predict(path, [phantoms.parent / "images"])
 
 
 def test_a_bad_file_is_named_or_skipped_and_listed(classifier_run, phantoms, tmp_path, capsys):

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pytest
 import semenet
 from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, label_index, read_manifest, write_manifest
+from semenet.errors import SemenetError
 from semenet.training import fit
-from semenet.training.fit import RunFolderError, build_model, precision_policy, train
-from semenet.training.run import Run
+from semenet.training.fit import TrainingError, build_model, precision_policy, train
+from semenet.training.run import Run, RunFolderError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -75,6 +77,7 @@ def test_learns_to_tell_bright_from_dark(tmp_path, tiny_recipe):
 
 
 def test_a_finished_run_is_left_alone(classifier_run, phantoms, tiny_recipe, capsys):
+    (classifier_run / ".notes").write_text("mine")
     before = {path: path.stat().st_mtime_ns for path in classifier_run.rglob("*")}
     train(tiny_recipe("seme_resnet50"), phantoms, classifier_run)
     assert "nothing to train" in capsys.readouterr().err
@@ -90,6 +93,70 @@ def test_another_recipe_or_manifest_under_an_old_run_is_refused(
     write_manifest(rows.iloc[1:], tmp_path / "other.csv")
     with pytest.raises(RunFolderError, match="another manifest"):
         train(tiny_recipe("seme_resnet50"), tmp_path / "other.csv", classifier_run, root=phantoms.parent)
+
+
+def test_a_run_killed_after_its_last_epoch_is_finished(classifier_run, phantoms, tiny_recipe, tmp_path):
+    """What was being written is removed; the user's own files stay."""
+    folder = shutil.copytree(classifier_run, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | {"status": "training"}))
+    (folder / "last.weights.h5").unlink()
+    (folder / ".abcd1234.last.weights.h5").write_bytes(b"half")
+    (folder / ".gitignore").write_text("mine")
+    train(tiny_recipe("seme_resnet50"), phantoms, folder)
+    assert json.loads((folder / "run.json").read_text()) == record
+    names = {path.name for path in folder.iterdir()}
+    assert {"last.weights.h5", ".gitignore"} <= names
+    assert ".abcd1234.last.weights.h5" not in names
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [{"weights": "nowhere"}, {"views": ("original", "masked")}, {"classes": ("normal", "bacteria")}],
+)
+def test_a_mistake_leaves_no_folder_behind(phantoms, tiny_recipe, tmp_path, mistake):
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask", "mask_path"])
+    write_manifest(rows, tmp_path / "unmasked.csv")
+    with pytest.raises(SemenetError, match="Received"):
+        train(
+            tiny_recipe("vgg19_gap", **mistake),
+            tmp_path / "unmasked.csv",
+            tmp_path / "run",
+            root=phantoms.parent,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_absent_validation_image_is_found_before_the_first_epoch(phantoms, tiny_recipe, tmp_path):
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask", "mask_path"])
+    rows.loc[rows.index[rows["split"] == "val"][0], "file"] = "images/absent.png"
+    write_manifest(rows, tmp_path / "absent.csv")
+    with pytest.raises(ImageError, match=r"absent\.png.*--root"):
+        train(tiny_recipe("vgg19_gap"), tmp_path / "absent.csv", tmp_path / "run", root=phantoms.parent)
+
+
+def test_a_monitor_that_val_cannot_give_is_refused(phantoms, tiny_recipe, tmp_path):
+    rows = read_manifest(phantoms).rows.drop(columns=["path", "mask", "mask_path"])
+    rows = rows[(rows["split"] != "val") | (rows["label"] == "normal")]
+    write_manifest(rows, tmp_path / "one.csv")
+    with pytest.raises(ManifestError, match="two classes or more.*--monitor val_loss"):
+        train(tiny_recipe("vgg19_gap"), tmp_path / "one.csv", tmp_path / "run", root=phantoms.parent)
+
+
+def test_the_lowest_loss_is_the_best(phantoms, tiny_recipe, tmp_path):
+    run = train(tiny_recipe("vgg19_gap", monitor="val_loss", epochs=3), phantoms, tmp_path / "run")
+    assert run.record["best"] == run.history["val_loss"].min()
+    assert run.record["best_epoch"] == run.history["val_loss"].idxmin() + 1
+
+
+@pytest.mark.parametrize("content", [None, "{", ""])
+def test_a_broken_record_is_named(classifier_run, tmp_path, content):
+    folder = shutil.copytree(classifier_run, tmp_path / "run")
+    (folder / "run.json").unlink()
+    if content is not None:
+        (folder / "run.json").write_text(content)
+    with pytest.raises(RunFolderError, match=r"whole run\.json"):
+        Run.open(folder)
 
 
 def test_somebody_s_folder_is_refused(phantoms, tiny_recipe, tmp_path):
@@ -131,7 +198,7 @@ def test_a_bad_image_is_named(phantoms, tiny_recipe, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe("vgg19_gap", learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="must stay finite.*lower --learning-rate"):
+    with pytest.raises(TrainingError, match="must stay finite.*lower --learning-rate"):
         train(recipe, phantoms, tmp_path / "run")
 
 

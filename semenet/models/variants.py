@@ -1,6 +1,9 @@
 """How the small variants of a network are cut: `width` scales channels, `depth` scales layers."""
 
 import math
+import numbers
+
+from semenet.errors import SemenetError
 
 
 def channels(full, width):
@@ -31,8 +34,8 @@ def repeats(full, depth):
 
 
 def _check_positive(argument, value):
-    if not 0 < value < math.inf:
-        raise ValueError(
+    if not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        raise SemenetError(
             f"`{argument}` scales the network and must be a positive number, 1 being the full size. "
             f"Received: {value!r}. Use for example 0.25 for a quick trial."
         )

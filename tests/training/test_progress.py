@@ -2,7 +2,7 @@ import io
 
 import rich.console
 
-from semenet.evaluation import progress
+from semenet.training import progress
 
 BATCHES = [[1, 2, 3], [4, 5, 6], [7]]
 
