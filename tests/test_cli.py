@@ -72,6 +72,7 @@ def test_doctor_tells_a_missing_extra_from_an_installed_one(monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
     """The commands as users give them, one after the other."""
     data, run = tmp_path / "data", tmp_path / "run"
@@ -192,6 +193,7 @@ def test_train_without_a_name_lists_the_recipes(capsys):
     assert "seme_densenet169_dataset2" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_range_mistake_is_noticed_on_the_command_line(classifier_run, tmp_path):
     """A file scaled to [0, 1] and saved as it was: the warning names it."""
     path = tmp_path / "scaled.png"

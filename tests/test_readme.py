@@ -18,6 +18,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_quickstart_runs_where_make_demo_left_its_run(classifier_run, phantoms, tmp_path):
     (quickstart,) = blocks("python")
     assert len([line for line in quickstart.splitlines() if line]) == 5

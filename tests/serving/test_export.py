@@ -47,6 +47,7 @@ def saved_model(classifier_run, tmp_path_factory):
     return export(classifier_run, tmp_path_factory.mktemp("exports") / "savedmodel")
 
 
+@pytest.mark.slow
 def test_a_script_with_tensorflow_alone_gets_python_s_results(saved_model, classifier_run, files, tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", SERVE_WITHOUT_KERAS, saved_model, *files],
@@ -62,6 +63,7 @@ def test_a_script_with_tensorflow_alone_gets_python_s_results(saved_model, class
     assert answer["class_names"] == [["normal", "bacteria", "virus"]] * len(files)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_the_signature(saved_model):
     tool = os.path.join(os.path.dirname(sys.executable), "saved_model_cli")
     result = subprocess.run([tool, "show", "--dir", saved_model, "--all"], capture_output=True, text=True)
@@ -80,6 +82,7 @@ def test_prepares_images_with_clahe_as_python_does(phantoms, tiny_recipe, files,
     np.testing.assert_allclose(answer["probabilities"], frame[list(run.class_names)], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_unet_serves_masks(unet_run, files, tmp_path):
     served = tf.saved_model.load(str(export(unet_run, tmp_path / "saved"))).signatures["serving_default"]
     answer = served(image_bytes=tf.constant([files[0].read_bytes()]))

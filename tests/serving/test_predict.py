@@ -34,6 +34,7 @@ def test_equals_the_network_on_the_evaluation_pipeline(classifier_run, phantoms)
     assert frame["file"].tolist() == rows["path"].tolist()
 
 
+@pytest.mark.slow
 def test_a_bare_keras_file_predicts_as_its_run_with_clahe_too(
     classifier_run, phantoms, tiny_recipe, tmp_path
 ):
@@ -77,6 +78,7 @@ def test_an_absent_path_and_a_folder_without_images_are_named(classifier_run, tm
         predict(classifier_run, [tmp_path])
 
 
+@pytest.mark.slow
 def test_a_unet_writes_masks_in_the_size_of_the_images(unet_run, tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder, height in zip(folders, (40, 70), strict=True):

@@ -18,6 +18,7 @@ def steps(model, number):
     return [float(model.train_on_batch(x, y)) for _ in range(number)]
 
 
+@pytest.mark.slow
 def test_a_restored_run_goes_on_bit_for_bit_with_its_moex_draws(tmp_path):
     model = compiled()
     steps(model, 3)

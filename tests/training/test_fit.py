@@ -57,6 +57,7 @@ def test_the_kept_network_is_the_best_epoch_s_and_its_figures_are_true(classifie
     assert auroc == pytest.approx(best, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_learns_to_tell_bright_from_dark(tmp_path, tiny_recipe):
     """What a run ends with separates classes that a glance separates."""
     import cv2
@@ -193,7 +194,7 @@ def test_a_bad_image_is_named(phantoms, tiny_recipe, tmp_path):
     rows.loc[first, "file"] = str(bad)
     write_manifest(rows.drop(columns=["mask", "lesion_mask"]), tmp_path / "bad.csv")
     with pytest.raises(ImageError, match=r"truncated\.png"):
-        train(tiny_recipe("seme_resnet50"), tmp_path / "bad.csv", tmp_path / "run")
+        train(tiny_recipe("vgg19_gap"), tmp_path / "bad.csv", tmp_path / "run")
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny_recipe, tmp_path):
@@ -202,6 +203,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny
         train(recipe, phantoms, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_masked_views_make_the_training_set_larger(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe(
         "vgg19_gap", views=("original", "masked"), rotation=30.0, epochs=1, inference_clahe=True
@@ -219,6 +221,7 @@ def test_unet_learns_lungs(unet_run):
     assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_fine_tuning_freezes_the_backbone(classifier_run, phantoms, tiny_recipe, tmp_path):
     """From a run with other classes: the backbone stays as it was, the head learns."""
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
