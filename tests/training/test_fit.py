@@ -18,7 +18,8 @@ from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, label_index, read_manifest, write_manifest
 from semenet.errors import SemenetError
 from semenet.training import fit
-from semenet.training.fit import TrainingError, build_model, precision_policy, train
+from semenet.training.fit import build_model, precision_policy, train
+from semenet.training.keep import TrainingError
 from semenet.training.run import Run, RunFolderError
 
 ROOT = pathlib.Path(__file__).parents[2]
