@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from typing import NamedTuple
 
 from semenet.errors import SemenetError
 
@@ -9,6 +10,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 JPEG_END = b"\xff\xd9"
 HEAD_BYTES = 65536
+# A radiograph has at most some 20 million pixels; five times that is a mistake or an attack.
+MAX_PIXELS = 100_000_000
 
 # The orientation tag 0x0112 as one SHORT (TIFF 6.0, section 2), little- or big-endian, after the
 # introduction that EXIF has in a JPEG or a PNG. %s stands for any byte, which `re` and TensorFlow's
@@ -23,6 +26,22 @@ MIRRORED_COLUMNS = (2, 3, 6, 7)
 MIRRORED_ROWS = (3, 4, 7, 8)
 
 
+# A marker among compressed data, where 0xFF is followed by 0 and restarts (0xD0 to 0xD7) belong to them.
+SCAN_END = re.compile(b"\xff[\x01-\xcf\xd8-\xfe]")
+
+
+class Header(NamedTuple):
+    """What a PNG or JPEG says of itself: a size that may be 0 or absurdly large, and a JPEG's channels.
+
+    A PNG has 0 channels: its decoders mix them.
+    """
+
+    height: int
+    width: int
+    channels: int
+    is_progressive: bool
+
+
 class ImageError(SemenetError):
     """An image that cannot be used: the rule, the file, what was received, the remedy."""
 
@@ -32,27 +51,22 @@ def damaged(name, how):
     return ImageError(f"An image must be whole. Received: {name}, {how}. Fetch or save it again.")
 
 
-def image_size(contents, name):
-    """Reads the declared size, and refuses what decoders pass over in silence.
+def read_header(contents, name):
+    """Reads the header, and refuses what decoders pass over in silence.
 
     Args:
-        contents: the bytes of a file.
+        contents: the bytes of a PNG or JPEG, by their first bytes.
         name: what errors call the file.
 
     Returns:
-        (height, width) as the header declares them, which may be 0 or absurdly large.
+        Its `Header`.
 
     Raises:
-        ImageError: no PNG or JPEG, truncated, a wrong checksum, an animation, CMYK, or 12-bit JPEG.
+        ImageError: truncated, a wrong checksum, an animation, or a JPEG of other than 8 bits.
     """
     if contents.startswith(PNG_SIGNATURE):
-        return _png_size(contents, name)
-    if contents.startswith(JPEG_SIGNATURE):
-        return _jpeg_size(contents, name)
-    raise ImageError(
-        f"An image must be a PNG or JPEG, whatever it is called. Received: {name}, which begins with "
-        f"{contents[:8]!r}. Convert it to PNG."
-    )
+        return Header(*_png_size(contents, name), 0, False)
+    return _read_jpeg(contents, name)
 
 
 def orientation(contents):
@@ -61,13 +75,26 @@ def orientation(contents):
     Args:
         contents: the bytes of a PNG or JPEG.
     """
-    head = contents[:HEAD_BYTES]
+    # A JPEG's EXIF stands before its picture; half of the search's time would go into the latter.
+    head = contents[: min(HEAD_BYTES, _jpeg_head_end(contents))]
     # The plain search spares the pattern its walk through images that carry no EXIF.
     if b"Exif\x00\x00" not in head and b"eXIf" not in head:
         return 1
     any_byte = r"[\x00-\xff]"
     match = re.search((ORIENTATION_PATTERN % (any_byte, any_byte)).encode("ascii"), head)
     return 1 if match is None else (match[1] or match[2])[0]
+
+
+def _jpeg_head_end(contents):
+    """Where a JPEG's first scan begins; the file's end, where it is no JPEG or no scan is found."""
+    position = 2
+    while contents[0] == 0xFF and contents[position : position + 1] == b"\xff":
+        marker = contents[position + 1 : position + 2]
+        if marker == b"\xda":
+            return position
+        is_filler = marker == b"\xff"
+        position += 1 if is_filler else 2 + int.from_bytes(contents[position + 2 : position + 4], "big")
+    return len(contents)
 
 
 def _png_size(contents, name):
@@ -94,12 +121,14 @@ def _png_size(contents, name):
     return int.from_bytes(header[12:16], "big"), int.from_bytes(header[8:12], "big")
 
 
-def _jpeg_size(contents, name):
+def _read_jpeg(contents, name):
     """Walks the segments to the frame header (ITU-T T.81, annex B)."""
     position = 2
     while True:
-        if contents[position : position + 1] != b"\xff" or position + 4 > len(contents):
+        if position + 4 > len(contents):
             raise damaged(name, "a JPEG without a frame header")
+        if contents[position] != 0xFF:
+            raise damaged(name, "a JPEG with stray bytes between its segments")
         marker = contents[position + 1]
         if marker == 0xFF:
             position += 1
@@ -107,14 +136,46 @@ def _jpeg_size(contents, name):
             break
         else:
             position += 2 + int.from_bytes(contents[position + 2 : position + 4], "big")
-    frame = contents[position + 4 : position + 10]
+    frame = contents[position + 4 : position + 11]
     # Inside compressed data 0xFF is followed by 0: these two bytes are the end marker or nothing.
-    if len(frame) < 6 or JPEG_END not in contents[position:]:
+    # Searched from the back, where it stands.
+    if len(frame) < 7 or contents.rfind(JPEG_END, position) < 0:
         raise damaged(name, f"a JPEG that breaks off after {len(contents):,} bytes")
     precision, channels = frame[0], frame[5]
-    if precision != 8 or channels not in (1, 3):
+    if precision != 8 or channels not in (1, 3, 4):
         raise ImageError(
-            f"A JPEG must be grey or colour, with 8 bits. Received: {name} with {channels} channels "
-            f"of {precision} bits (four channels are CMYK). Convert it to grey PNG."
+            f"A JPEG must be grey, colour or CMYK, with 8 bits. Received: {name} with {channels} channels "
+            f"of {precision} bits. Convert it to grey PNG."
         )
-    return int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    is_progressive = marker == 0xC2
+    if is_progressive and _coefficients_of(contents, position, frame[6]) != set(range(64)):
+        raise damaged(name, "a progressive JPEG whose data end before the image does")
+    size = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    return Header(*size, channels, is_progressive)
+
+
+def _coefficients_of(contents, position, component):
+    """Which of a component's 64 coefficients the scans bring to full precision (T.81, annex G).
+
+    Where some are missing, decoders show a blurred image in silence, each version its own.
+    """
+    complete = set()
+    while position + 4 <= len(contents) and contents[position] == 0xFF:
+        marker = contents[position + 1]
+        if marker == JPEG_END[1]:
+            break
+        if marker == 0xFF:
+            position += 1
+            continue
+        length = int.from_bytes(contents[position + 2 : position + 4], "big")
+        segment = contents[position + 4 : position + 2 + length]
+        position += 2 + length
+        if marker == 0xDA:
+            count = segment[0] if segment else 0
+            if len(segment) == 4 + 2 * count and component in segment[1 : 1 + 2 * count : 2]:
+                first, last, precision = segment[-3:]
+                if precision & 15 == 0:
+                    complete.update(range(first, last + 1))
+            following = SCAN_END.search(contents, position)
+            position = following.start() if following else len(contents)
+    return complete

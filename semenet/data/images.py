@@ -1,15 +1,20 @@
-"""PNG and JPEG radiographs, a path or bytes, to uint8 grey images.
+"""Radiographs as hospitals and public sets have them, a path or bytes, to uint8 grey images.
 
-`read_image` reads on the host (OpenCV) and `decode_image` inside a TensorFlow graph, as the
-exported network does; both follow one rule and give the same pixels, bit for bit:
+`read_image` reads PNG, JPEG, TIFF, BMP and DICOM on the host, and `decode_image` of `graph_images` PNG
+and JPEG inside a TensorFlow graph, as the exported network does; both follow one rule and give the same
+pixels, bit for bit:
 
 - Grey: a JPEG's stored luma (ITU-R BT.601), with the accurate integer inverse DCT; of a colour or
   palette PNG `(9797 R + 19234 G + 3737 B) >> 15`, libpng's BT.601 (of the light, not the values,
-  where the file declares a gamma: libpng again). Transparency is left out.
+  where the file declares a gamma: libpng again), as of the colours of TIFF, BMP and DICOM. A CMYK
+  JPEG is mixed to RGB first, see `cmyk`. Transparency and colour profiles are left out.
 - Tone: 8-bit values as they are; 16-bit values v by their stored range, not by the image's own
   extremes: [0, 65535] to [0, 255] as `(v + 128) // 257`, the nearest grey level (no ties arise).
-- Orientation: an EXIF orientation is obeyed where it stands in the first 64 KiB of the file.
-- Refused: CMYK and 12-bit JPEG, animated PNG, and more than `max_pixels` pixels.
+  DICOM: by the file's LUT or window, else by all that its stored bits can hold, see `dicom_tone`.
+- Orientation: an EXIF orientation is obeyed where it stands in the first 64 KiB of the file, and a
+  TIFF's own.
+- Refused: 12-bit JPEG files, animated PNG, multi-page TIFF and multi-frame DICOM, floating-point or
+  32-bit values, and more than `max_pixels` pixels. A file that breaks off is never half an image.
 """
 
 import os
@@ -20,13 +25,13 @@ import warnings
 import cv2
 import numpy as np
 
-from semenet.data import headers
-from semenet.data.headers import ImageError
+from semenet.data import bmp, dicom, headers, tiff
+from semenet.data.cmyk import decode_cmyk
+from semenet.data.headers import MAX_PIXELS, ImageError
+from semenet.data.shards import is_locator, read_shard
+from semenet.data.tones import eight_bits, grey_of_colours
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-
-# A radiograph has at most some 20 million pixels; five times that is a mistake or an attack.
-MAX_PIXELS = 100_000_000
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 
 _range_lock = threading.Lock()
 _range_warned = False
@@ -37,7 +42,7 @@ class PixelRangeWarning(UserWarning):
 
 
 def read_image(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
-    """Reads a PNG or JPEG radiograph as grey.
+    """Reads a radiograph as grey: PNG, JPEG, TIFF, BMP or DICOM.
 
     Args:
         path_or_bytes: a path, or the bytes of an encoded image. The contents tell the format, not
@@ -49,17 +54,25 @@ def read_image(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
         A uint8 array of shape (height, width), values in [0, 255], by the rule of this module.
 
     Raises:
-        ImageError: the file is absent, a folder, empty, no PNG or JPEG, truncated or damaged,
-            animated, CMYK, 12-bit, or larger than `max_pixels`.
+        ImageError: the file is absent, a folder, empty, of no such format, truncated or damaged, of
+            several pictures, larger than `max_pixels`, or refused by the rule of this module.
+
+    Warns:
+        PixelRangeWarning: as `check_range`, or the values use under a sixteenth of their stored
+            range and no window says which part of it is meant: such an image is nearly one grey.
     """
     name = _name(path_or_bytes) if name is None else name
-    image = _decode(_contents(path_or_bytes, name), name, max_pixels)
+    image, used = _decode(read_contents(path_or_bytes, name), name, max_pixels)
+    if image.dtype == np.uint16:
+        used, image = (0, int(image.max()), 1 << 16), eight_bits(image)
+    if used is not None:
+        _check_share(*used, name)
     check_range(image, name)
     return image
 
 
 def read_mask(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
-    """Reads a PNG or JPEG mask: black is outside, the one other grey level is inside.
+    """Reads a mask: black is outside, the one other grey level is inside.
 
     Args:
         path_or_bytes: as for `read_image`.
@@ -73,7 +86,7 @@ def read_mask(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
         ImageError: as for `read_image`, or the mask has more than one grey level beside black.
     """
     name = _name(path_or_bytes) if name is None else name
-    image = _decode(_contents(path_or_bytes, name), name, max_pixels)
+    image, _ = _decode(read_contents(path_or_bytes, name), name, max_pixels)
     inside = image != 0
     if not np.array_equal(image, inside * image.max()):
         raise ImageError(
@@ -83,66 +96,37 @@ def read_mask(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
     return inside.astype(np.uint8)
 
 
-def decode_image(contents, max_pixels=MAX_PIXELS):
-    """Decodes a PNG or JPEG radiograph inside a TensorFlow graph, to the pixels of `read_image`.
+def read_contents(path_or_bytes, name=None):
+    """Reads the bytes of an encoded image, whatever they hold.
 
     Args:
-        contents: a scalar string tensor, the bytes of an encoded image.
-        max_pixels: the largest height x width that is decoded.
+        path_or_bytes: a path, a locator of `semenet.data.shards`, or the bytes themselves.
+        name: what errors call the image; None for the path, or "<bytes>".
 
     Returns:
-        A uint8 tensor of shape (height, width, 1), values in [0, 255].
+        bytes, at least one.
 
     Raises:
-        tf.errors.InvalidArgumentError: when the graph runs, for what `read_image` refuses, but for
-            a JPEG whose data end early while its end marker stands, and a PNG checksum after its
-            pixels: of these only `read_image` knows.
+        ImageError: there is no such file, it cannot be read, or it is empty.
     """
-    import tensorflow as tf
-
-    def checked(condition, *message):
-        check = tf.debugging.Assert(condition, message)
-        # Eagerly a check has happened when it returns; in a graph what follows must wait for it.
-        with tf.control_dependencies([] if check is None else [check]):
-            return tf.identity(contents)
-
-    is_png = tf.strings.substr(contents, 0, 8) == headers.PNG_SIGNATURE
-    is_jpeg = tf.strings.substr(contents, 0, 3) == headers.JPEG_SIGNATURE
-    long_enough = tf.strings.length(contents) > 32
-    contents = checked((is_png | is_jpeg) & long_enough, "An image must be a PNG or JPEG.")
-    head = tf.strings.substr(contents, 0, headers.HEAD_BYTES)
-    animated = is_png & tf.strings.regex_full_match(head, r"\C*\x00\x00\x00\x08acTL\C*")
-    contents = checked(~animated, "An image must be one picture, not an animated PNG.")
-
-    def png_size():
-        width_height = tf.strings.substr(contents, 16, 8)
-        return tf.cast(tf.io.decode_raw(width_height, tf.int32, little_endian=False), tf.int64)
-
-    def jpeg_size():
-        return tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64)
-
-    def eight_bits():
-        return tf.io.decode_jpeg(contents, channels=1, dct_method="INTEGER_ACCURATE")
-
-    def sixteen_bits():
-        stored = tf.io.decode_png(contents, channels=1, dtype=tf.uint16)
-        return tf.cast((tf.cast(stored, tf.int32) + 128) // 257, tf.uint8)
-
-    pixels = tf.reduce_prod(tf.cond(is_png, png_size, jpeg_size))
-    in_limits = (pixels > 0) & (pixels <= max_pixels)
-    contents = checked(in_limits, "An image must have 1 to", max_pixels, "pixels.")
-    is_deep = is_png & (tf.strings.substr(head, 24, 1) == b"\x10")
-    image = tf.cond(is_deep, sixteen_bits, eight_bits)
-
-    code = _orientation_in_graph(head)
-    for orientations, turn in (
-        (headers.TRANSPOSED, lambda image: tf.transpose(image, (1, 0, 2))),
-        (headers.MIRRORED_COLUMNS, lambda image: image[:, ::-1]),
-        (headers.MIRRORED_ROWS, lambda image: image[::-1]),
-    ):
-        wanted = tf.reduce_any(code == tf.constant(orientations))
-        image = tf.cond(wanted, lambda turn=turn, image=image: turn(image), lambda image=image: image)
-    return tf.ensure_shape(image, (None, None, 1))
+    name = _name(path_or_bytes) if name is None else name
+    if not _is_path(path_or_bytes):
+        contents = bytes(path_or_bytes)
+    elif is_locator(os.fspath(path_or_bytes)):
+        contents = read_shard(os.fspath(path_or_bytes))
+    else:
+        try:
+            contents = pathlib.Path(path_or_bytes).read_bytes()
+        except FileNotFoundError as error:
+            raise _absent(name) from error
+        except OSError as error:
+            raise ImageError(
+                f"An image must be a file that can be read. Received: {name} ({error.strerror}). "
+                "Name the file itself, and check its permissions."
+            ) from error
+    if not contents:
+        raise headers.damaged(name, "which is empty")
+    return contents
 
 
 def check_range(values, name):
@@ -158,25 +142,42 @@ def check_range(values, name):
     Warns:
         PixelRangeWarning: a value lies outside [0, 255] or is no number, or all lie within [0, 1].
     """
-    global _range_warned
     values = np.asarray(values)
     if _range_warned or not values.size:
+        return
+    # Every image passes here: bytes cannot leave the range, and one row that is not all 0 and 1 is proof.
+    if values.dtype == np.uint8 and values.ndim and values[len(values) // 2].max() > 1:
         return
     low, high = values.min(), values.max()
     # Written so that NaN, which compares false with everything, counts as outside.
     inside = low >= 0 and high <= 255
-    if inside and (high > 1 or high == 0):
-        return
+    if not inside or not (high > 1 or high == 0):
+        _warn_once(
+            f"Pixel values must span [0, 255]: the networks scale them. Received: {name} with values from "
+            f"{low:.6g} to {high:.6g}. Hand in unscaled grey values."
+        )
+
+
+def _check_share(low, high, size, name):
+    """Warns of values that use under a sixteenth of what their bits can hold: 12 bits kept in 16.
+
+    An image of one value is blank, not badly scaled.
+    """
+    if high > low and (high - low) < size // 16:
+        _warn_once(
+            f"Values must use the range that their bits can hold, or a window must say which part is meant. "
+            f"Received: {name} with values from {low} to {high} of {size:,} that can be stored, which "
+            "reads as almost one grey. Save it with its values scaled up, or give it a window."
+        )
+
+
+def _warn_once(message):
+    global _range_warned
     with _range_lock:
         if _range_warned:
             return
         _range_warned = True
-    warnings.warn(
-        f"Pixel values must span [0, 255]: the networks scale them. Received: {name} with values from "
-        f"{low:.6g} to {high:.6g}. Hand in unscaled grey values. (Said once; others may be concerned.)",
-        PixelRangeWarning,
-        stacklevel=2,
-    )
+    warnings.warn(f"{message} (Said once; others may be concerned.)", PixelRangeWarning, stacklevel=3)
 
 
 def list_images(paths):
@@ -184,7 +185,8 @@ def list_images(paths):
 
     Args:
         paths: paths of files, taken as they are, and of folders, searched through all levels for
-            the suffixes `IMAGE_SUFFIXES` in any case; hidden files and folders are passed over.
+            the suffixes `IMAGE_SUFFIXES` in any case, and for files without any suffix that begin
+            as DICOM files do; hidden files and folders are passed over.
 
     Returns:
         A list of pathlib.Path: in the order of `paths`, each folder's sorted, none twice.
@@ -215,8 +217,22 @@ def _images_below(folder):
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
-                yield pathlib.Path(parent, name)
+            path = pathlib.Path(parent, name)
+            if not name.startswith(".") and (name.lower().endswith(IMAGE_SUFFIXES) or _is_bare_dicom(path)):
+                yield path
+
+
+def _is_bare_dicom(path):
+    """DICOM files often have no suffix, or a number after a point that only looks like one."""
+    if path.suffix and not path.suffix[1:].isdigit():
+        return False
+    try:
+        with open(path, "rb") as file:
+            return dicom.is_dicom(file.read(dicom.HEAD_BYTES))
+    except OSError as error:
+        raise ImageError(
+            f"A folder's files must be readable. Received: {path} ({error.strerror}). Check its permissions."
+        ) from error
 
 
 def _is_path(path_or_bytes):
@@ -227,56 +243,67 @@ def _name(path_or_bytes):
     return os.fspath(path_or_bytes) if _is_path(path_or_bytes) else "<bytes>"
 
 
-def _contents(path_or_bytes, name):
-    if not _is_path(path_or_bytes):
-        contents = bytes(path_or_bytes)
-    else:
-        try:
-            contents = pathlib.Path(path_or_bytes).read_bytes()
-        except FileNotFoundError as error:
-            raise _absent(name) from error
-        except OSError as error:
-            raise ImageError(
-                f"An image must be a file that can be read. Received: {name} ({error.strerror}). "
-                "Name the file itself, and check its permissions."
-            ) from error
-    if not contents:
-        raise headers.damaged(name, "which is empty")
-    return contents
-
-
 def _absent(name):
     return ImageError(f"An image must exist. Received: {name}, which does not. Check the path.")
 
 
 def _decode(contents, name, max_pixels):
-    height, width = headers.image_size(contents, name)
-    if not 0 < height * width <= max_pixels:
+    """Returns the image, uint8 or uint16, upright; and what DICOM says of its range, else None."""
+    if contents.startswith((headers.PNG_SIGNATURE, headers.JPEG_SIGNATURE)):
+        image = _decode_png_or_jpeg(contents, name, max_pixels)
+        code = headers.orientation(contents)
+    elif dicom.is_dicom(contents[: dicom.HEAD_BYTES]):
+        # Before TIFF: a DICOM file's preamble may be a TIFF's header, for programs that know only that.
+        return dicom.read_dicom(contents, name, max_pixels)
+    elif contents.startswith(tiff.SIGNATURES):
+        page = tiff.read_page(contents, name)
+        _check_size(page.height, page.width, name, max_pixels)
+        image, code = tiff.decode_tiff(contents, page, name), page.orientation
+    elif contents.startswith(bmp.SIGNATURE):
+        height, width = bmp.bmp_size(contents, name)
+        _check_size(height, width, name, max_pixels)
+        colours = _opencv_decode(contents, cv2.IMREAD_COLOR_RGB)
+        if colours is None or colours.shape != (height, width, 3):
+            raise headers.damaged(name, "which cannot be decoded")
+        image, code = grey_of_colours(colours), 1
+    else:
         raise ImageError(
-            f"An image must have 1 to {max_pixels:,} pixels. Received: {name}, whose header says "
-            f"{height:,} x {width:,}. Check where it comes from, or raise `max_pixels`."
+            "An image must be a PNG, JPEG, TIFF, BMP or DICOM file, whatever it is called. Received: "
+            f"{name}, which begins with {contents[:8]!r}. Convert it to PNG."
         )
-    image = _opencv_decode(contents)
-    if image is None or image.shape != (height, width):
-        raise headers.damaged(name, "which cannot be decoded")
-    if contents.startswith(headers.JPEG_SIGNATURE) and (image[-1, -8:] == 128).all():
-        _check_jpeg_data(contents, image, name)
-    if image.dtype == np.uint16:
-        image = ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    code = headers.orientation(contents)
     if code in headers.TRANSPOSED:
         image = image.T
     if code in headers.MIRRORED_COLUMNS:
         image = image[:, ::-1]
     if code in headers.MIRRORED_ROWS:
         image = image[::-1]
-    return np.ascontiguousarray(image)
+    return np.ascontiguousarray(image), None
 
 
-def _opencv_decode(contents):
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+def _check_size(height, width, name, max_pixels):
+    if not 0 < height * width <= max_pixels:
+        raise ImageError(
+            f"An image must have 1 to {max_pixels:,} pixels. Received: {name}, whose header says "
+            f"{height:,} x {width:,}. Check where it comes from, or raise `max_pixels`."
+        )
+
+
+def _decode_png_or_jpeg(contents, name, max_pixels):
+    header = headers.read_header(contents, name)
+    _check_size(header.height, header.width, name, max_pixels)
+    has_inks = header.channels == 4
+    image = grey_of_colours(decode_cmyk(contents, name)) if has_inks else _opencv_decode(contents)
+    if image is None or image.shape != (header.height, header.width):
+        raise headers.damaged(name, "which cannot be decoded")
+    # Compared as bytes, in a tenth of the time that arrays take: every JPEG passes here.
+    if header.channels in (1, 3) and (header.is_progressive or not image[-1, -8:].tobytes().strip(b"\x80")):
+        _check_jpeg_data(contents, image, name)
+    return image
+
+
+def _opencv_decode(contents, flags=cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH):
     try:
-        return cv2.imdecode(np.frombuffer(contents, np.uint8), flags)
+        return cv2.imdecode(np.frombuffer(contents, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         return None
 
@@ -284,23 +311,11 @@ def _opencv_decode(contents):
 def _check_jpeg_data(contents, image, name):
     """Refuses a JPEG whose data end early though its end marker stands.
 
-    The decoder fills what is missing with 128, in silence. Where the last pixels are 128, decode
-    once more with bytes put before the end marker: to a complete image they are surplus.
+    The decoder fills what is missing with 128, in silence, or leaves a progressive image blurred.
+    Where the last pixels are 128, or the image is progressive, decode once more with bytes put before
+    the end marker: to a complete image they are surplus.
     """
     end = contents.rindex(headers.JPEG_END)
     padded = _opencv_decode(contents[:end] + b"\xff\x00" * 64 + contents[end:])
     if padded is None or not np.array_equal(padded, image):
         raise headers.damaged(name, "a JPEG whose data end before the image does")
-
-
-def _orientation_in_graph(head):
-    """The twin of `headers.orientation`: an int32 scalar, 1 to 8."""
-    import tensorflow as tf
-
-    pattern = r"\C*?" + headers.ORIENTATION_PATTERN % (r"\C", r"\C") + r"\C*"
-    tag = tf.strings.regex_replace(head, pattern, r"\1\2", replace_global=False)
-    return tf.cond(
-        tf.strings.length(tag) == 1,
-        lambda: tf.cast(tf.io.decode_raw(tag, tf.uint8)[0], tf.int32),
-        lambda: tf.constant(1),
-    )

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from semenet.data.files import output_folder
-from semenet.data.images import decode_image
+from semenet.data.graph_images import decode_image
 from semenet.data.transforms import clahe_graph, resize
 from semenet.errors import SemenetError
 from semenet.training.run import Run

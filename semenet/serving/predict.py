@@ -23,7 +23,7 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
 
     Args:
         run_path: run folder or `.keras` file.
-        paths: files and folders (searched through) of PNG or JPEG radiographs.
+        paths: files and folders (searched through) of radiographs: PNG, JPEG, TIFF, BMP or DICOM.
         out: CSV to write, or None. A segmentation network's masks go into the folder `<out's stem>_masks`,
             8-bit PNG of each image's own size: 255 inside, 0 outside.
         on_error: "raise" stops at the first file that cannot be read, and no CSV is written;

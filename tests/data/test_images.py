@@ -14,11 +14,12 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from semenet.data import images
+from semenet.data import tiff as names
+from semenet.data.graph_images import decode_image
 from semenet.data.images import (
     ImageError,
     PixelRangeWarning,
     check_range,
-    decode_image,
     list_images,
     read_image,
     read_mask,
@@ -104,6 +105,207 @@ def test_interlaced_png_is_read():
     assert both(plain[:8] + header + plain[33:]).tolist() == [[0x4D]]
 
 
+def interlaced(image, kind, depth):
+    """A PNG in the seven passes of Adam7 (PNG specification, section 8.2), written by hand."""
+    passes = (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    )
+    rows = b"".join(
+        b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes()
+        for top, left, down, across in passes
+        for row in image[top::down, left::across]
+        if row.size
+    )
+    header = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], depth, kind, 0, 0, 1)
+    palette = chunk(b"PLTE", bytes(PALETTE)) if kind == 3 else b""
+    parts = chunk(b"IHDR", header) + palette + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+PALETTE = np.random.default_rng(3).integers(0, 256, 768, dtype=np.uint8)
+
+
+def grey(colours):
+    red, green, blue = np.moveaxis(np.asarray(colours, np.int64), -1, 0)
+    return (9797 * red + 19234 * green + 3737 * blue) >> 15
+
+
+def test_interlaced_png_of_every_kind_is_read():
+    np.testing.assert_array_equal(both(interlaced(NOISE[..., 0], 0, 8)), NOISE[..., 0])
+    np.testing.assert_array_equal(both(interlaced(NOISE[..., :3], 2, 8)), grey(NOISE[..., :3]))
+    colours = PALETTE.reshape(-1, 3)[NOISE[..., 0]]
+    np.testing.assert_array_equal(both(interlaced(NOISE[..., 0], 3, 8)), grey(colours))
+    deep = np.random.default_rng(4).integers(0, 65536, (61, 83), dtype=np.uint16)
+    np.testing.assert_array_equal(both(interlaced(deep, 0, 16)), np.rint(deep / 257))
+
+
+@pytest.mark.parametrize("kind", ["adobe", "adobe_ycck", "plain"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_cmyk_jpeg_is_mixed_as_tensorflow_mixes_it(kind, progressive):
+    inks = Image.fromarray(SMOOTH, "CMYK")
+    contents = encoded(inks, "JPEG", quality=95, progressive=progressive)
+    marker = contents.index(b"\xff\xee")
+    if kind == "adobe_ycck":
+        contents = contents[: marker + 15] + b"\x02" + contents[marker + 16 :]
+    elif kind == "plain":
+        contents = contents[:marker] + contents[marker + 16 :]
+    image = both(contents)
+    if kind == "adobe":
+        # By Adobe's convention 0 is no ink; the JPEG rounds.
+        light = 255 - SMOOTH.astype(np.int64)
+        expected = grey(light[..., :3] * light[..., 3:] // 255)
+        assert np.abs(image - expected).max() <= 6
+    scan = contents.rindex(b"\xff\xda")
+    middle = contents[: (scan + len(contents)) // 2].removesuffix(b"\xff") + b"\xff\xd9"
+    with pytest.raises(ImageError, match="data end before the image"):
+        read_image(middle)
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_refused():
+    large = Image.fromarray(cv2.resize(NOISE[..., 0], (400, 300)))
+    contents = encoded(large, "JPEG", progressive=True)
+    scans = [place for place in range(len(contents)) if contents[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 3
+    for scan in scans[1:]:
+        # Tables of the scan that is left out may stay: they are no picture.
+        with pytest.raises(ImageError, match="progressive JPEG whose data end before"):
+            read_image(contents[:scan] + b"\xff\xd9")
+    with pytest.raises(ImageError, match="data end before the image"):
+        read_image(contents[:-200].removesuffix(b"\xff") + b"\xff\xd9")
+
+
+TIFF_KINDS = {
+    "grey": (GREY, np.asarray(GREY)),
+    "one_bit": (GREY.point(lambda value: 255 * (value > 127)).convert("1"), (SMOOTH[..., 0] > 127) * 255),
+    "grey_alpha": (Image.merge("LA", (GREY, GREY)), np.asarray(GREY)),
+    "colour": (COLOUR, grey(NOISE[..., :3])),
+    "colour_alpha": (Image.fromarray(NOISE), grey(NOISE[..., :3])),
+    "palette": (COLOUR.quantize(200), grey(np.asarray(COLOUR.quantize(200).convert("RGB")))),
+    "deep": (Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256 + 200), None),
+}
+
+
+@pytest.mark.parametrize("kind", TIFF_KINDS)
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits"])
+def test_tiff_of_the_usual_kinds_is_read(kind, compression):
+    image, expected = TIFF_KINDS[kind]
+    if expected is None:
+        expected = np.rint(np.asarray(image) / 257)
+    contents = encoded(image, "TIFF", compression=compression)
+    np.testing.assert_array_equal(read_image(contents), expected)
+    for orientation in range(2, 9):
+        turned = encoded(image, "TIFF", compression=compression, tiffinfo={274: orientation})
+        flags = [step for step in (5, 6, 7, 8) if step == orientation]
+        upright = expected.T if flags else expected
+        upright = upright[:, ::-1] if orientation in (2, 3, 6, 7) else upright
+        upright = upright[::-1] if orientation in (3, 4, 7, 8) else upright
+        np.testing.assert_array_equal(read_image(turned), upright)
+
+
+def tiff(values, order="<", following=0, **fields):
+    """An uncompressed TIFF written by hand; fields by their names in `semenet.data.tiff`."""
+    height, width = values.shape[:2]
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    entries = {
+        names.WIDTH: width,
+        names.HEIGHT: height,
+        names.BITS: 8 * values.dtype.itemsize,
+        names.COMPRESSION: 1,
+        names.PHOTOMETRIC: 1 if values.ndim == 2 else 2,
+        names.STRIP_OFFSETS: 8,
+        names.SAMPLES: values.size // (height * width),
+        names.ROWS_PER_STRIP: height,
+        names.STRIP_BYTES: len(data),
+    } | {getattr(names, name): value for name, value in fields.items()}
+    directory = b"".join(struct.pack(order + "HHII", tag, 4, 1, entries[tag]) for tag in sorted(entries))
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    return (
+        start
+        + struct.pack(order + "I", 8 + len(data))
+        + data
+        + struct.pack(order + "H", len(entries))
+        + directory
+        + struct.pack(order + "I", following)
+    )
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_tiff_with_white_as_zero_and_sixteen_bit_colour(order):
+    for values in (NOISE[..., 0], NOISE[..., 0].astype(np.uint16) * 257):
+        eight = NOISE[..., 0]
+        np.testing.assert_array_equal(read_image(tiff(values, order)), eight)
+        np.testing.assert_array_equal(read_image(tiff(values, order, PHOTOMETRIC=0)), 255 - eight)
+    deep = np.random.default_rng(6).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    np.testing.assert_array_equal(read_image(tiff(deep, order)), (grey(deep) + 128) // 257)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"following": 8}, "several pages"),
+        ({"COMPRESSION": 7}, "compression 7"),
+        ({"PHOTOMETRIC": 5}, "interpretation 5"),
+        ({"BITS": 32}, "32 bits"),
+        ({"SAMPLE_FORMAT": 3}, "no whole numbers"),
+        ({"SAMPLE_FORMAT": 2}, "no whole numbers"),
+        ({"SAMPLES": 7}, "7 samples"),
+        ({"FILL_ORDER": 2}, "reversed bits"),
+        ({"ORIENTATION": 9}, "orientation 9"),
+        ({"HEIGHT": 20_000, "WIDTH": 20_000}, "1 of 328 parts"),
+        ({"HEIGHT": 20_000, "WIDTH": 20_000, "ROWS_PER_STRIP": 20_000}, "breaks off"),
+        ({"HEIGHT": 0}, "0 x 83"),
+        ({"STRIP_BYTES": 5062}, "breaks off"),
+        ({"STRIP_OFFSETS": 5000}, "breaks off"),
+        ({"ROWS_PER_STRIP": 30}, "1 of 3 parts"),
+        ({"TILE_WIDTH": 60_000, "TILE_HEIGHT": 16}, "tiles of 16 x 60,000"),
+    ],
+)
+def test_tiffs_that_are_refused(fields, message):
+    with pytest.raises(ImageError, match=message):
+        read_image(tiff(NOISE[..., 0], **fields))
+
+
+def test_a_tiff_bomb_is_refused_by_its_header():
+    black = np.zeros((12_000, 12_000), np.uint8)
+    contents = encoded(Image.fromarray(black), "TIFF", compression="packbits")
+    with pytest.raises(ImageError, match="header says 12,000 x 12,000"):
+        read_image(contents)
+
+
+def test_pages_floats_and_fax_are_refused():
+    for image, options, message in (
+        (GREY, {"save_all": True, "append_images": [GREY]}, "several pages"),
+        (GREY.convert("F"), {}, "32 bits"),
+        (GREY.convert("I"), {}, "32 bits"),
+        (GREY.convert("1"), {"compression": "group4"}, "compression 4"),
+        (GREY, {"compression": "jpeg"}, "compression 7"),
+        (COLOUR.convert("CMYK"), {}, "interpretation 5"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            read_image(encoded(image, "TIFF", **options))
+
+
+@pytest.mark.parametrize("kind", ["one_bit", "grey", "palette", "colour", "colour_alpha"])
+def test_bmp_is_read_and_a_cut_one_is_not(kind):
+    image, expected = TIFF_KINDS[kind]
+    contents = encoded(image, "BMP")
+    np.testing.assert_array_equal(read_image(contents), expected)
+    for share in (0.999, 0.5, 0.05):
+        with pytest.raises(ImageError, match="BMP that breaks off"):
+            read_image(contents[: int(len(contents) * share)])
+    with pytest.raises(ImageError, match="compression 1"):
+        read_image(contents[:30] + b"\x01" + contents[31:])
+    bomb = contents[:18] + struct.pack("<ii", 60_000, 60_000) + contents[26:]
+    with pytest.raises(ImageError, match="breaks off"):
+        read_image(bomb)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_jpeg_gives_its_luma_in_both_readers(progressive):
     for quality, subsampling in ((30, 0), (30, 2), (95, 0), (95, 1), (95, 2)):
@@ -176,9 +378,10 @@ def broken_files():
     other = Image.fromarray(NOISE[:, ::-1, 0])
     return {
         "empty": (b"", "empty"),
-        "text": (b"Dear colleague, please find enclosed the radiograph.", "must be a PNG or JPEG"),
-        "dicom": (bytes(128) + b"DICM" + bytes(64), "must be a PNG or JPEG"),
-        "gif": (encoded(GREY, "GIF"), "must be a PNG or JPEG"),
+        "text": (b"Dear colleague, please find enclosed the radiograph.", "must be a PNG, JPEG, TIFF"),
+        "dicom": (bytes(128) + b"DICM" + bytes(64), "no pixels"),
+        "gif": (encoded(GREY, "GIF"), "must be a PNG, JPEG, TIFF"),
+        "webp": (encoded(GREY, "WEBP"), "must be a PNG, JPEG, TIFF"),
         "png_signature": (whole_png[:8], "without a header"),
         "png_header": (whole_png[:40], "breaks off"),
         "png_half": (whole_png[: len(whole_png) // 2], "breaks off"),
@@ -194,8 +397,12 @@ def broken_files():
         "jpeg_half": (jpeg[: len(jpeg) // 2], "breaks off"),
         "jpeg_end": (jpeg[:-2], "breaks off"),
         "jpeg_progressive": (encoded(large, "JPEG", progressive=True)[:-500], "breaks off"),
+        "tiff_graph": (encoded(GREY, "TIFF")[:-30], "breaks off"),
         "jpeg_bomb": (resized_header(jpeg, 60_000, 60_000), "header says 60,000 x 60,000"),
-        "jpeg_cmyk": (encoded(COLOUR.convert("CMYK"), "JPEG"), "CMYK"),
+        "jpeg_two_channels": (
+            jpeg.replace(b"\x01\x01\x11\x00\xff", b"\x02\x01\x11\x00\xff", 1),
+            "2 channels",
+        ),
         "jpeg_12_bits": (jpeg.replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc0\x00\x0b\x0c"), "12 bits"),
     }
 
@@ -274,6 +481,22 @@ def test_masks_become_zero_and_one(tmp_path):
     for constant in (0, 255):
         contents = encoded(Image.new("L", (9, 7), constant), "PNG")
         np.testing.assert_array_equal(read_mask(contents), np.full((7, 9), constant // 255))
+
+
+def test_a_sixteen_bit_mask_of_ones_is_no_black_one():
+    inside = (NOISE[..., 0] > 100).astype(np.uint16)
+    for contents in (cv2.imencode(".png", inside)[1].tobytes(), tiff(inside)):
+        np.testing.assert_array_equal(read_mask(contents), inside)
+
+
+def test_twelve_bits_kept_in_sixteen_are_noticed():
+    values = np.linspace(0, 4095, 400).astype(np.uint16).reshape(20, 20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(cv2.imencode(".png", values * 16)[1].tobytes())
+        read_image(cv2.imencode(".png", values * 0)[1].tobytes())
+    with pytest.warns(PixelRangeWarning, match="scan 3 with values from 0 to 4095 of 65,536"):
+        read_image(cv2.imencode(".png", values)[1].tobytes(), name="scan 3")
 
 
 def test_a_mask_of_many_greys_is_refused(tmp_path):

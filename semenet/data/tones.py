@@ -1,0 +1,30 @@
+"""One grey rule and one tone rule, in whole numbers: colours to grey, 16 bits to 8."""
+
+import numpy as np
+
+
+def grey_of_colours(colours):
+    """Mixes colours to grey as libpng does (ITU-R BT.601): `(9797 R + 19234 G + 3737 B) >> 15`.
+
+    Args:
+        colours: uint8 or uint16 (height, width, 3), red, green, blue.
+
+    Returns:
+        Grey (height, width) of the same dtype and range; equal colours stay as they are.
+    """
+    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
+    return ((9797 * red + 19234 * green + 3737 * blue) >> 15).astype(colours.dtype)
+
+
+def eight_bits(values):
+    """Maps 16-bit values by their stored range: [0, 65535] to [0, 255], the nearest grey level.
+
+    Args:
+        values: uint16 or uint8 array; uint8 stays as it is.
+
+    Returns:
+        uint8 array of the same shape.
+    """
+    if values.dtype == np.uint8:
+        return values
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
