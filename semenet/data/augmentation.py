@@ -4,6 +4,7 @@ import dataclasses
 
 from semenet.errors import SemenetError
 
+CLAHE_DRAWS = ("epoch", "fixed")
 VIEWS = ("original", "clahe", "masked", "masked_clahe")
 
 
@@ -12,8 +13,11 @@ class Augmentation:
     """What training does to its images.
 
     Attributes:
-        clahe: the share of images, in [0, 1], that CLAHE is applied to, drawn anew each epoch; of
-            the views "original" and "masked" alone, for the others have it always.
+        clahe: the share of images, in [0, 1], that CLAHE is applied to; of the views "original" and
+            "masked" alone, for the others have it always.
+        clahe_draw: "epoch" draws these images anew each epoch, each with the probability `clahe`;
+            "fixed" draws exactly that share of them once, as in the paper's table 3 (its counts are
+            a share of 0.337).
         rotation: images are turned by an angle drawn evenly from ± this many degrees, in [0, 180].
         views: what stands in the training set for each row, among `VIEWS`: the image as it is, after
             CLAHE, and both with everything outside the lung mask black. The set is their union.
@@ -25,11 +29,17 @@ class Augmentation:
     clahe: float = 0.0
     rotation: float = 0.0
     views: tuple[str, ...] = ("original",)
+    clahe_draw: str = "epoch"
 
     def __post_init__(self):
         """Checks the values; a recipe's command line ends here."""
         if not 0 <= self.clahe <= 1:
             raise SemenetError(f"`clahe` must be a share in [0, 1]. Received: {self.clahe}. The paper: 0.4.")
+        if self.clahe_draw not in CLAHE_DRAWS:
+            raise SemenetError(
+                f"`clahe_draw` must be one of {', '.join(CLAHE_DRAWS)}. Received: {self.clahe_draw!r}. "
+                "Use 'epoch' to draw anew in every epoch."
+            )
         if not 0 <= self.rotation <= 180:
             raise SemenetError(
                 f"`rotation` must be in [0, 180] degrees. Received: {self.rotation}. 30 turns by ±30."

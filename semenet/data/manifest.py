@@ -5,31 +5,23 @@ A manifest is the only currency of data: one row an image, with the columns `fil
 Paths in it are relative to the CSV's own folder, so that the folder can be moved as a whole.
 """
 
-import csv
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
-import warnings
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
 from semenet.data.files import replacing
+from semenet.data.manifest_checks import DERIVED, check_cells, check_header, check_paths
+from semenet.data.manifest_file import ManifestError, lines_of, listed, paths_from, read_cells
+from semenet.data.shards import PLACE, is_locator, locator
 from semenet.errors import SemenetError
 
 _REQUIRED = ("file", "patient", "split")
 _OPTIONAL = ("label", "mask")
-_DERIVED = ("path", "mask_path")
 _HASHED = ("file", "label", "patient", "split", "mask")
-_CANONICAL_ORDERS = (("normal", "bacteria", "virus"), ("other_viral", "COVID-19"))
-_NAMED_AT_MOST = 5
-
-
-class ManifestError(SemenetError):
-    """A manifest that cannot be used: the rule, what was received, the remedy."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +32,7 @@ class Manifest:
         path: the CSV file.
         rows: one row an image, in the CSV's order: the CSV's columns, all text, and `path`, the
             image's absolute path, and, where there is a `mask` column, `mask_path`, the mask's
-            absolute path or "".
+            absolute path or ""; for images in shards, their locators (`semenet.data.shards`).
         sha256: hash over the columns file, label, patient, split and mask as text, in the CSV's
             order (hexadecimal). A folder that was moved keeps it; a row that changed split does not.
     """
@@ -72,7 +64,7 @@ class Manifest:
         return chosen
 
 
-def read_manifest(path, root=None, *, need=("label",)):
+def read_manifest(path, root=None, *, need=("label",), need_split=True):
     """Reads a manifest and checks its columns; looks at no image.
 
     Args:
@@ -80,7 +72,8 @@ def read_manifest(path, root=None, *, need=("label",)):
         root: the folder that relative paths in the columns `file` and `mask` start from; None for
             the CSV's own folder.
         need: which of the columns "label" and "mask" must be there and filled in every row, beside
-            `file`, `patient` and `split`, which always must.
+            `file`, `patient` and `split`.
+        need_split: whether `split` must be there; it need not before a split is drawn.
 
     Returns:
         A `Manifest`.
@@ -95,21 +88,21 @@ def read_manifest(path, root=None, *, need=("label",)):
         raise SemenetError(
             f"`need` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(need)}."
         )
-    header, rows = _read_csv(path)
-    needed = (*_REQUIRED, *need)
-    _check_header(path, header, needed)
+    needed = (*(column for column in _REQUIRED if need_split or column != "split"), *need)
+    header, rows = read_cells(path, needed)
+    check_header(path, header, needed)
     if rows.empty:
         raise ManifestError(
             f"A manifest needs at least one row below its header. Received: {path}, which has a "
             "header alone. Add one row an image."
         )
-    _check_cells(path, rows, needed)
+    check_cells(path, rows, needed)
     sha256 = _content_hash(rows)
     folder = pathlib.Path(path.parent if root is None else root).absolute()
-    rows["path"] = _absolute(rows["file"], folder)
-    _check_paths(path, rows)
+    rows["path"] = _paths(path, rows, folder, "file", "image")
+    check_paths(path, rows)
     if "mask" in rows:
-        rows["mask_path"] = _absolute(rows["mask"], folder)
+        rows["mask_path"] = _paths(path, rows, folder, "mask", "mask")
     return Manifest(path=path, rows=rows, sha256=sha256)
 
 
@@ -137,33 +130,53 @@ def write_manifest(frame, path):
             f"A manifest is written into a folder that exists. Received: {path}. "
             f"Make the folder {path.parent} first."
         )
-    kept = frame.drop(columns=[column for column in _DERIVED if column in frame.columns])
+    kept = frame.drop(columns=[column for column in DERIVED if column in frame.columns])
     with replacing(path) as temporary:
         kept.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
-def check_patients(manifest, splits=("train", "val", "test")):
+def check_patients(manifest, splits=("train", "val", "test"), *, allow_overlap=False):
     """Checks that no patient stands in two splits, where it would be learnt and then asked about.
 
     Args:
         manifest: a `Manifest`.
         splits: the splits that must not share a patient; rows of others are not looked at.
+        allow_overlap: whether to return such patients, for what is written about the run, instead of
+            refusing them.
+
+    Returns:
+        `straddling_patients(manifest.rows, splits)`: empty unless `allow_overlap`.
 
     Raises:
         ManifestError: a patient has rows in two of them; the message names patients and splits.
     """
-    rows = manifest.rows[manifest.rows["split"].isin(splits)]
-    pairs = rows[["patient", "split"]].drop_duplicates()
-    straddling = pairs[pairs.duplicated("patient", keep=False)]
-    if straddling.empty:
-        return
-    found = straddling.groupby("patient", sort=True)["split"].agg(sorted)
+    found = straddling_patients(manifest.rows, splits)
+    if found.empty or allow_overlap:
+        return found
     named = [f"{patient} ({' and '.join(where)})" for patient, where in found.items()]
     raise ManifestError(
         f"A patient's images must all stand in one split, in {manifest.path}. "
-        f"Received: {len(found)} patients in more than one: {_listed(named)}. "
+        f"Received: {len(found)} patients in more than one: {listed(named)}. "
         "Move each patient's rows into one split."
     )
+
+
+def straddling_patients(rows, splits=None):
+    """Finds the patients who stand in more than one split.
+
+    Args:
+        rows: rows of a manifest, with the columns patient and split.
+        splits: the splits to compare; rows of others are not looked at. None compares all.
+
+    Returns:
+        A Series, sorted by patient: its index the patients, its values sorted lists of their splits.
+    """
+    rows = rows if splits is None else rows[rows["split"].isin(splits)]
+    pairs = rows[["patient", "split"]].drop_duplicates()
+    straddling = pairs[pairs.duplicated("patient", keep=False)]
+    if straddling.empty:
+        return pd.Series([], index=pd.Index([], name="patient", dtype=object), name="split", dtype=object)
+    return straddling.groupby("patient", sort=True)["split"].agg(sorted)
 
 
 def label_index(rows, class_names):
@@ -186,139 +199,29 @@ def label_index(rows, class_names):
         raise ManifestError(
             f"Every label must be one of the classes {', '.join(class_names)}. "
             f"Received: {first['label']!r} for {first['file']} (unknown labels in all: "
-            f"{_listed([repr(label) for label in others])}). "
+            f"{listed([repr(label) for label in others])}). "
             "Leave these rows out, or train a network with these classes (--classes)."
         )
     return index.astype(np.int64)
 
 
-def _read_csv(path):
-    if path.is_dir():
-        raise ManifestError(f"A manifest is a CSV file. Received: the folder {path}. Name the CSV in it.")
-    try:
-        with warnings.catch_warnings():
-            # A row longer than the header would otherwise lose its last cells with a warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            header = next(cells for cells in csv.reader(stream) if _is_row(cells))
-    except FileNotFoundError as error:
+def _paths(path, rows, folder, column, kind):
+    """The absolute path of each file of a column, or its locator where the rows say in which shard it is."""
+    columns = [f"{kind}_{name}" for name in PLACE]
+    if not {"shard", *columns} <= set(rows.columns):
+        return paths_from(folder, rows[column].tolist())
+    shards = paths_from(folder, rows["shard"].tolist())
+    found = [
+        locator(shard, *place) if shard and name else ""
+        for name, shard, place in zip(rows[column], shards, rows[columns].values.tolist(), strict=True)
+    ]
+    wrong = [index for index, text in enumerate(found) if not is_locator(text) and rows[column].iloc[index]]
+    if wrong:
         raise ManifestError(
-            f"A manifest must exist. Received: {path}, which does not. Check the path."
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise ManifestError(
-            f"A manifest needs a header line. Received: {path}, which is empty. "
-            f"Its first line must name the columns {', '.join(_REQUIRED)}."
-        ) from error
-    except (
-        UnicodeDecodeError,
-        csv.Error,
-        pd.errors.ParserError,
-        pd.errors.ParserWarning,
-    ) as error:
-        raise ManifestError(
-            f"A manifest must be a comma-separated UTF-8 text with as many cells in each row as in "
-            f"the header. Received: {path}: {error}. Save it as CSV (UTF-8), with quotes around "
-            "cells that hold a comma."
-        ) from error
-    # Rows shorter than the header come with missing values: the same as an empty cell.
-    return header, rows.fillna("")
-
-
-def _is_row(cells):
-    """Whether pandas takes these cells for a row: it passes over blank lines."""
-    return len(cells) > 1 or any(cell.strip() for cell in cells)
-
-
-def _check_header(path, header, needed):
-    repeated = sorted({column for column in header if header.count(column) > 1})
-    if repeated:
-        raise ManifestError(
-            f"Each column of a manifest must have its own name. Received: {path}, where "
-            f"{_listed(repeated)} stands more than once. Rename or remove one."
+            f"Rows of shards need shard, {', '.join(columns)}, as `semenet data shard` writes them. "
+            f"Received: {path} without, {lines_of(path, wrong)}. Write the shards again."
         )
-    absent = [column for column in needed if column not in header]
-    if absent:
-        raise ManifestError(
-            f"This manifest needs the columns {', '.join(needed)}. Received: {path} with "
-            f"{', '.join(header)}. Add {', '.join(absent)} (comma-separated, with a header line)."
-        )
-    clashing = [column for column in header if column in _DERIVED]
-    if clashing:
-        raise ManifestError(
-            f"The names {', '.join(_DERIVED)} are taken for the absolute paths. Received: {path} "
-            f"with a column {', '.join(clashing)}. Rename it."
-        )
-
-
-def _check_cells(path, rows, needed):
-    filled = pa.Check(lambda cells: cells.str.strip() != "", name="filled")
-    # A patient "p1 " beside a patient "p1" would pass for another one.
-    bare = pa.Check(lambda cells: cells.str.strip() == cells, name="bare")
-    schema = pa.DataFrameSchema(
-        {column: pa.Column(str, [filled, bare], unique=column == "file") for column in needed}
-    )
-    try:
-        schema.validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as error:
-        cases = error.failure_cases
-    else:
-        return
-    empty = cases[cases["check"] == "filled"]
-    if not empty.empty:
-        column = empty["column"].iloc[0]
-        indices = empty.loc[empty["column"] == column, "index"]
-        raise ManifestError(
-            f"Every row of a manifest needs a value in the columns {', '.join(needed)}. "
-            f"Received: {path} with {len(indices)} empty cells in {column!r}, "
-            f"{_lines(path, indices)}. Fill them in, or remove the rows."
-        )
-    padded = cases[cases["check"] == "bare"]
-    if not padded.empty:
-        raise ManifestError(
-            "The values of a manifest must not begin or end with white space. "
-            f"Received: {path} with {padded['failure_case'].iloc[0]!r} in {padded['column'].iloc[0]!r}, "
-            f"{_lines(path, padded['index'])}. Remove the white space."
-        )
-    repeated = cases[cases["check"] == "field_uniqueness"]
-    name = repeated["failure_case"].iloc[0]
-    raise ManifestError(
-        f"Every row of a manifest must name another file. Received: {path} with "
-        f"{repeated['failure_case'].nunique()} files named more than once, first {name}, "
-        f"{_lines(path, repeated.loc[repeated['failure_case'] == name, 'index'])}. "
-        "Keep one row an image."
-    )
-
-
-def _check_paths(path, rows):
-    """Refuses one file under two spellings, such as `a.png` and `./a.png`."""
-    twice = rows["path"].duplicated(keep=False)
-    if twice.any():
-        same = rows[rows["path"] == rows.loc[twice, "path"].iloc[0]]
-        raise ManifestError(
-            f"Every row of a manifest must name another file. Received: {path} with "
-            f"{' and '.join(map(repr, same['file']))}, {_lines(path, same.index)}, which are one file. "
-            "Keep one row an image."
-        )
-
-
-def _lines(path, indices):
-    """Says on which lines of the file the rows begin: quoted cells may run over several."""
-    wanted = sorted({int(index) for index in indices})[:_NAMED_AT_MOST]
-    begins = []
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
-        ended = 0
-        for cells in reader:
-            if _is_row(cells):
-                begins.append(ended + 1)
-            ended = reader.line_num
-            if len(begins) > wanted[-1] + 1:
-                break
-    numbers = [str(begins[index + 1]) for index in wanted]
-    more = len(set(indices)) - len(wanted)
-    return f"line {', '.join(numbers)}" + (f" and {more} more" if more else "")
+    return found
 
 
 def _content_hash(rows):
@@ -328,13 +231,3 @@ def _content_hash(rows):
             # JSON keeps cells apart whatever they hold, and is the same on every machine.
             digest.update(json.dumps({column: rows[column].tolist()}).encode("ascii"))
     return digest.hexdigest()
-
-
-def _absolute(names, folder):
-    return [os.path.normpath(os.path.join(folder, name)) if name else "" for name in names]
-
-
-def _listed(names):
-    shown = ", ".join(names[:_NAMED_AT_MOST])
-    more = len(names) - _NAMED_AT_MOST
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,9 +1,7 @@
-"""Rows of a manifest to batches: the only shuffle, batch and prefetch.
+"""Rows of a manifest to tf.data: the only shuffle, batch and prefetch.
 
-What an image goes through is one specification, in this order: decode, stretch to the network's
-size, CLAHE where it is asked for, lung mask where a view wants it, rotation (training alone).
-Every random choice is a function of (seed, epoch, item) by stateless operations: the same run gives
-the same batches whatever the parallelism, and every epoch others.
+`semenet.data.batches` says what an image goes through and makes each batch as arrays, by its number;
+here tf.data calls it for the numbers in turn, several at a time, and hands the batches out in order.
 """
 
 import contextlib
@@ -14,16 +12,20 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from semenet.data import transforms
+from semenet.data import host_transforms
 from semenet.data.augmentation import Augmentation
-from semenet.data.images import ImageError, read_image, read_mask
+from semenet.data.batches import EvaluationBatches, TrainingBatches
+from semenet.data.cache import CacheError, open_cache
+from semenet.data.images import ImageError
 from semenet.data.manifest import label_index
+from semenet.data.resized import ResizedImages
 from semenet.errors import SemenetError
 
 # TensorFlow wraps what a reader raises in its own error, as text; the marks keep ours recognisable.
 _ERROR_OPENS, _ERROR_CLOSES = "<<semenet:", ":semenet>>"
-# The draws of an epoch's items are numbered from 0, so that its order must not be.
-_ORDER_DRAW = -1
+_ERRORS = {error.__name__: error for error in (ImageError, CacheError)}
+# A batch that is ready and one that is about to be: more would only take memory.
+_READY_BATCHES = 2
 
 
 def training_dataset(
@@ -39,11 +41,14 @@ def training_dataset(
     augmentation=Augmentation(),
     masks=False,
     shuffle=True,
+    cache=None,
+    cache_folder=None,
 ):
     """Makes one dataset that runs through all remaining epochs.
 
     Batches never hold items of two epochs: an epoch's last batch is smaller where the number of
-    items is no multiple of `batch_size`. Sets OpenCV to one thread: the parallelism is tf.data's.
+    items is no multiple of `batch_size`. No file is looked at before its batch is made. Sets OpenCV
+    to one thread: the parallelism is tf.data's.
 
     Args:
         rows: rows of a manifest: `path`, `label` (not with `masks`) and, with `masks` or a masked
@@ -54,11 +59,14 @@ def training_dataset(
         batch_size: items in a batch.
         epochs: the epoch, counted from 0, before which the dataset ends.
         start_epoch: the epoch it begins with: a run that goes on gets the batches it would have got.
-        seed: an integer that, with epoch and item, decides everything random.
+        seed: an integer of 0 or more that, with epoch and item, decides everything random.
         augmentation: an `Augmentation`; with `masks`, image and mask are turned together.
         masks: whether the targets are masks in place of classes.
         shuffle: whether each epoch has its own order; otherwise rows stay in the manifest's, view
             after view.
+        cache: where decoded and resized images are kept from the first epoch on, before anything
+            random: "memory", "disk", or None for nowhere. The batches are the same.
+        cache_folder: the folder of a cache on disk, which later runs and other ones may use too.
 
     Returns:
         (dataset, steps an epoch): the dataset gives pairs (images, targets), images uint8
@@ -67,58 +75,50 @@ def training_dataset(
 
     Raises:
         ImageError: from `plain_errors`, when an image or mask cannot be read.
+        CacheError: memory or disk is too small for the cache; from `plain_errors`, when it fills up.
         ManifestError: a label is not among `class_names`.
         ValueError: an argument is out of its range, or `rows` has no masks where they are needed.
     """
-    _check(rows, input_size, channels, batch_size, masks or augmentation.needs_masks)
-    if not 0 <= start_epoch < epochs:
+    needs_masks = masks or augmentation.needs_masks
+    _check(rows, input_size, channels, batch_size, needs_masks)
+    if not 0 <= start_epoch < epochs or seed < 0:
         raise SemenetError(
-            f"`start_epoch` must be in [0, epochs). Received: start_epoch={start_epoch} of "
-            f"epochs={epochs}. Raise `epochs` to train on."
+            "`start_epoch` must be in [0, epochs), and `seed` 0 or more. Received: "
+            f"start_epoch={start_epoch} of epochs={epochs}, seed={seed}. Raise `epochs` to train on."
         )
     if masks and augmentation.needs_masks:
         raise SemenetError(
             f"Segmentation looks at whole images. Received: views={augmentation.views} with masks=True. "
             "Use the views 'original' and 'clahe'."
         )
-    cv2.setNumThreads(1)
-    items = len(rows) * len(augmentation.views)
-    steps = -(-items // batch_size)
-    load = _loader(rows, input_size, channels, None if masks else class_names, masks)
-    base_seed = tf.constant(seed, tf.int64)
-
-    def order(epoch):
-        items_in_order = tf.range(items, dtype=tf.int64)
-        if shuffle:
-            draw = _draw_seed(base_seed, epoch, _ORDER_DRAW)
-            items_in_order = tf.random.experimental.stateless_shuffle(items_in_order, draw, alg="philox")
-        return tf.data.Dataset.from_tensor_slices(items_in_order).map(lambda item: (epoch, item))
-
-    def augmented(epoch, item):
-        share, turn = tf.unstack(
-            tf.random.stateless_uniform([2], _draw_seed(base_seed, epoch, item), alg="philox")
-        )
-        row, view = item % len(rows), item // len(rows)
-        has_clahe = tf.gather([view.endswith("clahe") for view in augmentation.views], view)
-        has_mask = tf.gather([view.startswith("masked") for view in augmentation.views], view)
-        return load(
-            row,
-            has_clahe=has_clahe | (share < augmentation.clahe),
-            has_mask=has_mask if augmentation.needs_masks else None,
-            degrees=(2 * turn - 1) * augmentation.rotation if augmentation.rotation else None,
-        )
-
-    dataset = tf.data.Dataset.range(start_epoch, epochs).flat_map(order)
-    dataset = dataset.map(augmented, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    sizes = [batch_size] * (items // batch_size) + ([items % batch_size] if items % batch_size else [])
-    # Batches of one joined to the sizes of an epoch's: loading goes on across the epochs' borders.
-    dataset = dataset.batch(1).rebatch(tf.constant(sizes, tf.int64))
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps * (epochs - start_epoch)))
-    return dataset.prefetch(tf.data.AUTOTUNE), steps
+    labels = None if masks else _one_hot(rows, class_names)
+    store = open_cache(cache, cache_folder, rows, input_size, needs_masks)
+    batches = TrainingBatches(
+        ResizedImages(rows, input_size, masks=needs_masks, cache=store),
+        labels,
+        channels=channels,
+        batch_size=batch_size,
+        seed=seed,
+        augmentation=augmentation,
+        shuffle=shuffle,
+    )
+    steps = range(start_epoch * batches.steps, epochs * batches.steps)
+    specs = [tf.TensorSpec((None, *input_size, channels), tf.uint8)]
+    specs.append(tf.TensorSpec((None, *((*input_size, 1) if masks else labels.shape[1:])), tf.float32))
+    return _dataset(batches, steps, specs), batches.steps
 
 
 def evaluation_dataset(
-    rows, *, input_size, channels=1, batch_size, inference_clahe=False, class_names=None, masks=False
+    rows,
+    *,
+    input_size,
+    channels=1,
+    batch_size,
+    inference_clahe=False,
+    class_names=None,
+    masks=False,
+    cache=None,
+    cache_folder=None,
 ):
     """Makes a dataset of all rows, once, in the manifest's order. Sets OpenCV to one thread.
 
@@ -130,6 +130,8 @@ def evaluation_dataset(
         inference_clahe: whether CLAHE applies to every image.
         class_names: the labels in the order of the network's outputs, to get one-hot targets.
         masks: whether to get masks as targets.
+        cache: as for `training_dataset`.
+        cache_folder: as for `training_dataset`.
 
     Returns:
         A dataset of images, uint8 (batch, height, width, channels) in [0, 255], or of pairs
@@ -137,18 +139,26 @@ def evaluation_dataset(
 
     Raises:
         ImageError: from `plain_errors`, when an image or mask cannot be read.
+        CacheError: as for `training_dataset`.
         ManifestError: a label is not among `class_names`.
         ValueError: an argument is out of its range, or `rows` has no masks where they are needed.
     """
     _check(rows, input_size, channels, batch_size, masks)
-    cv2.setNumThreads(1)
-    load = _loader(rows, input_size, channels, class_names, masks)
-    dataset = tf.data.Dataset.range(len(rows)).map(
-        lambda row: load(row, has_clahe=inference_clahe),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
+    labels = None if masks or class_names is None else _one_hot(rows, class_names)
+    store = open_cache(cache, cache_folder, rows, input_size, masks)
+    batches = EvaluationBatches(
+        ResizedImages(rows, input_size, masks=masks, cache=store),
+        labels,
+        channels=channels,
+        batch_size=batch_size,
+        inference_clahe=inference_clahe,
     )
-    return dataset.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    specs = [tf.TensorSpec((None, *input_size, channels), tf.uint8)]
+    if masks:
+        specs.append(tf.TensorSpec((None, *input_size, 1), tf.float32))
+    elif labels is not None:
+        specs.append(tf.TensorSpec((None, *labels.shape[1:]), tf.float32))
+    return _dataset(batches, range(batches.steps), specs)
 
 
 def prepare(image, input_size, channels=1, inference_clahe=False):
@@ -167,93 +177,58 @@ def prepare(image, input_size, channels=1, inference_clahe=False):
         ValueError: an argument is out of its range.
     """
     _check_input(input_size, channels)
-    resized = transforms.resize(np.asarray(image)[..., np.newaxis], input_size)
+    resized = host_transforms.resize(np.asarray(image), input_size)
     if inference_clahe:
-        resized = transforms.clahe(resized)
-    return np.repeat(resized.numpy(), channels, axis=-1)
+        resized = host_transforms.clahe(resized)
+    return np.repeat(resized[..., np.newaxis], channels, axis=-1)
 
 
 @contextlib.contextmanager
 def plain_errors():
-    """Gives the ImageError back that a dataset's reader raised, without TensorFlow's wrapping.
+    """Gives the error back that a dataset's reader raised, without TensorFlow's wrapping.
 
     Put it around whatever takes elements from a dataset of this module: a loop, `fit`, `predict`.
 
     Raises:
         ImageError: an image or mask could not be read; the message names the file.
+        CacheError: the cache on disk could not be written.
     """
     try:
         yield
     except tf.errors.OpError as error:
-        wrapped = re.search(f"{_ERROR_OPENS}(.*?){_ERROR_CLOSES}", str(error), re.DOTALL)
+        wrapped = re.search(f"{_ERROR_OPENS}(.*?):(.*?){_ERROR_CLOSES}", str(error), re.DOTALL)
         if wrapped is None:
             raise
-        raise ImageError(wrapped[1]) from None
+        raise _ERRORS[wrapped[1]](wrapped[2]) from None
 
 
-def _loader(rows, input_size, channels, class_names, masks):
-    """Returns load(row, ...), which makes a row's element inside a graph."""
-    paths = tf.constant([os.fsencode(path) for path in rows["path"]])
-    if "mask_path" in rows:
-        mask_paths = tf.constant([os.fsencode(path) for path in rows["mask_path"]])
-    if class_names is not None:
-        classes = tf.constant(label_index(rows, class_names))
+def _dataset(batches, steps, specs):
+    """The batches of these numbers, in order, made by as many threads as there are processors."""
+    cv2.setNumThreads(1)
 
-    def load(row, *, has_clahe, has_mask=None, degrees=None):
-        if masks or has_mask is not None:
-            image, mask = _read_pair(paths[row], mask_paths[row])
-            mask = transforms.resize(mask, input_size, mask=True)
-        else:
-            image = tf.numpy_function(_read, [paths[row]], tf.uint8)
-        image = transforms.resize(tf.ensure_shape(image, (None, None, 1)), input_size)
-        image = tf.cond(tf.cast(has_clahe, tf.bool), lambda: transforms.clahe(image), lambda: image)
-        if has_mask is not None:
-            image = tf.cond(has_mask, lambda: transforms.keep_mask(image, mask), lambda: image)
-        if degrees is not None and masks:
-            image, mask = transforms.rotate(image, degrees, mask=mask)
-        elif degrees is not None:
-            image = transforms.rotate(image, degrees)
-        image = tf.repeat(image, channels, axis=-1)
-        if masks:
-            return image, tf.cast(mask, tf.float32)
-        if class_names is not None:
-            return image, tf.one_hot(classes[row], len(class_names))
-        return image
+    def make(step):
+        try:
+            return batches[int(step)]
+        except tuple(_ERRORS.values()) as error:
+            marked = f"{_ERROR_OPENS}{type(error).__name__}:{error}{_ERROR_CLOSES}"
+            raise type(error)(marked) from None
 
-    return load
+    def load(step):
+        parts = tf.numpy_function(make, [step], [spec.dtype for spec in specs], stateful=False)
+        shaped = [tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, specs, strict=True)]
+        return tuple(shaped) if len(shaped) > 1 else shaped[0]
+
+    dataset = tf.data.Dataset.range(steps.start, steps.stop)
+    dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+    options = tf.data.Options()
+    # There is nothing left to tune, and in TensorFlow 2.21 the tuning thread sometimes holds up the end of a
+    # dataset until it wakes, every five seconds.
+    options.autotune.enabled = False
+    return dataset.prefetch(_READY_BATCHES).with_options(options)
 
 
-def _read_pair(path, mask_path):
-    image, mask = tf.numpy_function(_read_with_mask, [path, mask_path], [tf.uint8, tf.uint8])
-    return tf.ensure_shape(image, (None, None, 1)), tf.ensure_shape(mask, (None, None, 1))
-
-
-def _read(path):
-    with _marked_errors():
-        return read_image(os.fsdecode(path))[..., np.newaxis]
-
-
-def _read_with_mask(path, mask_path):
-    with _marked_errors():
-        image, mask = read_image(os.fsdecode(path)), read_mask(os.fsdecode(mask_path))
-        if image.shape != mask.shape:
-            raise ImageError(
-                f"A mask must have its image's size. Received: {os.fsdecode(mask_path)} of {mask.shape} "
-                f"for {os.fsdecode(path)} of {image.shape}. Make the mask from this very image."
-            )
-        return image[..., np.newaxis], mask[..., np.newaxis]
-
-
-@contextlib.contextmanager
-def _marked_errors():
-    try:
-        yield
-    except ImageError as error:
-        raise ImageError(f"{_ERROR_OPENS}{error}{_ERROR_CLOSES}") from None
-
-
-def _draw_seed(base_seed, epoch, draw):
-    return tf.random.fold_in(tf.stack([base_seed, epoch]), draw, alg="philox")
+def _one_hot(rows, class_names):
+    return np.eye(len(class_names), dtype=np.float32)[label_index(rows, class_names)]
 
 
 def _check(rows, input_size, channels, batch_size, needs_masks):

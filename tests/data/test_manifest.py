@@ -1,5 +1,7 @@
+import hashlib
 import os
 import stat
+import time
 
 import numpy as np
 import pandas as pd
@@ -10,8 +12,11 @@ from semenet.data.manifest import (
     check_patients,
     label_index,
     read_manifest,
+    straddling_patients,
     write_manifest,
 )
+from semenet.data.manifest_file import paths_from
+from semenet.data.splitting import split_patients
 
 HEADER = "file,label,patient,split\n"
 
@@ -217,3 +222,69 @@ def test_one_file_under_two_spellings_is_refused(tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "m.csv", index=False)
     with pytest.raises(ManifestError, match=r"'images/3.png' and './images/3.png'.*one file"):
         read_manifest(tmp_path / "m.csv")
+
+
+def test_overlap_is_returned_where_it_is_allowed(tmp_path):
+    text = "a,x,p,train\nb,x,p,val\nc,x,q,test\nd,x,q,train\ne,x,r,train\nf,x,r,reserve\n"
+    manifest = read_manifest(written(tmp_path, HEADER + text))
+    found = check_patients(manifest, allow_overlap=True)
+    assert found.to_dict() == {"p": ["train", "val"], "q": ["test", "train"]}
+    assert straddling_patients(manifest.rows).to_dict() == found.to_dict() | {"r": ["reserve", "train"]}
+    assert straddling_patients(manifest.rows, ("val", "test")).empty
+    assert check_patients(manifest, splits=("val", "test")).to_dict() == {}
+
+
+def test_split_may_lack_before_it_is_drawn(tmp_path):
+    path = written(tmp_path, "file,label,patient\na,x,p\n")
+    assert "split" not in read_manifest(path, need_split=False).rows
+    with pytest.raises(ManifestError, match="Add split"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("folder", ["/data/set", "/", ".", "a/b", "//net", "/data/../set"])
+def test_paths_are_joined_and_normalised_as_by_the_standard_library(folder):
+    names = ["a.png", "a/b.png", "./a", "a/./b", "../a", "a/../b", "a//b", "/a/b", "/", "a/", "..", ".", ".a"]
+    names += ["..a", "a..", "a/.b", "a/..b/c", "a.", "a/...", "ü/x y.png", "a/.", "a/.."]
+    expected = [os.path.normpath(os.path.join(folder, name)) for name in names]
+    assert paths_from(folder, [*names, ""]) == [*expected, ""]
+
+
+def test_hash_of_a_known_manifest_does_not_change(tmp_path):
+    """Runs, metrics and cards carry it: computed by hand as SHA-256 of one JSON text a column."""
+    path = written(tmp_path, 'file,label,patient,split,mask,age\na,x,p,train,,1\n"b,ü",y,q,val,m,2\n')
+    text = '{"file": ["a", "b,\\u00fc"]}{"label": ["x", "y"]}{"patient": ["p", "q"]}'
+    text += '{"split": ["train", "val"]}{"mask": ["", "m"]}'
+    assert read_manifest(path).sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_read_checked_and_split_in_seconds_and_no_file_is_looked_at(tmp_path, monkeypatch):
+    """5 s of one quiet core; the bound allows a busy machine four times as much."""
+    count = 1_000_000
+    path = tmp_path / "m.csv"
+    patient = np.arange(count) % 400_000
+    frame = {
+        "file": [f"i/{i // 1000}/{i}.png" for i in range(count)],
+        "label": patient % 3,
+        "patient": patient,
+    }
+    splits = np.array(["train", "val", "test"])[patient % 3]
+    pd.DataFrame({**frame, "split": splits}).to_csv(path, index=False)
+    looked_at = []
+
+    def watched(function):
+        def watch(name, *arguments, **keywords):
+            looked_at.append(os.fspath(name))
+            return function(name, *arguments, **keywords)
+
+        return watch
+
+    monkeypatch.setattr(os, "stat", watched(os.stat))
+    monkeypatch.setattr(os, "lstat", watched(os.lstat))
+    began = time.perf_counter()
+    manifest = read_manifest(path)
+    check_patients(manifest)
+    drawn = split_patients(manifest.rows)
+    assert time.perf_counter() - began < 24
+    assert not [name for name in looked_at if name.endswith(".png")]
+    assert straddling_patients(manifest.rows.assign(split=drawn)).empty

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 
 import cv2
 import keras
@@ -147,6 +148,39 @@ def test_clahe_falls_on_its_share_anew_each_epoch(rows):
     assert len({tuple(has) for has in drawn}) > 20
 
 
+@pytest.mark.parametrize("views", [("original",), ("original", "clahe")])
+def test_fixed_clahe_falls_on_the_same_images_in_every_epoch(rows, views):
+    def enhanced(seed, share=0.4):
+        augmentation = Augmentation(clahe=share, clahe_draw="fixed", views=views)
+        dataset, _ = training(
+            rows, augmentation=augmentation, epochs=4, shuffle=False, batch_size=7 * len(views), seed=seed
+        )
+        epochs = [images for images, _ in batches(dataset)]
+        for images in epochs[1:]:
+            np.testing.assert_array_equal(images, epochs[0])
+        if len(views) == 2:
+            np.testing.assert_array_equal(epochs[0][7:], resized(rows, clahe=True))
+        return tuple((epochs[0][:7] == resized(rows, clahe=True)).all(axis=(1, 2, 3)))
+
+    drawn = {enhanced(seed) for seed in range(6)}
+    # Exactly the share, 2.8 images of seven, and others with another seed.
+    assert {sum(images) for images in drawn} == {3}
+    assert len(drawn) > 1
+    assert sum(enhanced(0, share=1.0)) == 7
+
+
+def test_a_dataset_of_a_million_rows_starts_without_a_look_at_a_file():
+    count = 1_000_000
+    rows = pd.DataFrame({"label": "normal", "path": [f"/nowhere/{index}.png" for index in range(count)]})
+    began = time.perf_counter()
+    dataset, steps = training(rows, batch_size=16)
+    # Checking a million files would take longer than this, reading one would fail.
+    assert time.perf_counter() - began < 2
+    assert steps == count / 16
+    with pytest.raises(ImageError, match="/nowhere/"), plain_errors():
+        next(iter(dataset))
+
+
 def test_rotation_draws_angles_over_the_whole_range(tmp_path):
     # A white bar through the centre tells by which angle it was turned.
     image = np.zeros((201, 201), np.uint8)
@@ -279,6 +313,7 @@ def test_wrong_arguments_are_refused_before_a_file_is_read(rows):
         ({"channels": 2}, "channels"),
         ({"batch_size": 0}, "batch_size"),
         ({"start_epoch": 2}, "start_epoch"),
+        ({"seed": -1}, "seed"),
         ({"masks": True, "augmentation": Augmentation(views=("masked",))}, "whole images"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -298,6 +333,7 @@ def test_wrong_arguments_are_refused_before_a_file_is_read(rows):
         {"views": ()},
         {"views": ("clahe",) * 2},
         {"views": ("x",)},
+        {"clahe_draw": "once"},
     ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Augmentation(**wrong)

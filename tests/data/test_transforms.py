@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from semenet.data import transforms
+from semenet.data import host_transforms, transforms
 
 ANY_SIZE = tf.TensorSpec((None, None, 1), tf.uint8)
 
@@ -74,36 +74,97 @@ def test_clahe_from_many_threads_is_the_same():
         np.testing.assert_array_equal(result[..., 0], expected)
 
 
-def triangle_weights(old, new):
-    """The antialiased triangle filter, half-pixel centres, in float64: (new, old)."""
+def triangle_weights(old, new, widens):
+    """The triangle filter, half-pixel centres, in float64: (new, old)."""
     scale = old / new
-    reach = max(scale, 1.0)
+    reach = max(scale, 1.0) if widens else 1.0
     centre = (np.arange(new)[:, np.newaxis] + 0.5) * scale - 0.5
+    if not widens:
+        # Beyond the first and last pixel lies that pixel itself.
+        centre = np.clip(centre, 0, old - 1)
     weights = np.maximum(0, 1 - np.abs(np.arange(old) - centre) / reach)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(("old", "new"), [((97, 131), (64, 64)), ((40, 30), (64, 96)), ((64, 200), (64, 50))])
-def test_resize_is_an_antialiased_triangle_filter_in_every_mode(old, new):
+@pytest.mark.parametrize(
+    ("old", "new", "widens"),
+    [
+        ((97, 131), (64, 64), True),
+        ((64, 200), (64, 50), True),
+        ((64, 97), (64, 64), True),
+        ((64, 96), (64, 64), False),
+        ((40, 30), (64, 96), False),
+        ((90, 50), (61, 50), False),
+    ],
+)
+def test_resize_is_bilinear_and_widens_where_a_side_shrinks_much(old, new, widens):
     by_name = textures(*old).values()
     images = [texture[..., np.newaxis] for texture in by_name]
     for texture, results in zip(
         by_name, modes(lambda image: transforms.resize(image, new), images), strict=True
     ):
-        exact = triangle_weights(old[0], new[0]) @ texture @ triangle_weights(old[1], new[1]).T
+        down, across = (triangle_weights(*sides, widens) for sides in zip(old, new, strict=True))
+        exact = down @ texture @ across.T
         assert results[0].dtype == np.uint8
         assert results[0].shape == (*new, 1)
-        assert np.abs(results[0][..., 0] - exact).max() < 0.501
+        directions = sum(before != after for before, after in zip(old, new, strict=True))
+        # Widening rounds once in each direction; otherwise weights are in 256ths, half of which is off by at
+        # most half a grey level in each direction, and rounding comes once.
+        tolerance = 0.5 * directions if widens else 0.5 + 0.5 * directions
+        assert np.abs(results[0][..., 0] - exact).max() < tolerance + 0.001
         np.testing.assert_array_equal(results[1], results[0])
         np.testing.assert_array_equal(results[2], results[0])
 
 
-def test_resize_rounds_half_to_even():
+def test_resize_leaves_no_trace_of_stripes_too_fine_to_show():
+    stripes = np.tile(np.array([[0, 255]], np.uint8), (64, 512))[..., np.newaxis]
+    resized = transforms.resize(stripes, (64, 300)).numpy()
+    assert resized[:, 2:-2].std() < 30
+    assert transforms.resize(stripes, (64, 100)).numpy()[:, 2:-2].std() < 5
+
+
+def test_resize_weighs_by_hand():
     # Halving weighs four pixels by 1/8, 3/8, 3/8, 1/8 (three at the ends, by as much over their sum):
-    # 12/7, 1/2, 3/2 and 4/7.
+    # 12/7, 1/2, 3/2 and 4/7; halves are rounded up.
     image = np.array([[0, 4, 0, 0, 0, 4, 0, 0]], np.uint8)
     halves = transforms.resize(image[..., np.newaxis], (1, 4))
-    np.testing.assert_array_equal(halves[0, :, 0], [2, 0, 2, 1])
+    np.testing.assert_array_equal(halves[0, :, 0], [2, 1, 2, 1])
+
+
+def test_host_and_graph_resize_to_the_same_bits():
+    generator = np.random.default_rng(1)
+    graph = tf.function(
+        lambda image, size: transforms.resize(image, tf.unstack(size)),
+        input_signature=[ANY_SIZE, tf.TensorSpec((2,), tf.int32)],
+    )
+    for number in range(300):
+        old, new = generator.integers(1, (300, 200) if number % 10 else (2500, 600), (2, 2)).T
+        # Of two grey levels alone, where every rounding shows.
+        image = generator.integers(0, 2, old, dtype=np.uint8) * np.uint8(255)
+        mask_to = generator.integers(1, 99, 2)
+        expected = host_transforms.resize(image, tuple(map(int, new)))
+        np.testing.assert_array_equal(graph(image[..., np.newaxis], new)[..., 0], expected)
+        mask = transforms.resize(image[..., np.newaxis], tuple(map(int, mask_to)), mask=True)
+        np.testing.assert_array_equal(mask[..., 0], host_transforms.resize_mask(image, mask_to))
+
+
+@pytest.mark.slow
+def test_resize_compiled_by_xla_gives_the_same_bits():
+    image = textures(97, 131)["noise"]
+    compiled = tf.function(lambda image: transforms.resize(image, (64, 80)), jit_compile=True)
+    np.testing.assert_array_equal(
+        compiled(image[..., np.newaxis])[..., 0], host_transforms.resize(image, (64, 80))
+    )
+
+
+@pytest.mark.parametrize("size", [*SIZES, (512, 512), (513, 757)])
+def test_equalize_is_opencvs_bit_for_bit_in_every_mode(size):
+    by_name = textures(*size)
+    images = [texture[..., np.newaxis] for texture in by_name.values()]
+    for function in (transforms.equalize, transforms.equalize_graph):
+        for (name, texture), results in zip(by_name.items(), modes(function, images), strict=True):
+            for result in results:
+                np.testing.assert_array_equal(result[..., 0], cv2.equalizeHist(texture), name)
 
 
 def test_resize_to_the_same_size_changes_nothing():
@@ -207,6 +268,8 @@ def test_keep_mask_blackens_what_is_outside():
     [
         transforms.clahe,
         transforms.clahe_graph,
+        transforms.equalize,
+        transforms.equalize_graph,
         lambda image: transforms.resize(image, (8, 8)),
         lambda image: transforms.rotate(image, 5),
         lambda image: transforms.keep_mask(image, image),

@@ -1,0 +1,20 @@
+"""Progress bars of the sub-commands of `semenet data`."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def progress_bars():
+    """Gives a function of a step's name, the number done and of all: it draws bars on standard error."""
+    import rich.console
+    import rich.progress
+
+    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bars:
+        tasks = {}
+
+        def show(step, done, total):
+            if step not in tasks:
+                tasks[step] = bars.add_task(step)
+            bars.update(tasks[step], completed=done, total=total)
+
+        yield show
