@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli_data import SOURCE_COMMANDS
+from semenet.cli_manifest import MANIFEST_COMMANDS
 from semenet.errors import SemenetError
 from semenet.training.command import report_errors, run_recipe
 from semenet.training.recipe import Names
@@ -86,27 +88,6 @@ def phantom(
     print(manifest)
 
 
-def data_kermany(
-    folder: Positional[pathlib.Path], out: pathlib.Path, val_share: float = 0.1, seed: int = 0
-) -> None:
-    """Makes a manifest of Kermany's chest_xray folder.
-
-    Args:
-        folder: The unpacked folder, with train and test in it.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        val_share: Share of the training patients that become val where the edition has none.
-        seed: Seed of the draw of those patients.
-    """
-    from semenet.data.manifest import write_manifest
-    from semenet.data.sources import kermany
-
-    frame = kermany(folder, val_share=val_share, seed=seed)
-    start = out.absolute().parent
-    frame["file"] = [os.path.relpath((folder / file).absolute(), start) for file in frame["file"]]
-    write_manifest(frame, out)
-    print(out)
-
-
 def evaluate(
     run: RunPath,
     manifest: pathlib.Path,
@@ -114,6 +95,8 @@ def evaluate(
     split: str = "val",
     root: pathlib.Path | None = None,
     batch_size: int = 16,
+    on_error: Literal["raise", "skip"] = "raise",
+    skip_at_most: float = 0.05,
 ) -> None:
     """Measures a network: writes metrics.json, report.html and predictions.csv.
 
@@ -124,10 +107,13 @@ def evaluate(
         split: The split to measure on.
         root: Folder that the manifest's paths start from. None: the manifest's own.
         batch_size: Images a step.
+        on_error: Stop at a file that cannot be read, or try all first, leave such out and list them.
+        skip_at_most: With --on-error skip: the share of the rows that may be left out.
     """
     from semenet.evaluation.evaluate import evaluate as measure
 
-    measure(run, manifest, split, out, root=root, batch_size=batch_size)
+    bad_files = {"on_error": on_error, "skip_at_most": skip_at_most}
+    measure(run, manifest, split, out, root=root, batch_size=batch_size, **bad_files)
     print(out / "report.html")
 
 
@@ -199,11 +185,11 @@ def train_by_name(arguments):
 
 
 def data() -> None:
-    """Turns downloaded data sets into manifests: semenet data kermany DIR --out CSV."""
+    """Makes manifests of downloaded data sets, and splits, checks, searches and packs them."""
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
 
 
-DATA_COMMANDS = {"kermany": data_kermany}
+DATA_COMMANDS = SOURCE_COMMANDS | MANIFEST_COMMANDS
 COMMANDS = {
     "list": list_entries,
     "doctor": doctor,

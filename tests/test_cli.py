@@ -188,6 +188,64 @@ def test_data_kermany_writes_paths_relative_to_the_manifest(tmp_path, monkeypatc
     assert rows["file"].str.startswith("../downloads/").all()
 
 
+def test_data_says_what_it_left_out_and_what_each_split_got(tmp_path, capsys):
+    from source_folders import covid_folder
+
+    covid_folder(tmp_path / "covid")
+    main(["data", "covid-chestxray", str(tmp_path / "covid"), "--out", str(tmp_path / "new" / "covid.csv")])
+    output = capsys.readouterr()
+    assert output.out.splitlines() == [str(tmp_path / "new" / "covid.csv")]
+    assert "semenet: covid-chestxray-dataset: 15 rows, of which were left out: 3 without" in output.err
+    assert "SourceWarning" not in output.err
+    assert [line for line in output.err.splitlines() if "images" in line and "patients" in line][
+        -1
+    ].split() == [
+        "images",
+        "patients",
+    ]
+
+
+def test_data_dataset1_stands_beside_the_paper_s_counts(tmp_path, capsys):
+    from source_folders import kermany_folder
+
+    kermany_folder(tmp_path / "chest_xray")
+    main(["data", "dataset1", str(tmp_path / "chest_xray"), "--out", str(tmp_path / "dataset1.csv")])
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert ["reached", "paper"] in lines
+    assert ["train", "normal", "21", "1341"] in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kermany", "nowhere", "--out", "m.csv"], "chest_xray/train"),
+        (["covid-chestxray", "nowhere", "--out", "m.csv"], "metadata.csv"),
+        (["montgomery", "nowhere", "--out", "m.csv"], "MontgomerySet"),
+        (["shenzhen", "nowhere", "--out", "m.csv"], "ChinaSet_AllFiles"),
+        (["v7", "nowhere", "--out", "m.csv"], "Darwin JSON"),
+        (["covidx", "nowhere", "--out", "m.csv"], "train*.txt"),
+        (["folder", "nowhere", "--out", "m.csv"], "A tree is a folder"),
+        (["dataset1", "nowhere", "--out", "m.csv"], "chest_xray/train"),
+        (["dataset2", "nowhere", "nowhere", "--out", "m.csv"], "chest_xray/train"),
+        (["lungs", "nowhere.csv", "--out", "m.csv"], "nowhere.csv"),
+        (["lungs", "--out", "m.csv"], "at least one manifest"),
+        (["folder", ".", "--out", "."], "Results go into a file"),
+    ],
+)
+def test_a_source_that_is_not_there_is_one_message_and_status_1(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_status:
+        main(["data", *arguments])
+    error = capsys.readouterr().err
+    assert exit_status.value.code == 1
+    assert message in error
+    assert "Received: " in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "m.csv").exists()
+
+
 def test_train_without_a_name_lists_the_recipes(capsys):
     main(["train"])
     assert "seme_densenet169_dataset2" in capsys.readouterr().out

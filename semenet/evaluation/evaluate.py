@@ -13,18 +13,23 @@ from semenet import metrics
 from semenet.data.files import output_folder, write_bytes
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
+from semenet.data.screening import ON_ERROR, screen
+from semenet.errors import SemenetError
 from semenet.evaluation import report, sheets
-from semenet.training.progress import track
+from semenet.training.progress import show_steps, track
 from semenet.training.run import Run
 from semenet.training.run import versions as run_versions
 
 
-def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
+def evaluate(
+    run_path, manifest_path, split, out, root=None, batch_size=16, *, on_error="raise", skip_at_most=0.05
+):
     """Measures a run on a split and writes `metrics.json`, `predictions.csv` and `report.html`.
 
     metrics.json has the figures of `semenet.metrics.classification` (for a segmentation network
     `segmentation`), nested figures under dotted keys too (`per_class.normal.f1`), and `split`,
-    `manifest_sha256`, `patients`, `command` and `versions`. predictions.csv has a row an image: file,
+    `manifest_sha256`, `patients`, `skipped` (a dict of file and reason for each file left out), `command`
+    and `versions`. predictions.csv has a row an image: file,
     patient, label, predicted and a column a class (segmentation: file, patient, dice, iou, mean_iou).
     Segmentations are measured at the network's input size. Files that exist are replaced, each
     as a whole, once the whole split is measured.
@@ -36,6 +41,9 @@ def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
         out: the folder to write to; made if absent.
         root: the folder that the manifest's paths start from; None for the CSV's own.
         batch_size: int, images predicted at a time.
+        on_error: "raise" stops at the first file that cannot be read; "skip" tries all first, measures on
+            those that can be read, and lists the others in metrics.json and the report.
+        skip_at_most: the share of the rows, in [0, 1], that may be left out.
 
     Returns:
         dict, the content of metrics.json.
@@ -43,22 +51,35 @@ def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
     Raises:
         ManifestError: the manifest cannot be used, has no such split, or a label that the network
             does not know.
-        ImageError: an image or mask cannot be read.
+        ImageError: an image or mask cannot be read, or too many cannot.
         WeightsError: there is no run, or its network cannot be loaded.
-        ValueError: the network gives logits, or NaN.
+        ValueError: the network gives logits, or NaN; or another `on_error`.
     """
+    if on_error not in ON_ERROR:
+        raise SemenetError(
+            f"`on_error` must be one of {', '.join(ON_ERROR)}. Received: {on_error!r}. "
+            "Use 'skip' to go on past bad files."
+        )
     run = Run.open(run_path)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
     out = output_folder(out)
+    skipped = []
+    if on_error == "skip":
+        with show_steps("Reading") as progress:
+            rows, bad = screen(rows, masks=run.segments, skip_at_most=skip_at_most, progress=progress)
+        skipped = bad.to_dict("records")
     measure = _segmentation if run.segments else _classification
     figures, table, sections = measure(run, rows, batch_size)
     versions = run_versions()
     command = _command(run_path, manifest_path, split, out, root, batch_size)
+    if on_error == "skip":
+        command += f" --on-error skip --skip-at-most {skip_at_most}"
     result = metrics.flat(figures) | {
         "split": split,
         "manifest_sha256": manifest.sha256,
         "patients": rows["patient"].nunique(),
+        "skipped": skipped,
         "command": command,
         "versions": versions,
     }
@@ -66,8 +87,10 @@ def evaluate(run_path, manifest_path, split, out, root=None, batch_size=16):
         run=run,
         manifest=manifest,
         split=split,
+        patients=result["patients"],
         figures=figures,
         sections=sections,
+        skipped=skipped,
         command=command,
         versions=versions,
         date=datetime.datetime.now(datetime.UTC),

@@ -102,15 +102,17 @@ def segmentation_sections(scores, cards):
     }
 
 
-def render(*, run, manifest, split, figures, sections, command, versions, date):
+def render(*, run, manifest, split, patients, figures, sections, skipped, command, versions, date):
     """Renders the report.
 
     Args:
         run: `semenet.training.run.Run`.
         manifest: `semenet.data.manifest.Manifest`.
         split: the split measured.
+        patients: int, how many patients the measured images are of.
         figures: dict of the metrics.
         sections: dict, of `classification_sections` or `segmentation_sections`.
+        skipped: list of dicts of file and reason: what was left out.
         command: str, the command that makes this report.
         versions: dict from package to version.
         date: aware datetime.
@@ -136,9 +138,10 @@ def render(*, run, manifest, split, figures, sections, command, versions, date):
             "split": split,
             "headline": [(*MEANINGS[name], figures[name]) for name in MEANINGS if name in figures],
             "count": figures["count"],
-            "patients": manifest.split(split)["patient"].nunique(),
+            "patients": patients,
             "splits": _split_counts(manifest, run),
             "warnings": _warnings(manifest, split, run),
+            "skipped": skipped,
             "command": command,
             "versions": versions,
             "date": date,
@@ -196,6 +199,11 @@ def _warnings(manifest, split, run):
         warnings.append(
             f"{len(shared)} patients of this split also have images in the split train: the figures are "
             "better than they would be on other patients."
+        )
+    if overlap := run.record.get("patient_overlap"):
+        warnings.append(
+            f"The network was trained with {len(overlap)} patients standing in two splits, which had to be "
+            "asked for (--allow-patient-overlap): the epoch it is kept from was chosen on some of them."
         )
     trained_with = run.record.get("manifest_sha256")
     if split == "val" and trained_with == manifest.sha256:

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from semenet.errors import SemenetError
+from semenet.training.data_options import DataOptions
 from semenet.training.recipe import Recipe
 
 
@@ -30,6 +31,7 @@ def run_recipe(recipe, description, arguments=None, program=None):
         out: pathlib.Path,
         recipe: Annotated[Recipe, tyro.conf.arg(name="")] = recipe,
         root: pathlib.Path | None = None,
+        data: Annotated[DataOptions, tyro.conf.arg(name="")] = DataOptions(),
     ) -> None:
         """Trains by the recipe.
 
@@ -38,12 +40,13 @@ def run_recipe(recipe, description, arguments=None, program=None):
             out: Run folder: new, empty, or this run's own, which then goes on.
             recipe: The recipe.
             root: Folder that the manifest's paths start from. None: the manifest's own.
+            data: How the run treats its data.
         """
         # TensorFlow's start-up notices would drown the progress.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from semenet.training.fit import train
 
-        run = train(recipe, manifest, out, root=root)
+        run = train(recipe, manifest, out, root=root, data=data)
         best = f"epoch {run.record['best_epoch']}, {recipe.monitor} {run.record['best']:.4f}"
         print(f"Trained {recipe.entry}: the best is {best}. Run folder: {run.path}", file=sys.stderr)
 

@@ -13,17 +13,19 @@ import tensorflow as tf
 
 from semenet.data.augmentation import Augmentation
 from semenet.data.files import is_temporary, output_folder, replacing, write_text
-from semenet.data.manifest import ManifestError, check_patients, label_index, read_manifest
+from semenet.data.manifest import ManifestError, label_index, read_manifest
 from semenet.data.pipeline import plain_errors, training_dataset
 from semenet.models.catalog import build
 from semenet.training import run as run_folder
+from semenet.training.data_options import DataOptions
 from semenet.training.keep import KeepRun
 from semenet.training.progress import ShowProgress
 from semenet.training.recipe import Recipe
+from semenet.training.selection import select_rows
 from semenet.training.validation import Validate
 
 
-def train(recipe, manifest_path, out, *, root=None):
+def train(recipe, manifest_path, out, *, root=None, data=DataOptions()):
     """Trains a network and keeps everything about it in a run folder.
 
     Started again with the same recipe, manifest and folder, a run that was killed goes on from its last
@@ -35,22 +37,24 @@ def train(recipe, manifest_path, out, *, root=None):
             network) and the splits `train` and `val`.
         out: the run folder: new, empty or this run's own.
         root: folder that the manifest's paths start from; None for the CSV's own.
+        data: `DataOptions`: bad files, patients in two splits, caches.
 
     Returns:
         `Run` of the folder.
 
     Raises:
-        ManifestError: for a bad manifest, a patient in two splits, or a class without training images.
+        ManifestError: for a bad manifest, a patient in two splits unless that is allowed, or a class
+            without training images.
+        CacheError: for a cache without room.
         RunFolderError: if `out` holds something else.
         ImageError: for a file that cannot be read, named in the message.
         TrainingError: if the loss is not finite any more; the last good checkpoint is kept.
     """
     out = pathlib.Path(out)
     manifest = read_manifest(manifest_path, root, need=("mask",) if recipe.segments else ("label",))
-    check_patients(manifest)
-    rows = manifest.split("train")
+    rows, val_rows, selection = select_rows(manifest, data, masks=recipe.segments)
     _check_classes(recipe, rows, manifest.path)
-    record = _earlier_record(out, recipe, manifest)
+    record = _earlier_record(out, recipe, manifest, selection)
     if record is not None and record["status"] == "finished":
         print(f"{out} is finished: nothing to train.", file=sys.stderr)
         return run_folder.Run.open(out)
@@ -59,16 +63,16 @@ def train(recipe, manifest_path, out, *, root=None):
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision_policy(recipe.precision))
     try:
-        validate = Validate(manifest.split("val"), recipe)
+        validate = Validate(val_rows, recipe, **data.cache_arguments)
         model = build_model(recipe)
         steps = -(-len(rows) * len(recipe.views) // recipe.batch_size)
         compile_model(model, recipe, steps)
         keep = KeepRun(out, recipe)
         start = 0 if record is None else keep.restore(model)
-        dataset = _dataset(recipe, rows, start) if start < recipe.epochs else None
+        dataset = _dataset(recipe, rows, start, data) if start < recipe.epochs else None
         # The folder comes last: a mistake in what was handed in leaves none behind.
         if record is None:
-            record = _begin_folder(out, recipe, manifest)
+            record = _begin_folder(out, recipe, manifest, selection)
         if dataset is not None:
             with plain_errors():
                 model.fit(
@@ -89,7 +93,7 @@ def train(recipe, manifest_path, out, *, root=None):
     return run_folder.Run.open(out)
 
 
-def _dataset(recipe, rows, start):
+def _dataset(recipe, rows, start, data):
     dataset, _ = training_dataset(
         rows,
         class_names=None if recipe.segments else recipe.classes,
@@ -99,8 +103,9 @@ def _dataset(recipe, rows, start):
         epochs=recipe.epochs,
         start_epoch=start,
         seed=recipe.seed,
-        augmentation=Augmentation(recipe.clahe, recipe.rotation, recipe.views),
+        augmentation=Augmentation(recipe.clahe, recipe.rotation, recipe.views, recipe.clahe_draw),
         masks=recipe.segments,
+        **data.cache_arguments,
     )
     return dataset
 
@@ -168,7 +173,7 @@ def _check_classes(recipe, rows, path):
         )
 
 
-def _earlier_record(out, recipe, manifest):
+def _earlier_record(out, recipe, manifest, selection):
     """The record of this run's earlier start, or None where there was none.
 
     Raises:
@@ -191,6 +196,8 @@ def _earlier_record(out, recipe, manifest):
     ]
     if record["manifest_sha256"] != manifest.sha256:
         differences.append("another manifest")
+    if record.get("skipped", []) != selection["skipped"]:
+        differences.append("other files left out")
     if differences:
         raise run_folder.RunFolderError(
             "A run goes on only with the recipe and the manifest it was started with. "
@@ -204,13 +211,14 @@ def _is_ours(item):
     return item.name == run_folder.RECIPE or is_temporary(item, (run_folder.RECIPE, run_folder.RECORD))
 
 
-def _begin_folder(out, recipe, manifest):
+def _begin_folder(out, recipe, manifest, selection):
     output_folder(out)
     record = {
         "status": "training",
         "manifest": str(manifest.path.resolve()),
         "manifest_sha256": manifest.sha256,
         "images": manifest.rows["split"].value_counts().to_dict(),
+        **selection,
         "command": shlex.join(sys.argv),
         "versions": run_folder.versions(),
         "devices": [device.name for device in tf.config.list_physical_devices()],

@@ -1,5 +1,6 @@
 """Shows how far a training run or a pass over images is: a bar in a terminal, lines in a log."""
 
+import contextlib
 import time
 
 import keras
@@ -96,6 +97,32 @@ def track(batches, total, description, console=None, size=len):
                 last_line = now
                 console.print(f"{description}: {done}/{total}  {rate}")
     console.print(f"{description}: {done} images in {time.monotonic() - began:.1f} s")
+
+
+@contextlib.contextmanager
+def show_steps(description, console=None):
+    """Shows how far something is that tells it to a function.
+
+    Args:
+        description: what is being done, such as "Reading".
+        console: as for `track`.
+
+    Yields:
+        A function of the number done and of all.
+    """
+    console = console or rich.console.Console(stderr=True, soft_wrap=True)
+    last_line = time.monotonic()
+    with _bar(console) as bar:
+        task = bar.add_task(description, total=None, figures="")
+
+        def show(done, total):
+            nonlocal last_line
+            bar.update(task, completed=done, total=total)
+            if not console.is_terminal and time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
+                last_line = time.monotonic()
+                console.print(f"{description}: {done}/{total}")
+
+        yield show
 
 
 def _bar(console):

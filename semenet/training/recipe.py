@@ -72,7 +72,9 @@ class Recipe:
     batch_size: int = 16
     """Images a step (ours: the paper states none)."""
     clahe: float = 0.0
-    """Share of the training images that get CLAHE, drawn anew each epoch."""
+    """Share of the training images that get CLAHE."""
+    clahe_draw: Literal["epoch", "fixed"] = "epoch"
+    """Which images these are: drawn anew each epoch, or one draw of exactly that share (table 3: 0.337)."""
     rotation: float = 0.0
     """Training images are turned by up to this many degrees either way."""
     views: Names = ("original",)

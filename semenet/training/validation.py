@@ -9,6 +9,7 @@ from semenet import metrics
 from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, label_index
 from semenet.data.pipeline import evaluation_dataset
+from semenet.data.shards import file_of
 
 
 class Validate(keras.callbacks.Callback):
@@ -17,6 +18,8 @@ class Validate(keras.callbacks.Callback):
     Args:
         rows: DataFrame of the validation split.
         recipe: `Recipe`.
+        cache: where the resized images are kept, as for `training_dataset`.
+        cache_folder: as for `training_dataset`.
 
     Raises:
         ManifestError: for a label that the recipe's classes lack, or one class alone where the monitor
@@ -24,7 +27,7 @@ class Validate(keras.callbacks.Callback):
         ImageError: for a file that is not there, which would show only after a whole epoch.
     """
 
-    def __init__(self, rows, recipe):
+    def __init__(self, rows, recipe, cache=None, cache_folder=None):
         super().__init__()
         self.recipe = recipe
         _check_files(rows)
@@ -41,6 +44,8 @@ class Validate(keras.callbacks.Callback):
             batch_size=recipe.batch_size,
             inference_clahe=recipe.inference_clahe,
             masks=recipe.segments,
+            cache=cache,
+            cache_folder=cache_folder,
         )
 
     def on_epoch_end(self, epoch, logs=None):
@@ -74,8 +79,8 @@ class Validate(keras.callbacks.Callback):
 
 
 def _check_files(rows):
-    paths = [*rows["path"], *rows.get("mask_path", ())]
-    absent = [path for path in paths if path and not os.path.isfile(path)]
+    files = dict.fromkeys(file_of(path) for path in [*rows["path"], *rows.get("mask_path", ())] if path)
+    absent = [file for file in files if not os.path.isfile(file)]
     if absent:
         raise ImageError(
             f"Every validation image and mask must be a file. Received: {len(absent)} that are none, first "

@@ -1,6 +1,19 @@
+import csv
+import os
+import pathlib
+
+import numpy as np
+import pandas as pd
 import pytest
 
-from semenet.data.sources import SourceError, kermany
+from semenet.data.sources import (
+    SourceError,
+    SourceWarning,
+    draw_splits,
+    kermany,
+    kermany_name,
+    kermany_parts,
+)
 
 FILES = (
     "train/NORMAL/IM-0115-0001.jpeg",
@@ -54,7 +67,8 @@ def test_a_patient_in_two_parts_goes_whole_into_the_later(tmp_path):
         "val/PNEUMONIA/person7_virus_9.jpeg",
         "val/NORMAL/NORMAL2-IM-0035-0002.jpeg",
     )
-    frame = kermany(unpacked(tmp_path, FILES + straddling))
+    with pytest.warns(SourceWarning, match="3 images of 3 patients"):
+        frame = kermany(unpacked(tmp_path, FILES + straddling))
     assert (frame.groupby("patient")["split"].nunique() == 1).all()
     split = frame.groupby("patient")["split"].first()
     assert split["virus-person1"] == "test"
@@ -108,3 +122,72 @@ def test_an_edition_without_val_gets_one_of_whole_training_patients(tmp_path):
 def test_a_val_share_out_of_range_is_refused(tmp_path, share):
     with pytest.raises(ValueError, match="between 0 and 1. Received"):
         kermany(tmp_path, val_share=share)
+
+
+def test_what_moves_between_parts_is_said(tmp_path):
+    with pytest.warns(SourceWarning, match="1 images of 1 patients .* virus-person1"):
+        kermany(unpacked(tmp_path, (*FILES, "train/PNEUMONIA/person1_virus_5.jpeg")))
+
+
+def test_parts_are_read_without_a_draw(tmp_path):
+    unpacked(tmp_path, [name for name in FILES if not name.startswith("val")])
+    assert set(kermany_parts(tmp_path)["split"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("stem", "told"),
+    [
+        ("person7_virus_3", ("virus", "virus-person7")),
+        ("person1634_virus_2830_1", ("virus", "virus-person1634")),
+        ("NORMAL2-IM-0035-0001", ("normal", "normal-NORMAL2-IM-0035")),
+        ("1-s2.0-S0140673620303706-fx1_lrg", None),
+    ],
+)
+def test_kermany_s_names_are_known_anywhere(stem, told):
+    assert kermany_name(stem) == told
+
+
+def people(**labels):
+    """A frame of one image a patient: so many patients of each label."""
+    rows = [(f"{label}{number}", label) for label, count in labels.items() for number in range(count)]
+    return pd.DataFrame(rows, columns=["patient", "label"])
+
+
+def test_rare_labels_share_a_stratum_of_a_drawn_split():
+    frame = people(a=20, b=2, c=1)
+    with pytest.warns(SourceWarning, match="fewer patients than splits.*: b, c"):
+        split = draw_splits(frame, {"train": 0.7, "val": 0.15, "test": 0.15}, 0)
+    assert set(split[frame["label"] == "a"]) == {"train", "val", "test"}
+    with pytest.warns(SourceWarning, match=": a, b"):
+        assert len(set(draw_splits(people(a=2, b=2), {"train": 0.4, "val": 0.3, "test": 0.3}, 0))) == 3
+    with pytest.warns(SourceWarning, match=": b"):
+        assert len(set(draw_splits(people(a=3, b=1), {"train": 0.4, "val": 0.3, "test": 0.3}, 0))) == 3
+    with pytest.warns(SourceWarning, match="2 patients are too few"):
+        assert set(draw_splits(people(a=1, b=1), {"train": 0.4, "val": 0.3, "test": 0.3}, 0)) == {"train"}
+
+
+@pytest.mark.filterwarnings("ignore::semenet.data.sources.SourceWarning")
+def test_patients_of_several_labels_can_always_be_drawn():
+    """Healthy on one day and ill on another, as in covid-chestxray-dataset, in any combination."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        frame = pd.DataFrame({"patient": rng.integers(0, 9, 16).astype(str), "label": rng.integers(0, 5, 16)})
+        frame["label"] = "finding " + frame["label"].astype(str)
+        split = draw_splits(frame, {"train": 0.7, "val": 0.15, "test": 0.15}, 0)
+        assert (split.groupby(frame["patient"]).nunique() == 1).all()
+        assert set(split) == {"train", "val", "test"}
+
+
+def test_labels_enough_for_all_splits_pass_without_a_word(recwarn):
+    draw_splits(people(a=20, b=20), {"train": 0.7, "val": 0.15, "test": 0.15}, 0)
+    assert not recwarn.list
+
+
+@pytest.mark.skipif("SEMENET_DATA" not in os.environ, reason="SEMENET_DATA names no folder of radiographs")
+def test_every_real_name_of_kermany_is_known():
+    folder = pathlib.Path(os.environ["SEMENET_DATA"])
+    with open(folder / "dataset1" / "manifest.csv", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) > 5000
+    for row in rows:
+        assert kermany_name(pathlib.PurePosixPath(row["file"]).stem) == (row["label"], row["patient"])

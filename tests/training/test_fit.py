@@ -18,6 +18,7 @@ from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, label_index, read_manifest, write_manifest
 from semenet.errors import SemenetError
 from semenet.training import fit
+from semenet.training.data_options import DataOptions
 from semenet.training.fit import build_model, precision_policy, train
 from semenet.training.keep import TrainingError
 from semenet.training.run import Run, RunFolderError
@@ -199,7 +200,7 @@ def test_a_bad_image_is_named(phantoms, tiny_recipe, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny_recipe, tmp_path):
-    recipe = tiny_recipe("vgg19_gap", learning_rate=1e30)
+    recipe = tiny_recipe("vgg19_gap", learning_rate=1e38)
     with pytest.raises(TrainingError, match="must stay finite.*lower --learning-rate"):
         train(recipe, phantoms, tmp_path / "run")
 
@@ -317,3 +318,54 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(phantoms, tiny_reci
     for mine, theirs in zip(*pairs, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert (whole / "history.csv").read_text() == (killed / "history.csv").read_text()
+
+
+def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(phantoms, tiny_recipe, tmp_path):
+    rows = read_manifest(phantoms).rows.drop(columns=["mask", "mask_path"])
+    rows["file"] = rows.pop("path")
+    bad = rows.index[rows["split"] == "train"][3]
+    rows.loc[bad, "file"] = str(tmp_path / "gone.png")
+    write_manifest(rows, tmp_path / "manifest.csv")
+    recipe = tiny_recipe("vgg19_gap", monitor="val_loss", epochs=1)
+    with pytest.raises(ImageError, match="gone.png"):
+        train(recipe, tmp_path / "manifest.csv", tmp_path / "strict")
+    skip = DataOptions(on_error="skip", skip_at_most=0.1)
+    run = train(recipe, tmp_path / "manifest.csv", tmp_path / "run", data=skip)
+    (left_out,) = run.record["skipped"]
+    assert left_out["split"] == "train"
+    assert "gone.png" in left_out["reason"]
+    with pytest.raises(ImageError, match="At most 1.0%"):
+        train(
+            recipe,
+            tmp_path / "manifest.csv",
+            tmp_path / "other",
+            data=dataclasses.replace(skip, skip_at_most=0.01),
+        )
+    # The file is back: a run that goes on would not be the one that was begun.
+    shutil.copy(rows["file"][0], tmp_path / "gone.png")
+    with pytest.raises(RunFolderError, match="other files left out"):
+        train(recipe, tmp_path / "manifest.csv", tmp_path / "run", data=skip)
+
+
+def test_patients_in_two_splits_train_only_where_asked_and_on_record(phantoms, tiny_recipe, tmp_path):
+    rows = read_manifest(phantoms).rows.drop(columns=["mask", "mask_path"])
+    rows["file"] = rows.pop("path")
+    patient = rows.loc[rows["split"] == "train", "patient"].iloc[0]
+    rows.loc[rows.index[rows["split"] == "val"][0], "patient"] = patient
+    write_manifest(rows, tmp_path / "manifest.csv")
+    recipe = tiny_recipe("vgg19_gap", monitor="val_loss", epochs=1)
+    with pytest.raises(ManifestError, match=patient):
+        train(recipe, tmp_path / "manifest.csv", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    allowed = DataOptions(allow_patient_overlap=True)
+    run = train(recipe, tmp_path / "manifest.csv", tmp_path / "run", data=allowed)
+    assert run.record["patient_overlap"] == {patient: ["train", "val"]}
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_cached_run_ends_with_the_same_weights(phantoms, tiny_recipe, tmp_path, cache):
+    recipe = tiny_recipe("vgg19_gap", monitor="val_loss", clahe=0.4, rotation=10)
+    folder = tmp_path / "cache" if cache == "disk" else None
+    plain = train(recipe, phantoms, tmp_path / "plain")
+    cached = train(recipe, phantoms, tmp_path / "cached", data=DataOptions(cache=cache, cache_folder=folder))
+    pd.testing.assert_frame_equal(plain.history, cached.history)
