@@ -49,6 +49,26 @@ def test_the_benchmark_measures_an_entry_beside_its_plain_backbone(tmp_path):
     assert row[["train_ratio", "predict_ratio"]].between(0.1, 10).all()
 
 
+@pytest.mark.slow
+def test_the_pipeline_s_benchmark_times_all_that_is_installed(phantoms):
+    result = run_tool("bench_pipeline.py", "--manifest", phantoms, "--size", 32, "--rounds", 1)
+    assert result.returncode == 0, result.stderr
+    assert "45 images to 32 x 32" in result.stdout
+    for name in ("semenet", "OpenCV, INTER_LINEAR", "OpenCV, INTER_AREA"):
+        speed, ratio = re.search(rf"{name} +(\d+) +\d+ +\d+ +(\d+\.\d+)", result.stdout).groups()
+        assert int(speed) > 0
+        assert float(ratio) > 0
+    assert ("PyTorch" in result.stdout) or ("is left out" in result.stdout)
+    assert len(re.findall(r"^cache \w+: images/s by epoch", result.stdout, re.MULTILINE)) == 3
+
+
+@pytest.mark.slow
+def test_the_manifest_s_benchmark_times_every_step():
+    result = run_tool("bench_manifest.py", "--rows", 3000, "--patients", 900)
+    assert result.returncode == 0, result.stderr
+    assert len(re.findall(r"\d+\.\d\d s$", result.stdout, re.MULTILINE)) >= 3
+
+
 def test_the_lowest_versions_are_those_of_setup_cfg():
     lines = run_tool("lowest.py").stdout.split()
     assert "keras==3.15" in lines

@@ -5,7 +5,9 @@ import rich.markup
 import rich.table
 
 _ROWS_AT_MOST = 20
-_TONES = ("height", "width", "aspect", "mean", "deviation", "black", "white")
+_TONES = ("height", "width", "aspect", "mean", "deviation")
+# The columns whose cells may run over several lines.
+_LONG = {"file", "reason", "patient", "splits", "the images", "mask"}
 
 
 def print_report(report, console=None):
@@ -29,14 +31,20 @@ def print_report(report, console=None):
         ("Copies of one picture in one split, under different patients or labels", False),
     ):
         copies = [_copy(copy) for copy in report["copies"] if copy["leak"] == leak]
-        _print(console, title, ("kind", "similarity", "images"), copies)
+        _print(console, title, ("kind", "similarity", "the images"), copies)
     for origin in report["origins"]:
         _print_origin(console, origin)
     classes = [
-        (label, f"{found['images']:,}", f"{found['patients']:,}", *(_number(found[tone]) for tone in _TONES))
+        (
+            label,
+            f"{found['images']:,}",
+            f"{found['patients']:,}",
+            *(_number(found[tone]) for tone in _TONES),
+            *("-" if found[share] is None else f"{found[share]:.2%}" for share in ("black", "white")),
+        )
         for label, found in report["classes"].items()
     ]
-    header = ("class", "images", "patients", *_TONES)
+    header = ("class", "images", "patients", *_TONES[:-1], "sd", "black", "white")
     _print(
         console,
         "Classes: medians of size in pixels, grey levels, and shares of black and white",
@@ -61,8 +69,9 @@ def _print(console, title, header, rows):
     _say(console, f"\n{title}")
     table = rich.table.Table(box=None)
     for name in header:
-        # Cut short, a file's name would be of no use.
-        table.add_column(rich.markup.escape(name), overflow="fold")
+        # Cut short, a file's name would be of no use; figures are short.
+        long = name in _LONG
+        table.add_column(rich.markup.escape(name), overflow="fold" if long else "ellipsis", no_wrap=not long)
     for row in rows[:_ROWS_AT_MOST]:
         table.add_row(*(rich.markup.escape(cell) for cell in row))
     console.print(table)

@@ -4,14 +4,13 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import os
-import pathlib
 
 import numpy as np
 import pandas as pd
 
 from semenet.data.duplicates import SIDE, thumbnail
 from semenet.data.headers import ImageError
-from semenet.data.images import read_image, read_mask
+from semenet.data.images import read_contents, read_image, read_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,9 +118,9 @@ def _examine(path, mask_path):
 def _read(path, reader):
     """The pixels or None, the SHA-256 of the bytes or "", and the reason why there are no pixels or ""."""
     try:
-        contents = pathlib.Path(path).read_bytes()
-    except OSError as error:
-        return None, "", f"An image must be a file that can be read. Received: {path} ({error.strerror})."
+        contents = read_contents(path)
+    except ImageError as error:
+        return None, "", str(error)
     digest = hashlib.sha256(contents).hexdigest()
     try:
         return reader(contents, name=path), digest, ""

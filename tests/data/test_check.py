@@ -139,7 +139,7 @@ def test_unreadable_files_are_listed_with_reasons_and_fail(clean, capsys):
     assert "2 files that cannot be used" in output
     report = check_manifest(read_manifest(clean))
     assert [found["file"] for found in report["unreadable"]] == ["i/2.png", "i/3.png"]
-    assert "No such file" in report["unreadable"][0]["reason"]
+    assert "which does not" in report["unreadable"][0]["reason"]
     assert "i/3.png" in report["unreadable"][1]["reason"]
     assert report["content_sha256"] is None
     assert report["leaks"] == 0

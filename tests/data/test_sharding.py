@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from semenet.data.augmentation import Augmentation
+from semenet.data.check import check_manifest, find_image
 from semenet.data.files import OutputError
 from semenet.data.images import ImageError, read_image, read_mask
 from semenet.data.manifest import ManifestError, read_manifest, write_manifest
@@ -97,6 +98,17 @@ def test_shards_are_closed_at_their_size_and_any_reader_of_tfrecords_reads_them(
         assert record["mask"].numpy() == (pathlib.Path(row.mask_path).read_bytes() if row.mask_path else b"")
         assert record["file"].numpy().decode() == row.file
         assert record["label"].numpy().decode() == row.label
+
+
+def test_a_manifest_of_shards_is_checked_and_searched_as_the_files_are(manifest, tmp_path):
+    sharded = shards_of(manifest, tmp_path / "shards")
+    reports = [check_manifest(one) for one in (manifest, sharded)]
+    for report in reports:
+        del report["manifest"]
+    assert reports[0] == reports[1]
+    assert reports[1]["unreadable"] == []
+    (found,) = find_image(sharded, read_image(manifest.rows["path"][2]))
+    assert found["file"] == "ä 2.png"
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "flip"])
