@@ -56,14 +56,21 @@ def test_clahe_is_opencvs_for_other_arguments(clip_limit, tiles):
             np.testing.assert_array_equal(transforms.clahe_graph(image, clip_limit, tiles), expected)
 
 
-def test_clahe_in_a_saved_graph_needs_no_opencv(tmp_path):
+@pytest.mark.parametrize("size", [(130, 99), (64, 64), (300, 257)])
+def test_saved_graphs_give_opencvs_pixels_without_opencv(tmp_path, size):
     module = tf.Module()
-    module.enhance = tf.function(transforms.clahe_graph, input_signature=[ANY_SIZE])
+    module.clahe = tf.function(transforms.clahe_graph, input_signature=[ANY_SIZE])
+    module.equalize = tf.function(transforms.equalize_graph, input_signature=[ANY_SIZE])
+    module.resize = tf.function(lambda image: transforms.resize(image, (64, 80)), input_signature=[ANY_SIZE])
     tf.saved_model.save(module, str(tmp_path))
     loaded = tf.saved_model.load(str(tmp_path))
-    image = textures(130, 99)["smooth"]
-    expected = cv2.createCLAHE(2.0, (8, 8)).apply(image)
-    np.testing.assert_array_equal(loaded.enhance(image[..., np.newaxis])[..., 0], expected)
+    image = textures(*size)["smooth"]
+    for name, expected in (
+        ("clahe", cv2.createCLAHE(2.0, (8, 8)).apply(image)),
+        ("equalize", cv2.equalizeHist(image)),
+        ("resize", host_transforms.resize(image, (64, 80))),
+    ):
+        np.testing.assert_array_equal(getattr(loaded, name)(image[..., np.newaxis])[..., 0], expected, name)
 
 
 def test_clahe_from_many_threads_is_the_same():
