@@ -116,7 +116,8 @@ def read_contents(path_or_bytes, name=None):
         contents = read_shard(os.fspath(path_or_bytes))
     else:
         try:
-            contents = pathlib.Path(path_or_bytes).read_bytes()
+            with open(path_or_bytes, "rb") as file:
+                contents = file.read()
         except FileNotFoundError as error:
             raise _absent(name) from error
         except OSError as error:
