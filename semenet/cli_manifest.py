@@ -20,6 +20,7 @@ def data_split(
     shares: str = "train=0.7,val=0.15,test=0.15",
     seed: int = 0,
     keep: str = "",
+    root: pathlib.Path | None = None,
 ) -> None:
     """Draws splits: seeded, stratified by label, and no patient in two.
 
@@ -29,12 +30,15 @@ def data_split(
         shares: Each split's share of the images.
         seed: Equal seeds give equal splits, whatever the order of the rows.
         keep: Splits, comma-separated, whose patients stay in them, such as test.
+        root: Folder that the manifest's paths start from. None: the manifest's own.
     """
+    from semenet.data.files import output_file
     from semenet.data.manifest import read_manifest, write_manifest
     from semenet.data.manifest_file import paths_from
     from semenet.data.splitting import split_patients
 
-    found = read_manifest(manifest, need=(), need_split=False)
+    out = output_file(out)
+    found = read_manifest(manifest, root, need=(), need_split=False)
     if "split" in found.rows and out.exists() and out.samefile(manifest):
         raise SemenetError(
             "A split is drawn into another file, so that the old one is not lost. "
@@ -43,7 +47,8 @@ def data_split(
     kept = tuple(name.strip() for name in keep.split(",") if name.strip())
     splits = split_patients(found.rows, parse_shares(shares), seed, kept)
     rows = found.rows.assign(split=splits)
-    here, there = manifest.absolute().parent, out.absolute().parent
+    here = manifest.absolute().parent if root is None else root.absolute()
+    there = out.absolute().parent
     if os.path.realpath(here) != os.path.realpath(there):
         for column in {"file", "mask", "shard"} & set(rows.columns):
             rows[column] = paths_from(os.path.relpath(here, there), rows[column].tolist())
@@ -143,6 +148,8 @@ def data_contains(
             progress=lambda done, total: progress("Reading", done, total),
         )
     print("yes" if matches else "no")
+    if not matches:
+        print(f"looked in {'every split' if where is None else f'the split {where}'}")
     for match in matches:
         print("\t".join(f"{key}={value}" for key, value in match.items() if key != "similarity"), end="\t")
         print(f"similarity={match['similarity']:.3f}")

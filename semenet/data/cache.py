@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import pathlib
 import shutil
 import struct
 import weakref
@@ -23,7 +24,8 @@ CACHES = ("memory", "disk")
 # A record's CRC-32 over all that follows it, then the size and modification time of image and mask.
 _HEADER = struct.Struct("<IQqQq")
 _CHECKSUM_BYTES = 4
-_DECODERS = ("semenet", "opencv-python-headless", "pillow")
+_DECODERS = ("semenet", "opencv-python-headless", "pillow", "pydicom", "imagecodecs")
+_memory_caches = weakref.WeakSet()
 
 
 class CacheError(SemenetError):
@@ -51,7 +53,8 @@ def open_cache(kind, folder, rows, size, masks=False):
     if kind not in (None, *CACHES) or (kind == "disk") != (folder is not None):
         raise SemenetError(
             "`cache` must be None, 'memory', or 'disk' with a `cache_folder`. "
-            f"Received: cache={kind!r}, cache_folder={folder!r}. Give a folder with 'disk', and only then."
+            f"Received: cache={kind!r}, cache_folder={folder!r}. Give a folder (--cache-folder) with 'disk', "
+            "and only then."
         )
     if kind is None:
         return None
@@ -75,15 +78,18 @@ class MemoryCache:
 
     def __init__(self, count, shape):
         needed = count * int(np.prod(shape))
-        present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if needed > 0.9 * present:
+        taken = sum(cache.arrays.nbytes for cache in _memory_caches)
+        present = _memory()
+        if needed + taken > 0.9 * present:
             raise CacheError(
-                f"Cached images must fit in memory. Received: {needed / 2**30:.1f} GiB of images for "
-                f"{present / 2**30:.1f} GiB of memory. Cache on disk, or not at all."
+                f"Cached images must fit in memory. Received: {_mebibytes(needed)} of images, beside "
+                f"{_mebibytes(taken)} cached already, for {_mebibytes(present)} of memory. Cache on disk, or "
+                "not at all."
             )
         # Pages are taken from the system as they are filled.
         self.arrays = np.empty((count, *shape), np.uint8)
         self.filled = np.zeros(count, bool)
+        _memory_caches.add(self)
 
     def get(self, row):
         """Returns a row's (image, mask or None), or None when it was not put yet."""
@@ -122,7 +128,10 @@ class DiskCache:
         self.record = _HEADER.size + int(np.prod(shape))
         self.checked = np.zeros(len(paths[0]), bool)
         self._check_room(len(paths[0]) * self.record)
-        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise self._refused(error.strerror) from error
         weakref.finalize(self, os.close, self.descriptor)
 
     def get(self, row):
@@ -154,7 +163,11 @@ class DiskCache:
         content = memoryview(record)[_CHECKSUM_BYTES:]
         if zlib.crc32(content) != int.from_bytes(record[:_CHECKSUM_BYTES], "little"):
             return False
-        return _HEADER.unpack_from(record)[1:] == self._stamp(row)
+        try:
+            return _HEADER.unpack_from(record)[1:] == self._stamp(row)
+        except OSError:
+            # Whoever reads the file anew will say what is wrong with it.
+            return False
 
     def _stamp(self, row):
         """Size and time of modification of a row's image and mask; zeros for no mask."""
@@ -166,11 +179,11 @@ class DiskCache:
     def _check_room(self, needed):
         taken = self.path.stat().st_blocks * 512 if self.path.exists() else 0
         free = shutil.disk_usage(self.path.parent).free
-        lacking = (needed - taken) / 2**30
-        if lacking > free / 2**30:
+        if needed - taken > free:
             raise CacheError(
                 f"A cache needs room for all images. Received: {self.path.parent}, on whose disk "
-                f"{free / 2**30:.1f} GiB are free for {lacking:.1f} GiB. Free some, or name another folder."
+                f"{_mebibytes(free)} are free for {_mebibytes(needed - taken)}. Free some, or name another "
+                "folder."
             )
 
     def _refused(self, reason):
@@ -178,6 +191,18 @@ class DiskCache:
             f"A cache must be writable to its end. Received: {self.path}: {reason}. Free some room on its "
             "disk and start again, or go on without a cache."
         )
+
+
+def _memory():
+    """The machine's memory in bytes, or what a container may use of it."""
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = pathlib.Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.exists() else "max"
+    return present if text == "max" else min(present, int(text))
+
+
+def _mebibytes(count):
+    return f"{count / 2**20:,.1f} MiB"
 
 
 def _pair(arrays):

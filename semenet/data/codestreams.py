@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semenet.data.headers import JPEG_END, ImageError, damaged
+from semenet.data.headers import JPEG_END, ImageError, check_restarts, damaged
 
 JPEG_2000_START = b"\xff\x4f\xff\x51"
 JPEG_START = b"\xff\xd8"
@@ -68,6 +68,8 @@ def decode_frame(frame, kinds, shape, name):
             f"a DICOM file of {rows} x {columns} x {samples} that holds a {picture.kind} picture of "
             f"{picture.rows} x {picture.columns} x {picture.samples} with {picture.bits} bits",
         )
+    if picture.kind.endswith("jpeg"):
+        check_restarts(frame, name)
     values = _decode(frame, picture, name)
     if values.shape != ((rows, columns) if samples == 1 else (rows, columns, samples)):
         raise damaged(name, "a DICOM file whose picture has another size than it says")

@@ -5,6 +5,7 @@ import itertools
 import os
 import pathlib
 import re
+import secrets
 import tempfile
 
 from semenet.errors import SemenetError
@@ -45,13 +46,23 @@ def output_file(path):
         `pathlib.Path` of the file.
 
     Raises:
-        OutputError: if `path` is a folder, or its own folder cannot be made or written into.
+        OutputError: if `path` is a folder, a device or a pipe, or its own folder cannot be made or
+            written into.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
-        raise OutputError(f"Results go into a file. Received: {path}, a folder. Add the file's name.")
+    _check_regular(path)
     output_folder(path.parent)
     return path
+
+
+def _check_regular(path):
+    if path.is_dir():
+        raise OutputError(f"Results go into a file. Received: {path}, a folder. Add the file's name.")
+    if path.exists() and not path.is_file():
+        raise OutputError(
+            f"Results go into a file. Received: {path}, a device or pipe, which a file would replace. "
+            "Name a file."
+        )
 
 
 def unique_stems(files):
@@ -86,18 +97,19 @@ def replacing(path):
         `pathlib.Path` of an empty file in the same folder, with the suffixes of `path`.
 
     Raises:
+        OutputError: if `path` is a device, a pipe or a folder.
         OSError: if the folder is absent, cannot be written, or is full.
     """
-    path = pathlib.Path(path)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=f".{path.name}", dir=path.parent)
-    os.close(handle)
-    temporary = pathlib.Path(name)
+    # A link stays, and what it leads to is replaced.
+    path = pathlib.Path(os.path.realpath(path))
+    _check_regular(path)
+    temporary = path.parent / f".{secrets.token_hex(4)}.{path.name}"
+    # Made as any new file is, so that its mode is what the user's umask says.
+    temporary.touch(mode=0o666, exist_ok=False)
     try:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner can read.
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -112,7 +124,7 @@ def is_temporary(path, names):
         path: pathlib.Path.
         names: sequence of str, names of the files that were to be written.
     """
-    ended = re.fullmatch(r"\.[a-z0-9_]{8}\.(.+)", path.name)
+    ended = re.fullmatch(r"\.[0-9a-f]{8}\.(.+)", path.name)
     return ended is not None and ended[1] in names and path.is_file()
 
 

@@ -1,5 +1,6 @@
 """What an encoded PNG or JPEG says of itself, read before a pixel of it is decoded."""
 
+import math
 import re
 import zlib
 from typing import NamedTuple
@@ -14,11 +15,12 @@ HEAD_BYTES = 65536
 MAX_PIXELS = 100_000_000
 
 # The orientation tag 0x0112 as one SHORT (TIFF 6.0, section 2), little- or big-endian, after the
-# introduction that EXIF has in a JPEG or a PNG. %s stands for any byte, which `re` and TensorFlow's
-# RE2 spell differently: one pattern serves the reader on the host and the one in the graph.
+# introduction that EXIF has in a JPEG or a PNG; the first is the image's, a second one its thumbnail's.
+# %s stands for any byte, which `re` and TensorFlow's RE2 spell differently: one pattern serves both
+# readers, on the host and in the graph.
 ORIENTATION_PATTERN = (
-    r"(?:Exif\x00\x00|eXIf)(?:II\*\x00%s*?\x12\x01\x03\x00\x01\x00\x00\x00([\x02-\x08])\x00"
-    r"|MM\x00\*%s*?\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x02-\x08]))"
+    r"(?:Exif\x00\x00|eXIf)(?:II\*\x00%s*?\x12\x01\x03\x00\x01\x00\x00\x00([\x01-\x08])\x00"
+    r"|MM\x00\*%s*?\x01\x12\x00\x03\x00\x00\x00\x01\x00([\x01-\x08]))"
 )
 # The orientations (TIFF 6.0, tag 274) whose upright image takes each step, in this order.
 TRANSPOSED = (5, 6, 7, 8)
@@ -28,6 +30,7 @@ MIRRORED_ROWS = (3, 4, 7, 8)
 
 # A marker among compressed data, where 0xFF is followed by 0 and restarts (0xD0 to 0xD7) belong to them.
 SCAN_END = re.compile(b"\xff[\x01-\xcf\xd8-\xfe]")
+RESTART = re.compile(b"\xff[\xd0-\xd7]")
 
 
 class Header(NamedTuple):
@@ -150,8 +153,59 @@ def _read_jpeg(contents, name):
     is_progressive = marker == 0xC2
     if is_progressive and _coefficients_of(contents, position, frame[6]) != set(range(64)):
         raise damaged(name, "a progressive JPEG whose data end before the image does")
+    check_restarts(contents, name)
     size = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     return Header(*size, channels, is_progressive)
+
+
+def check_restarts(contents, name):
+    """Refuses a sequential JPEG whose data end at one of its restart markers (T.81, B.2.4.4).
+
+    There the decoder can begin anew, so that what stands in place of the rest never disturbs it.
+
+    Args:
+        contents: the bytes of a JPEG.
+        name: what errors call the file.
+
+    Raises:
+        ImageError: there are fewer restart markers than the image has intervals.
+    """
+    scan = _jpeg_head_end(contents)
+    if contents.find(b"\xff\xdd\x00\x04", 0, scan) < 0:
+        return
+    position, interval, frame, block = 2, 0, b"", 8
+    while position < scan:
+        marker, length = contents[position + 1], int.from_bytes(contents[position + 2 : position + 4], "big")
+        if marker == 0xFF:
+            position += 1
+            continue
+        segment = contents[position + 4 : position + 2 + length]
+        if marker == 0xDD:
+            interval = int.from_bytes(segment, "big")
+        elif marker in (0xC0, 0xC1, 0xC3):
+            # Lossless JPEG codes pixels, not blocks.
+            frame, block = segment, 1 if marker == 0xC3 else 8
+        position += 2 + length
+    # Several scans have their restarts each for itself; so have progressive images.
+    if not interval or len(frame) < 9 or contents[scan + 4 : scan + 5] != frame[5:6]:
+        return
+    sides = block, block
+    if frame[5] > 1:
+        sides = [
+            block * max(step) for step in zip(*(divmod(byte, 16)[::-1] for byte in frame[7::3]), strict=True)
+        ]
+    if not all(sides):
+        raise damaged(name, "a JPEG whose frame header is damaged")
+    units = math.prod(
+        -(-int.from_bytes(frame[place : place + 2], "big") // side)
+        for place, side in zip((1, 3), sides, strict=True)
+    )
+    begin = scan + 2 + int.from_bytes(contents[scan + 2 : scan + 4], "big")
+    end = SCAN_END.search(contents, begin)
+    data = contents[begin : len(contents) if end is None else end.start()]
+    found, wanted = len(RESTART.findall(data)), -(-units // interval) - 1
+    if found < wanted:
+        raise damaged(name, f"a JPEG with {found:,} of {wanted:,} restart markers")
 
 
 def _coefficients_of(contents, position, component):

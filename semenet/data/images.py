@@ -110,8 +110,13 @@ def read_contents(path_or_bytes, name=None):
         ImageError: there is no such file, it cannot be read, or it is empty.
     """
     name = _name(path_or_bytes) if name is None else name
-    if not _is_path(path_or_bytes):
+    if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
         contents = bytes(path_or_bytes)
+    elif not _is_path(path_or_bytes):
+        raise ImageError(
+            "An image is given by its path or its encoded bytes. "
+            f"Received: a {type(path_or_bytes).__name__}. Arrays of pixels need no reading."
+        )
     elif is_locator(os.fspath(path_or_bytes)):
         contents = read_shard(os.fspath(path_or_bytes))
     else:

@@ -116,7 +116,8 @@ def write_manifest(frame, path):
         path: the CSV to write; its folder must exist.
 
     Raises:
-        ManifestError: a required column is absent, or the folder is.
+        ManifestError: a required column is absent, or the folder is; a name is not UTF-8, or has white
+            space at an end.
     """
     path = pathlib.Path(path)
     absent = [column for column in _REQUIRED if column not in frame.columns]
@@ -131,8 +132,23 @@ def write_manifest(frame, path):
             f"Make the folder {path.parent} first."
         )
     kept = frame.drop(columns=[column for column in DERIVED if column in frame.columns])
+    for column in (name for name in _HASHED if name in kept):
+        # What `read_manifest` would refuse: a folder's name becomes a label, with blanks and all.
+        padded = [cell for cell in kept[column].astype(str) if cell != cell.strip()]
+        if padded:
+            raise ManifestError(
+                "The values of a manifest must not begin or end with white space. "
+                f"Received: {listed([repr(cell) for cell in padded])} in {column!r}, to be written to "
+                f"{path}. Rename what they stand for."
+            )
     with replacing(path) as temporary:
-        kept.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        try:
+            kept.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+        except UnicodeEncodeError as error:
+            raise ManifestError(
+                f"The names in a manifest must be UTF-8. Received: {error.object[:200]!r}, to be written to "
+                f"{path}. Rename the file."
+            ) from error
 
 
 def check_patients(manifest, splits=("train", "val", "test"), *, allow_overlap=False):

@@ -16,6 +16,7 @@ from semenet.data import host_transforms
 from semenet.data.augmentation import Augmentation
 from semenet.data.batches import EvaluationBatches, TrainingBatches
 from semenet.data.cache import CacheError, open_cache
+from semenet.data.host_calls import host_call
 from semenet.data.images import ImageError
 from semenet.data.manifest import label_index
 from semenet.data.resized import ResizedImages
@@ -206,6 +207,7 @@ def _dataset(batches, steps, specs):
     """The batches of these numbers, in order, made by as many threads as there are processors."""
     cv2.setNumThreads(1)
 
+    @host_call
     def make(step):
         try:
             return batches[int(step)]

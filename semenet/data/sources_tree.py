@@ -1,5 +1,6 @@
 """A plain tree of folders, one a class, to the rows of a manifest."""
 
+import os
 import pathlib
 import re
 
@@ -49,6 +50,12 @@ def folder_tree(folder, *, patient_pattern=None, source=None, license=NOT_STATED
     folder = pathlib.Path(folder)
     pattern = None if patient_pattern is None else _compiled(patient_pattern)
     tops = _folders(folder)
+    beside = [path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)]
+    if beside:
+        raise SourceError(
+            "Every image of a tree must stand in a class's folder. "
+            f"Received: {listed([path.name for path in beside])} in {folder} itself. Move or remove these."
+        )
     parts = [_SPLIT_NAMES.get(top.name.lower()) for top in tops]
     if any(parts) and not all(parts):
         raise SourceError(
@@ -112,7 +119,10 @@ def _folders(folder):
 
 
 def _images(top, folder, depth):
-    paths = [path for path in sorted(top.rglob("*")) if is_image(path) and path.is_file()]
+    paths, others = [], []
+    for path in sorted(_files_below(top)):
+        (paths if is_image(path) else others).append(path)
+    _tell_left_out(others, top)
     misplaced = [str(path) for path in paths if len(path.relative_to(top).parts) != depth]
     if misplaced:
         form = "DIR/<split>/<class>/<image>" if depth == 2 else "DIR/<class>/<image>"
@@ -121,6 +131,28 @@ def _images(top, folder, depth):
             "Move or remove these."
         )
     return paths
+
+
+def _files_below(top):
+    """The files of a folder, through links to folders too, each folder once; hidden ones are passed over."""
+    seen = set()
+    for parent, folders, names in os.walk(top, followlinks=True):
+        # A link to a folder above would go round for ever.
+        seen.add(os.path.realpath(parent))
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) not in seen
+        ]
+        yield from (pathlib.Path(parent, name) for name in names if not name.startswith("."))
+
+
+def _tell_left_out(files, place):
+    if files:
+        tell(
+            f"{len(files)} files below {place} are left out, since their names do not end as an image's: "
+            f"{listed([file.name for file in files])}."
+        )
 
 
 def _patient(path, folder, pattern):

@@ -8,6 +8,7 @@ CMYK or YCbCr, of 32-bit or floating-point values, of several pages, or a BigTIF
 import io
 import math
 import struct
+import zlib
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +24,7 @@ STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANES = 273, 
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, SAMPLE_FORMAT = 322, 323, 324, 325, 339
 
 UNCOMPRESSED = 1
+DEFLATED = (8, 32946)
 COMPRESSIONS = {UNCOMPRESSED: "none", 5: "LZW", 8: "Deflate", 32946: "Deflate", 32773: "PackBits"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = range(4)
 # Samples a pixel that each interpretation may have; the last one is transparency, left out.
@@ -193,6 +195,19 @@ def _check_data(contents, name, page, samples, compression, values, one):
         short = compression == UNCOMPRESSED and length < here * row_bytes
         if not length or short or offset < 8 or offset + length > len(contents):
             raise damaged(name, f"a TIFF that breaks off after {len(contents):,} bytes")
+        if compression in DEFLATED:
+            _check_deflated(contents[offset : offset + length], here * row_bytes, name)
+
+
+def _check_deflated(part, size, name):
+    """Refuses a damaged part by its checksum, which decoders leave unread."""
+    inflater = zlib.decompressobj()
+    try:
+        inflated = inflater.decompress(part, size + 1)
+    except zlib.error as error:
+        raise damaged(name, f"a TIFF whose compressed data are damaged ({error})") from error
+    if len(inflated) < size or not inflater.eof:
+        raise damaged(name, "a TIFF whose compressed data are not what its header says")
 
 
 def _decode_eight(contents, name):

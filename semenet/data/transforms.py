@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.data import graph_transforms, host_transforms
+from semenet.data.host_calls import host_call
 from semenet.errors import SemenetError
 
 
@@ -186,6 +187,7 @@ def _checked_grid(clip_limit, tiles):
 def _on_host(function, image, *tensors):
     """Calls a function of arrays (height, width), and of what else it takes, on tensors."""
 
+    @host_call
     def call(pixels, *values):
         return function(pixels[..., 0], *values)[..., np.newaxis]
 

@@ -140,11 +140,11 @@ def test_a_damaged_record_is_read_anew(rows, tmp_path, damage):
 
 
 def test_a_cache_without_room_is_refused_at_the_start(rows, tmp_path, monkeypatch):
-    with pytest.raises(CacheError, match=r"fit in memory. Received: .* GiB"):
+    with pytest.raises(CacheError, match=r"fit in memory. Received: .* MiB"):
         MemoryCache(10**9, (1, 512, 512))
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(CacheError, match=f"{tmp_path}.*GiB are free"):
+    with pytest.raises(CacheError, match=f"{tmp_path}.*MiB are free"):
         batches(rows, cache="disk", cache_folder=tmp_path / "cache")
 
 

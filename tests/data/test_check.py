@@ -284,9 +284,9 @@ def test_contains_finds_the_image_and_its_copies(clean, capsys):
 def test_contains_says_no_to_other_images_and_other_splits(clean, capsys):
     write(clean.parent / "other.png", drawn(77))
     data_contains(clean, clean.parent / "other.png")
-    assert capsys.readouterr().out == "no\n"
+    assert capsys.readouterr().out == "no\nlooked in the split train\n"
     data_contains(clean, clean.parent / "i/7.png")
-    assert capsys.readouterr().out == "no\n"
+    assert capsys.readouterr().out == "no\nlooked in the split train\n"
     for split in ("val", "all"):
         data_contains(clean, clean.parent / "i/7.png", split=split)
         assert capsys.readouterr().out.startswith("yes\nfile=i/7.png")
