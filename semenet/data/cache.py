@@ -4,6 +4,7 @@ What is kept comes before anything random, so that augmentation is as fresh as w
 the pixels are the same.
 """
 
+import gc
 import hashlib
 import importlib.metadata
 import json
@@ -78,6 +79,8 @@ class MemoryCache:
 
     def __init__(self, count, shape):
         needed = count * int(np.prod(shape))
+        # Caches of datasets that are done with may wait for the garbage collector.
+        gc.collect()
         taken = sum(cache.arrays.nbytes for cache in _memory_caches)
         present = _memory()
         if needed + taken > 0.9 * present:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semenet.data.headers import JPEG_END, ImageError, check_restarts, damaged
+from semenet.data.headers import JPEG_END, SURPLUS, ImageError, check_restarts, damaged
 
 JPEG_2000_START = b"\xff\x4f\xff\x51"
 JPEG_START = b"\xff\xd8"
@@ -75,9 +75,10 @@ def decode_frame(frame, kinds, shape, name):
         raise damaged(name, "a DICOM file whose picture has another size than it says")
     if picture.kind.endswith("jpeg") and _may_be_filled(values, picture):
         # To a complete picture these bytes are surplus.
-        padded = frame[: -len(JPEG_END)] + b"\xff\x00" * 64 + JPEG_END
-        if not np.array_equal(_decode(padded, picture, name), values):
-            raise damaged(name, "a DICOM file whose picture's data end before the picture does")
+        for surplus in SURPLUS:
+            padded = frame[: -len(JPEG_END)] + surplus + JPEG_END
+            if not np.array_equal(_decode(padded, picture, name), values):
+                raise damaged(name, "a DICOM file whose picture's data end before the picture does")
     return values, picture.is_luma_first
 
 

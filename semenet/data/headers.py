@@ -28,6 +28,9 @@ MIRRORED_COLUMNS = (2, 3, 6, 7)
 MIRRORED_ROWS = (3, 4, 7, 8)
 
 
+# What a JPEG decoder takes for nothing behind complete data. Several, since behind a restart marker one kind
+# may by chance decode to what the decoder puts in place of data that lack.
+SURPLUS = (b"\xff\x00" * 64, bytes(64), b"\x55" * 64)
 # A marker among compressed data, where 0xFF is followed by 0 and restarts (0xD0 to 0xD7) belong to them.
 SCAN_END = re.compile(b"\xff[\x01-\xcf\xd8-\xfe]")
 RESTART = re.compile(b"\xff[\xd0-\xd7]")
@@ -204,6 +207,8 @@ def check_restarts(contents, name):
     end = SCAN_END.search(contents, begin)
     data = contents[begin : len(contents) if end is None else end.start()]
     found, wanted = len(RESTART.findall(data)), -(-units // interval) - 1
+    if RESTART.match(data, len(data) - 2):
+        raise damaged(name, "a JPEG without data behind its last restart marker")
     if found < wanted:
         raise damaged(name, f"a JPEG with {found:,} of {wanted:,} restart markers")
 

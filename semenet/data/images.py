@@ -318,10 +318,11 @@ def _check_jpeg_data(contents, image, name):
     """Refuses a JPEG whose data end early though its end marker stands.
 
     The decoder fills what is missing with 128, in silence, or leaves a progressive image blurred.
-    Where the last pixels are 128, or the image is progressive, decode once more with bytes put before
-    the end marker: to a complete image they are surplus.
+    Where the last pixels are 128, or the image is progressive, decode again with bytes put before the
+    end marker: to a complete image they are surplus.
     """
     end = contents.rindex(headers.JPEG_END)
-    padded = _opencv_decode(contents[:end] + b"\xff\x00" * 64 + contents[end:])
-    if padded is None or not np.array_equal(padded, image):
-        raise headers.damaged(name, "a JPEG whose data end before the image does")
+    for surplus in headers.SURPLUS:
+        padded = _opencv_decode(contents[:end] + surplus + contents[end:])
+        if padded is None or not np.array_equal(padded, image):
+            raise headers.damaged(name, "a JPEG whose data end before the image does")

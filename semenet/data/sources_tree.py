@@ -120,7 +120,7 @@ def _folders(folder):
 
 def _images(top, folder, depth):
     paths, others = [], []
-    for path in sorted(_files_below(top)):
+    for path in sorted(_files_below(top, {os.path.realpath(folder)})):
         (paths if is_image(path) else others).append(path)
     _tell_left_out(others, top)
     misplaced = [str(path) for path in paths if len(path.relative_to(top).parts) != depth]
@@ -133,9 +133,8 @@ def _images(top, folder, depth):
     return paths
 
 
-def _files_below(top):
-    """The files of a folder, through links to folders too, each folder once; hidden ones are passed over."""
-    seen = set()
+def _files_below(top, seen):
+    """The files of a folder, through links to folders not seen yet too; hidden ones are passed over."""
     for parent, folders, names in os.walk(top, followlinks=True):
         # A link to a folder above would go round for ever.
         seen.add(os.path.realpath(parent))

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import weakref
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from semenet.data import cache as cache_module
 from semenet.data.augmentation import Augmentation
 from semenet.data.cache import CacheError, DiskCache, MemoryCache, open_cache
+from semenet.data.images import ImageError
 from semenet.data.pipeline import evaluation_dataset, plain_errors, training_dataset
 
 SIZE = (24, 32)
@@ -123,6 +125,13 @@ def test_a_file_that_changed_is_read_anew(rows, tmp_path):
     assert_same(batches(rows, cache="disk", cache_folder=tmp_path / "cache"), batches(rows))
 
 
+def test_a_file_that_is_gone_is_a_plain_error_in_spite_of_the_cache(rows, tmp_path):
+    batches(rows, cache="disk", cache_folder=tmp_path / "cache")
+    pathlib.Path(rows["path"][3]).unlink()
+    with pytest.raises(ImageError, match=r"must exist.*3\.png"):
+        batches(rows, cache="disk", cache_folder=tmp_path / "cache")
+
+
 @pytest.mark.parametrize("damage", ["cut", "zeros", "flip"])
 def test_a_damaged_record_is_read_anew(rows, tmp_path, damage):
     batches(rows, cache="disk", cache_folder=tmp_path / "cache")
@@ -142,6 +151,14 @@ def test_a_damaged_record_is_read_anew(rows, tmp_path, damage):
 def test_a_cache_without_room_is_refused_at_the_start(rows, tmp_path, monkeypatch):
     with pytest.raises(CacheError, match=r"fit in memory. Received: .* MiB"):
         MemoryCache(10**9, (1, 512, 512))
+    # Two that fit alone, but not together.
+    monkeypatch.setattr(cache_module, "_memory", lambda: 1000)
+    monkeypatch.setattr(cache_module, "_memory_caches", weakref.WeakSet())
+    one = MemoryCache(6, (1, 10, 10))
+    with pytest.raises(CacheError, match="0.0 MiB cached already"):
+        MemoryCache(6, (1, 10, 10))
+    del one
+    MemoryCache(6, (1, 10, 10))
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(CacheError, match=f"{tmp_path}.*MiB are free"):

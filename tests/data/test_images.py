@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import re
 import struct
 import warnings
 import zlib
@@ -24,6 +25,7 @@ from semenet.data.images import (
     read_image,
     read_mask,
 )
+from semenet.data.tones import eight_bits
 
 GRAPH = tf.function(decode_image, input_signature=[tf.TensorSpec((), tf.string)])
 NOISE = np.random.default_rng(0).integers(0, 256, (61, 83, 4), dtype=np.uint8)
@@ -235,6 +237,18 @@ def tiff(values, order="<", following=0, **fields):
     )
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_damaged_deflate_in_a_tiff_is_refused(dtype):
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (60, 70), dtype=dtype)
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "TIFF", compression="tiff_adobe_deflate")
+    tiff_bytes = stream.getvalue()
+    np.testing.assert_array_equal(read_image(tiff_bytes), eight_bits(image))
+    middle = len(tiff_bytes) // 2
+    with pytest.raises(ImageError, match="compressed data are damaged"):
+        read_image(tiff_bytes[:middle] + bytes(20) + tiff_bytes[middle + 20 :])
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_tiff_with_white_as_zero_and_sixteen_bit_colour(order):
     for values in (NOISE[..., 0], NOISE[..., 0].astype(np.uint16) * 257):
@@ -352,6 +366,18 @@ def test_exif_orientation_is_obeyed_in_both_readers(code):
             np.testing.assert_array_equal(both(contents), np.asarray(upright))
 
 
+def test_a_thumbnail_s_orientation_is_not_the_image_s():
+    def entry(code):
+        return struct.pack("<HHIHH", 0x112, 3, 1, code, 0)
+
+    first = struct.pack("<H", 1) + entry(1) + struct.pack("<I", 8 + 2 + 12 + 4)
+    second = struct.pack("<H", 1) + entry(6) + struct.pack("<I", 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + second
+    stream = io.BytesIO()
+    Image.fromarray(np.arange(40 * 30, dtype=np.uint8).reshape(40, 30)).save(stream, "JPEG", exif=exif)
+    assert both(stream.getvalue()).shape == (40, 30)
+
+
 def test_decoding_is_the_same_eagerly_and_in_a_dataset():
     contents = [encoded(COLOUR, "JPEG"), encoded(GREY, "PNG")]
     decoded = list(tf.data.Dataset.from_tensor_slices(contents).map(decode_image))
@@ -437,6 +463,23 @@ def test_a_jpeg_cut_short_that_ends_well_is_refused(share):
         read_image(jpeg[:cut].removesuffix(b"\xff") + b"\xff\xd9")
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("interval", [1, 3, 16])
+def test_a_jpeg_cut_at_a_restart_marker_is_refused(mode, interval):
+    grey = np.linspace(0, 250, 157 * 203).reshape(203, 157).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 6, grey.shape, dtype=np.uint8)
+    stream = io.BytesIO()
+    picture = Image.fromarray(grey + noise).convert(mode)
+    picture.save(stream, "JPEG", restart_marker_blocks=interval)
+    jpeg = stream.getvalue()
+    assert read_image(jpeg).shape == (203, 157)
+    restarts = [found.start() for found in re.finditer(b"\xff[\xd0-\xd7]", jpeg)]
+    assert len(restarts) > 5
+    for cut in restarts[:: max(len(restarts) // 12, 1)]:
+        with pytest.raises(ImageError, match="must be whole"):
+            read_image(jpeg[: cut + 2] + b"\xff\xd9")
+
+
 def test_a_jpeg_that_ends_in_middle_grey_is_no_broken_one():
     grey = np.full((64, 64), 128, np.uint8)
     grey[:20] = 30
@@ -468,6 +511,12 @@ def test_absent_files_folders_and_forbidden_ones_are_named(tmp_path):
         read_image(tmp_path)
     with pytest.raises(ImageError, match="scan 7"):
         read_image(b"", name="scan 7")
+
+
+@pytest.mark.parametrize("thing", [None, 5, np.zeros((4, 4), np.uint8)])
+def test_what_is_neither_path_nor_bytes_is_refused(thing):
+    with pytest.raises(ImageError, match="path or its encoded bytes"):
+        read_image(thing)
 
 
 def test_masks_become_zero_and_one(tmp_path):

@@ -288,3 +288,21 @@ def test_a_million_rows_are_read_checked_and_split_in_seconds_and_no_file_is_loo
     assert time.perf_counter() - began < 24
     assert not [name for name in looked_at if name.endswith(".png")]
     assert straddling_patients(manifest.rows.assign(split=drawn)).empty
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"label": ["a ", "b"]}, "'a '.*'label'"), ({"file": ["x\udcff.png", "y.png"]}, "UTF-8.*udcff")],
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path, change, message):
+    cells = {
+        "file": ["x.png", "y.png"],
+        "label": ["a", "b"],
+        "patient": ["1", "2"],
+        "split": ["train", "val"],
+    }
+    (tmp_path / "m.csv").write_text("old")
+    with pytest.raises(ManifestError, match=message):
+        write_manifest(pd.DataFrame(cells | change), tmp_path / "m.csv")
+    assert (tmp_path / "m.csv").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.csv"]

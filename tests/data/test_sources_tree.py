@@ -30,6 +30,23 @@ def test_splits_follow_the_seed_and_source_and_license_are_options(tmp_path):
     assert set(frame["license"]) == {"CC0"}
 
 
+def test_classes_reached_by_a_link_are_taken_and_no_file_is_left_out_in_silence(tmp_path):
+    class_tree(tmp_path / "elsewhere", CLASSES)
+    tree = class_tree(tmp_path / "tree", [name for name in CLASSES if name.startswith("sick")])
+    (tree / "normal").symlink_to(tmp_path / "elsewhere" / "normal")
+    (tree / "sick" / "round").symlink_to(tree)
+    (tree / "sick" / "p7.gif").touch()
+    with pytest.warns(SourceWarning, match=r"1 files below .*sick are left out.*p7\.gif"):
+        frame = folder_tree(tree, patient_pattern=PATTERN)
+    assert frame["file"].tolist() == sorted(CLASSES)
+
+
+def test_an_image_beside_the_classes_is_refused(tmp_path):
+    class_tree(tmp_path, (*CLASSES, "stray.png"))
+    with pytest.raises(SourceError, match=r"Received: stray\.png"):
+        folder_tree(tmp_path, patient_pattern=PATTERN)
+
+
 def test_without_a_pattern_each_file_is_a_patient_and_the_risk_is_said(tmp_path):
     with pytest.warns(SourceWarning, match="each of 40 files counts as a patient .* figure .* too good"):
         frame = folder_tree(class_tree(tmp_path, CLASSES))
