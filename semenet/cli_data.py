@@ -266,7 +266,21 @@ def _write(make, out, folder=None, paper=None):
             ]
     write_manifest(frame, out)
     print(_counted(frame, paper), file=sys.stderr)
+    for lacking in _lacking(frame):
+        print(f"semenet: {lacking}: too few patients for every split.", file=sys.stderr)
     print(out)
+
+
+def _lacking(frame):
+    """Says which classes a split has no image of."""
+    if "label" not in frame:
+        return []
+    counts = frame.groupby(["label", "split"]).size().unstack(fill_value=0)
+    return [
+        f"no image of {label} in {', '.join(row.index[row == 0])}"
+        for label, row in counts.iterrows()
+        if (row == 0).any()
+    ]
 
 
 def _counted(frame, paper):

@@ -205,6 +205,15 @@ def test_data_says_what_it_left_out_and_what_each_split_got(tmp_path, capsys):
     ]
 
 
+def test_data_says_which_class_a_split_lacks(tmp_path, capsys):
+    from source_folders import class_tree
+
+    class_tree(tmp_path / "tree", [f"{split}/normal/{split}.png" for split in ("train", "test")])
+    class_tree(tmp_path / "tree", ["train/sick/one.png"])
+    main(["data", "folder", str(tmp_path / "tree"), "--out", str(tmp_path / "tree.csv")])
+    assert "no image of sick in test" in capsys.readouterr().err
+
+
 def test_data_dataset1_stands_beside_the_paper_s_counts(tmp_path, capsys):
     from source_folders import kermany_folder
 
