@@ -7,6 +7,7 @@ and by any number of threads: `semenet.data.pipeline` hands them to TensorFlow.
 """
 
 import functools
+import math
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from semenet.data import host_transforms
 
 # What numbers are drawn for; without it the order of epoch 0 would be drawn from the items' numbers.
 _ORDER, _ITEMS, _FIXED_CLAHE = 1, 2, 3
+# In bytes; EIGEN_MAX_ALIGN_BYTES is that or less.
+_ALIGNMENT = 64
 
 
 class TrainingBatches:
@@ -66,7 +69,7 @@ class TrainingBatches:
         order, has_clahe, degrees = self._plan(epoch)
         items = order[step * self.batch_size : (step + 1) * self.batch_size]
         views, rows = np.divmod(items, len(self.images))
-        images = np.empty((len(items), *self.images.size), np.uint8)
+        images = _aligned_empty((len(items), *self.images.size))
         # Fresh memory costs as much as a tenth of CLAHE itself: all images share one array.
         enhanced = np.empty(self.images.size, np.uint8)
         masks = np.empty_like(images) if self.labels is None else [None] * len(items)
@@ -151,6 +154,14 @@ class EvaluationBatches:
         if self.labels is not None:
             return images, self.labels[rows.start : rows.stop]
         return (images,)
+
+
+def _aligned_empty(shape):
+    """A uint8 array that begins where TensorFlow wants it, which then takes it over without a copy."""
+    count = math.prod(shape)
+    buffer = np.empty(count + _ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % _ALIGNMENT
+    return buffer[start : start + count].reshape(shape)
 
 
 def _generator(*seeds):
