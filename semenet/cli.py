@@ -125,7 +125,7 @@ def explain(run: RunPath, images: Images, out: pathlib.Path) -> None:
         images: Radiographs, or folders of them.
         out: Folder to write into.
     """
-    from semenet.data.images import list_images
+    from semenet.data.image_files import list_images
     from semenet.evaluation.explain import write_explanations
     from semenet.training.run import Run
 

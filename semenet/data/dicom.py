@@ -100,12 +100,6 @@ def read_dicom(contents, name, max_pixels):
             cut short; or a package that is needed is not installed.
     """
     try:
-        import pydicom  # noqa: F401
-    except ImportError as error:
-        raise ImageError(
-            f"DICOM needs the package pydicom. Received: {name}, a DICOM file. Run: pip install pydicom"
-        ) from error
-    try:
         dataset, syntax = _parse(contents, name, max_pixels)
         _check_attributes(dataset, name, max_pixels)
         values, is_luma_first = _stored_values(dataset, syntax, name)
@@ -116,6 +110,10 @@ def read_dicom(contents, name, max_pixels):
         return _toned(dataset, values, name)
     except SemenetError:
         raise
+    except ImportError as error:
+        raise ImageError(
+            f"DICOM needs the package pydicom. Received: {name}, a DICOM file. Run: pip install pydicom"
+        ) from error
     except Exception as error:
         # pydicom has no error of its own: a damaged attribute shows as nearly any exception, here or
         # where it is first looked at.

@@ -52,6 +52,11 @@ class ImageError(SemenetError):
     """An image that cannot be used: the rule, the file, what was received, the remedy."""
 
 
+def absent(name):
+    """Returns the ImageError of a file that is not there."""
+    return ImageError(f"An image must exist. Received: {name}, which does not. Check the path.")
+
+
 def damaged(name, how):
     """Returns the ImageError of a file that is not whole; `how` ends "Received: <name>, ..."."""
     return ImageError(f"An image must be whole. Received: {name}, {how}. Fetch or save it again.")

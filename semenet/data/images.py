@@ -18,7 +18,6 @@ pixels, bit for bit:
 """
 
 import os
-import pathlib
 import threading
 import warnings
 
@@ -27,11 +26,9 @@ import numpy as np
 
 from semenet.data import bmp, dicom, headers, tiff
 from semenet.data.cmyk import decode_cmyk
-from semenet.data.headers import MAX_PIXELS, ImageError
+from semenet.data.headers import MAX_PIXELS, ImageError, absent
 from semenet.data.shards import is_locator, read_shard
 from semenet.data.tones import eight_bits, grey_of_colours
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm", ".dicom")
 
 _range_lock = threading.Lock()
 _range_warned = False
@@ -124,7 +121,7 @@ def read_contents(path_or_bytes, name=None):
             with open(path_or_bytes, "rb") as file:
                 contents = file.read()
         except FileNotFoundError as error:
-            raise _absent(name) from error
+            raise absent(name) from error
         except OSError as error:
             raise ImageError(
                 f"An image must be a file that can be read. Received: {name} ({error.strerror}). "
@@ -186,71 +183,12 @@ def _warn_once(message):
     warnings.warn(f"{message} (Said once; others may be concerned.)", PixelRangeWarning, stacklevel=3)
 
 
-def list_images(paths):
-    """Lists the images that files and folders name.
-
-    Args:
-        paths: paths of files, taken as they are, and of folders, searched through all levels for
-            the suffixes `IMAGE_SUFFIXES` in any case, and for files without any suffix that begin
-            as DICOM files do; hidden files and folders are passed over.
-
-    Returns:
-        A list of pathlib.Path: in the order of `paths`, each folder's sorted, none twice.
-
-    Raises:
-        ImageError: there is no path, one does not exist, or a folder holds no image.
-    """
-    if not paths:
-        raise ImageError("Name at least one image or folder of images. Received: no path at all.")
-    found = {}
-    for path in map(pathlib.Path, paths):
-        if path.is_dir():
-            files = sorted(_images_below(path))
-            if not files:
-                raise ImageError(
-                    f"A folder must hold images ({', '.join(IMAGE_SUFFIXES)}). Received: {path}, which "
-                    "holds none. Name another folder, or files."
-                )
-            found.update(dict.fromkeys(files))
-        elif path.exists():
-            found[path] = None
-        else:
-            raise _absent(path)
-    return list(found)
-
-
-def _images_below(folder):
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = pathlib.Path(parent, name)
-            if not name.startswith(".") and (name.lower().endswith(IMAGE_SUFFIXES) or _is_bare_dicom(path)):
-                yield path
-
-
-def _is_bare_dicom(path):
-    """DICOM files often have no suffix, or a number after a point that only looks like one."""
-    if path.suffix and not path.suffix[1:].isdigit():
-        return False
-    try:
-        with open(path, "rb") as file:
-            return dicom.is_dicom(file.read(dicom.HEAD_BYTES))
-    except OSError as error:
-        raise ImageError(
-            f"A folder's files must be readable. Received: {path} ({error.strerror}). Check its permissions."
-        ) from error
-
-
 def _is_path(path_or_bytes):
     return isinstance(path_or_bytes, (str, os.PathLike))
 
 
 def _name(path_or_bytes):
     return os.fspath(path_or_bytes) if _is_path(path_or_bytes) else "<bytes>"
-
-
-def _absent(name):
-    return ImageError(f"An image must exist. Received: {name}, which does not. Check the path.")
 
 
 def _decode(contents, name, max_pixels):

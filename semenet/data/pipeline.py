@@ -93,9 +93,8 @@ def training_dataset(
             "Use the views 'original' and 'clahe'."
         )
     labels = None if masks else _one_hot(rows, class_names)
-    store = open_cache(cache, cache_folder, rows, input_size, needs_masks)
     batches = TrainingBatches(
-        ResizedImages(rows, input_size, masks=needs_masks, cache=store),
+        _resized(rows, input_size, needs_masks, cache, cache_folder),
         labels,
         channels=channels,
         batch_size=batch_size,
@@ -146,9 +145,8 @@ def evaluation_dataset(
     """
     _check(rows, input_size, channels, batch_size, masks)
     labels = None if masks or class_names is None else _one_hot(rows, class_names)
-    store = open_cache(cache, cache_folder, rows, input_size, masks)
     batches = EvaluationBatches(
-        ResizedImages(rows, input_size, masks=masks, cache=store),
+        _resized(rows, input_size, masks, cache, cache_folder),
         labels,
         channels=channels,
         batch_size=batch_size,
@@ -227,6 +225,11 @@ def _dataset(batches, steps, specs):
     # dataset until it wakes, every five seconds.
     options.autotune.enabled = False
     return dataset.prefetch(_READY_BATCHES).with_options(options)
+
+
+def _resized(rows, input_size, masks, cache, cache_folder):
+    store = open_cache(cache, cache_folder, rows, input_size, masks)
+    return ResizedImages(rows, input_size, masks=masks, cache=store)
 
 
 def _one_hot(rows, class_names):

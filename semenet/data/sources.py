@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from semenet.data.images import IMAGE_SUFFIXES
+from semenet.data.image_files import IMAGE_SUFFIXES
 from semenet.data.manifest_file import listed
 from semenet.data.splitting import split_patients
 from semenet.errors import SemenetError

@@ -10,7 +10,8 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet.data.files import output_folder, unique_stems, write_bytes
-from semenet.data.images import list_images, read_image
+from semenet.data.image_files import list_images
+from semenet.data.images import read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.training.progress import track

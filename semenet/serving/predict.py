@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.files import output_file, unique_stems, write_bytes, write_text
-from semenet.data.images import ImageError, check_range, list_images, read_image
+from semenet.data.image_files import list_images
+from semenet.data.images import ImageError, check_range, read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.training.progress import track

@@ -15,7 +15,8 @@ import pytest
 from dicom_reference import RAMP, table, window, written
 
 from semenet.data import codestreams, images
-from semenet.data.images import ImageError, PixelRangeWarning, list_images, read_image, read_mask
+from semenet.data.image_files import list_images
+from semenet.data.images import ImageError, PixelRangeWarning, read_image, read_mask
 
 ROOT = pathlib.Path(pydicom.__file__).parent / "data"
 IMPLICIT, BIG, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"

@@ -17,11 +17,11 @@ from PIL import Image, ImageOps
 from semenet.data import images
 from semenet.data import tiff as names
 from semenet.data.graph_images import decode_image
+from semenet.data.image_files import list_images
 from semenet.data.images import (
     ImageError,
     PixelRangeWarning,
     check_range,
-    list_images,
     read_image,
     read_mask,
 )
