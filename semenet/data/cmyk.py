@@ -27,9 +27,8 @@ def decode_cmyk(contents, name):
     colours = _mixed(contents, name)
     # The decoder fills missing data in silence; to a complete image these bytes are surplus.
     end = contents.rindex(headers.JPEG_END)
-    for surplus in headers.SURPLUS:
-        if not np.array_equal(colours, _mixed(contents[:end] + surplus + contents[end:], name)):
-            raise headers.damaged(name, "a JPEG whose data end before the image does")
+    if not np.array_equal(colours, _mixed(contents[:end] + headers.SURPLUS + contents[end:], name)):
+        raise headers.damaged(name, "a JPEG whose data end before the image does")
     return colours
 
 

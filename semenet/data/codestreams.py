@@ -75,10 +75,9 @@ def decode_frame(frame, kinds, shape, name):
         raise damaged(name, "a DICOM file whose picture has another size than it says")
     if picture.kind.endswith("jpeg") and _may_be_filled(values, picture):
         # To a complete picture these bytes are surplus.
-        for surplus in SURPLUS:
-            padded = frame[: -len(JPEG_END)] + surplus + JPEG_END
-            if not np.array_equal(_decode(padded, picture, name), values):
-                raise damaged(name, "a DICOM file whose picture's data end before the picture does")
+        padded = frame[: -len(JPEG_END)] + SURPLUS + JPEG_END
+        if not np.array_equal(_decode(padded, picture, name), values):
+            raise damaged(name, "a DICOM file whose picture's data end before the picture does")
     return values, picture.is_luma_first
 
 

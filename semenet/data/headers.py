@@ -28,9 +28,8 @@ MIRRORED_COLUMNS = (2, 3, 6, 7)
 MIRRORED_ROWS = (3, 4, 7, 8)
 
 
-# What a JPEG decoder takes for nothing behind complete data. Several, since behind a restart marker one kind
-# may by chance decode to what the decoder puts in place of data that lack.
-SURPLUS = (b"\xff\x00" * 64, bytes(64), b"\x55" * 64)
+# What a JPEG decoder takes for nothing behind complete data.
+SURPLUS = b"\xff\x00" * 64
 # A marker among compressed data, where 0xFF is followed by 0 and restarts (0xD0 to 0xD7) belong to them.
 SCAN_END = re.compile(b"\xff[\x01-\xcf\xd8-\xfe]")
 RESTART = re.compile(b"\xff[\xd0-\xd7]")

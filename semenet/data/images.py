@@ -260,7 +260,6 @@ def _check_jpeg_data(contents, image, name):
     end marker: to a complete image they are surplus.
     """
     end = contents.rindex(headers.JPEG_END)
-    for surplus in headers.SURPLUS:
-        padded = _opencv_decode(contents[:end] + surplus + contents[end:])
-        if padded is None or not np.array_equal(padded, image):
-            raise headers.damaged(name, "a JPEG whose data end before the image does")
+    padded = _opencv_decode(contents[:end] + headers.SURPLUS + contents[end:])
+    if padded is None or not np.array_equal(padded, image):
+        raise headers.damaged(name, "a JPEG whose data end before the image does")
