@@ -14,7 +14,7 @@ def test_writes_what_is_given(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.png"]
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
 def test_who_may_read_is_what_the_umask_says(tmp_path, umask, mode):
     earlier = os.umask(umask)
     try:

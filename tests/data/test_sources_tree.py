@@ -32,13 +32,14 @@ def test_splits_follow_the_seed_and_source_and_license_are_options(tmp_path):
 
 def test_classes_reached_by_a_link_are_taken_and_no_file_is_left_out_in_silence(tmp_path):
     class_tree(tmp_path / "elsewhere", CLASSES)
-    tree = class_tree(tmp_path / "tree", [name for name in CLASSES if name.startswith("sick")])
-    (tree / "normal").symlink_to(tmp_path / "elsewhere" / "normal")
-    (tree / "sick" / "round").symlink_to(tree)
-    (tree / "sick" / "p7.gif").touch()
-    with pytest.warns(SourceWarning, match=r"1 files below .*sick are left out.*p7\.gif"):
+    tree = class_tree(tmp_path / "tree", [f"train/{name}" for name in CLASSES if name.startswith("sick")])
+    (tree / "train" / "normal").symlink_to(tmp_path / "elsewhere" / "normal")
+    # A link that would go round for ever.
+    (tree / "train" / "sick" / "round").symlink_to(tree)
+    (tree / "train" / "sick" / "p7.gif").touch()
+    with pytest.warns(SourceWarning, match=r"1 files below .*train are left out.*p7\.gif"):
         frame = folder_tree(tree, patient_pattern=PATTERN)
-    assert frame["file"].tolist() == sorted(CLASSES)
+    assert frame["file"].tolist() == [f"train/{name}" for name in sorted(CLASSES)]
 
 
 def test_an_image_beside_the_classes_is_refused(tmp_path):
