@@ -42,6 +42,12 @@ def test_classes_reached_by_a_link_are_taken_and_no_file_is_left_out_in_silence(
     assert frame["file"].tolist() == [f"train/{name}" for name in sorted(CLASSES)]
 
 
+def test_a_link_back_to_the_tree_is_not_followed(tmp_path):
+    class_tree(tmp_path, CLASSES)
+    (tmp_path / "sick" / "round").symlink_to(tmp_path)
+    assert folder_tree(tmp_path, patient_pattern=PATTERN)["file"].tolist() == sorted(CLASSES)
+
+
 def test_an_image_beside_the_classes_is_refused(tmp_path):
     class_tree(tmp_path, (*CLASSES, "stray.png"))
     with pytest.raises(SourceError, match=r"Received: stray\.png"):
