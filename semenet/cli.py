@@ -97,6 +97,7 @@ def evaluate(
     batch_size: int = 16,
     on_error: Literal["raise", "skip"] = "raise",
     skip_at_most: float = 0.05,
+    tta: int = 1,
 ) -> None:
     """Measures a network: writes metrics.json, report.html and predictions.csv.
 
@@ -109,11 +110,13 @@ def evaluate(
         batch_size: Images a step.
         on_error: Stop at a file that cannot be read, or try all first, leave such out and list them.
         skip_at_most: With --on-error skip: the share of the rows that may be left out.
+        tta: Test-time augmentation: average over the first so many of nine fixed views (the image, turned by
+            5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. A SavedModel does not do it.
     """
     from semenet.evaluation.evaluate import evaluate as measure
 
     bad_files = {"on_error": on_error, "skip_at_most": skip_at_most}
-    measure(run, manifest, split, out, root=root, batch_size=batch_size, **bad_files)
+    measure(run, manifest, split, out, root=root, batch_size=batch_size, tta=tta, **bad_files)
     print(out / "report.html")
 
 
@@ -138,6 +141,7 @@ def predict(
     out: pathlib.Path,
     on_error: Literal["raise", "skip"] = "raise",
     batch_size: int = 16,
+    tta: int = 1,
 ) -> None:
     """Scores radiographs: a CSV with file, one column of probabilities a class, and predicted.
 
@@ -147,10 +151,12 @@ def predict(
         out: CSV to write.
         on_error: Stop at a file that cannot be read, or leave it out and list it.
         batch_size: Images a step.
+        tta: Test-time augmentation, as for `semenet evaluate`: how many fixed views to average over. 1: the
+            image alone. A SavedModel does not do it.
     """
     from semenet.serving.predict import predict as score
 
-    score(run, images, out, on_error=on_error, batch_size=batch_size)
+    score(run, images, out, on_error=on_error, batch_size=batch_size, tta=tta)
     print(out)
 
 

@@ -1,4 +1,4 @@
-"""Resize, equalisation, CLAHE and rotation of arrays on the host, where speed counts.
+"""Resize, equalisation, CLAHE, tone and warps of arrays on the host, where speed counts.
 
 Every function takes and gives uint8 arrays of shape (height, width), from any number of threads at
 once. `semenet.data.transforms` offers them for tensors and says what each does; `graph_transforms`
@@ -101,7 +101,7 @@ def rotate(image, degrees, fill=0, out=None):
     Returns:
         A uint8 array of the image's shape, `out` where it is given.
     """
-    return _warp(image, degrees, cv2.INTER_LINEAR, fill, out)
+    return _warp(image, degrees, 1.0, (0.0, 0.0), cv2.INTER_LINEAR, fill, out)
 
 
 def rotate_mask(mask, degrees, out=None):
@@ -115,14 +115,83 @@ def rotate_mask(mask, degrees, out=None):
     Returns:
         A uint8 array of the mask's shape, with no value but 0 that `mask` has not.
     """
-    return _warp(mask, degrees, cv2.INTER_NEAREST, 0, out)
+    return _warp(mask, degrees, 1.0, (0.0, 0.0), cv2.INTER_NEAREST, 0, out)
 
 
-def _warp(image, degrees, interpolation, fill, out):
+def warp(image, degrees=0.0, zoom=1.0, shift=(0.0, 0.0), out=None):
+    """Turns and scales an image about its centre, then moves it, in one bilinear step; the size stays.
+
+    With `degrees` alone it is `rotate`, bit for bit. Black comes in from outside.
+
+    Args:
+        image: uint8 (height, width), values in [0, 255].
+        degrees: the angle; positive turns counter-clockwise as seen.
+        zoom: the factor by which what is seen grows; 2/3 or more, or fine detail is skipped.
+        shift: (down, right), as shares of the height and of the width.
+        out: the uint8 array (height, width) to write into, or None for a new one.
+
+    Returns:
+        A uint8 array of the image's shape, `out` where it is given.
+    """
+    return _warp(image, degrees, zoom, shift, cv2.INTER_LINEAR, 0, out)
+
+
+def warp_mask(mask, degrees=0.0, zoom=1.0, shift=(0.0, 0.0), out=None):
+    """Warps a mask as `warp` does its image, by the nearest pixel; 0 comes in from outside.
+
+    Args:
+        mask: uint8 (height, width).
+        degrees: as for `warp`.
+        zoom: as for `warp`.
+        shift: as for `warp`.
+        out: as for `warp`.
+
+    Returns:
+        A uint8 array of the mask's shape, with no value but 0 that `mask` has not.
+    """
+    return _warp(mask, degrees, zoom, shift, cv2.INTER_NEAREST, 0, out)
+
+
+def tone_table(gamma=1.0, contrast=1.0):
+    """The grey level that each becomes: raised to a power, then scaled about mid-grey, rounded once.
+
+    Args:
+        gamma: the power, above 0, of the level as a share of 255; below 1 brightens.
+        contrast: the factor, 0 or more, by which levels move away from 127.5; clipped to [0, 255].
+
+    Returns:
+        A uint8 array of 256 levels, which never falls; for a `gamma` and `contrast` of 1 each level itself.
+    """
+    levels = 255 * (np.arange(256) / 255) ** gamma
+    return np.rint(np.clip(127.5 + contrast * (levels - 127.5), 0, 255)).astype(np.uint8)
+
+
+def change_tone(image, table, out=None):
+    """Replaces each grey level of an image by a table's.
+
+    Args:
+        image: uint8 (height, width), values in [0, 255].
+        table: uint8 (256,), as of `tone_table`.
+        out: the uint8 array (height, width) to write into, or None for a new one.
+
+    Returns:
+        A uint8 array of the image's shape, `out` where it is given.
+    """
+    return cv2.LUT(image, table, dst=out)
+
+
+def _warp(image, degrees, zoom, shift, interpolation, fill, out):
     height, width = image.shape
-    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    cosine, sine = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
+    # The centre, and where it goes.
     x, y = (width - 1) / 2, (height - 1) / 2
+    new_x, new_y = x + shift[1] * width, y + shift[0] * height
     # Where in the image each pixel of the result comes from; rows run downwards.
-    source = np.array(((cosine, -sine, x - cosine * x + sine * y), (sine, cosine, y - sine * x - cosine * y)))
+    source = np.array(
+        (
+            (cosine, -sine, x - cosine * new_x + sine * new_y),
+            (sine, cosine, y - sine * new_x - cosine * new_y),
+        )
+    )
     flags = interpolation | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, source, (width, height), dst=out, flags=flags, borderValue=fill)

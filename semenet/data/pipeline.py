@@ -29,27 +29,25 @@ _ERRORS = {error.__name__: error for error in (ImageError, CacheError)}
 _READY_BATCHES = 2
 
 
-def training_dataset(
+def training_batches(
     rows,
     *,
     class_names,
     input_size,
     channels=1,
     batch_size,
-    epochs,
-    start_epoch=0,
     seed,
     augmentation=Augmentation(),
     masks=False,
     shuffle=True,
     cache=None,
     cache_folder=None,
+    part=(0, 1),
+    multiple=1,
 ):
-    """Makes one dataset that runs through all remaining epochs.
+    """Makes the batches of a training run, each by its number; `as_dataset` hands them to TensorFlow.
 
-    Batches never hold items of two epochs: an epoch's last batch is smaller where the number of
-    items is no multiple of `batch_size`. No file is looked at before its batch is made. Sets OpenCV
-    to one thread: the parallelism is tf.data's.
+    No file is looked at before its batch is made.
 
     Args:
         rows: rows of a manifest: `path`, `label` (not with `masks`) and, with `masks` or a masked
@@ -57,43 +55,37 @@ def training_dataset(
         class_names: the labels in the order of the network's outputs; not looked at with `masks`.
         input_size: (height, width) of the network's input, in pixels.
         channels: 1 for grey, 3 for grey three times over.
-        batch_size: items in a batch.
-        epochs: the epoch, counted from 0, before which the dataset ends.
-        start_epoch: the epoch it begins with: a run that goes on gets the batches it would have got.
+        batch_size: items in a batch, of all processes together.
         seed: an integer of 0 or more that, with epoch and item, decides everything random.
-        augmentation: an `Augmentation`; with `masks`, image and mask are turned together.
+        augmentation: an `Augmentation`; with `masks`, image and mask are warped together.
         masks: whether the targets are masks in place of classes.
         shuffle: whether each epoch has its own order; otherwise rows stay in the manifest's, view
             after view.
         cache: where decoded and resized images are kept from the first epoch on, before anything
             random: "memory", "disk", or None for nowhere. The batches are the same.
         cache_folder: the folder of a cache on disk, which later runs and other ones may use too.
+        part: (rank, processes), whose share of each batch is made; as for `TrainingBatches`.
+        multiple: what every batch's length is a multiple of; as for `TrainingBatches`.
 
     Returns:
-        (dataset, steps an epoch): the dataset gives pairs (images, targets), images uint8
-        (batch, height, width, channels) in [0, 255], targets float32: one-hot (batch, classes), or
-        masks (batch, height, width, 1) in {0, 1}.
+        `TrainingBatches`.
 
     Raises:
-        ImageError: from `plain_errors`, when an image or mask cannot be read.
-        CacheError: memory or disk is too small for the cache; from `plain_errors`, when it fills up.
+        CacheError: memory or disk is too small for the cache.
         ManifestError: a label is not among `class_names`.
         ValueError: an argument is out of its range, or `rows` has no masks where they are needed.
     """
     needs_masks = masks or augmentation.needs_masks
     _check(rows, input_size, channels, batch_size, needs_masks)
-    if not 0 <= start_epoch < epochs or seed < 0:
-        raise SemenetError(
-            "`start_epoch` must be in [0, epochs), and `seed` 0 or more. Received: "
-            f"start_epoch={start_epoch} of epochs={epochs}, seed={seed}. Raise `epochs` to train on."
-        )
+    if seed < 0:
+        raise SemenetError(f"`seed` must be 0 or more. Received: {seed}. Any other number will do.")
     if masks and augmentation.needs_masks:
         raise SemenetError(
             f"Segmentation looks at whole images. Received: views={augmentation.views} with masks=True. "
             "Use the views 'original' and 'clahe'."
         )
     labels = None if masks else _one_hot(rows, class_names)
-    batches = TrainingBatches(
+    return TrainingBatches(
         _resized(rows, input_size, needs_masks, cache, cache_folder),
         labels,
         channels=channels,
@@ -101,11 +93,89 @@ def training_dataset(
         seed=seed,
         augmentation=augmentation,
         shuffle=shuffle,
+        part=part,
+        multiple=multiple,
     )
-    steps = range(start_epoch * batches.steps, epochs * batches.steps)
-    specs = [tf.TensorSpec((None, *input_size, channels), tf.uint8)]
-    specs.append(tf.TensorSpec((None, *((*input_size, 1) if masks else labels.shape[1:])), tf.float32))
-    return _dataset(batches, steps, specs), batches.steps
+
+
+def as_dataset(batches, start, stop):
+    """Makes a dataset of batches in the order of their numbers, as many threads at work as processors.
+
+    Datasets made of the same batches share their cache. Sets OpenCV to one thread: the parallelism is
+    tf.data's.
+
+    Args:
+        batches: `TrainingBatches` or `EvaluationBatches`.
+        start: the first one's number.
+        stop: the number that it ends before; batches of training go on without end, epoch after epoch.
+
+    Returns:
+        A dataset of images, uint8 (batch, height, width, channels) in [0, 255], or of pairs (images,
+        targets), targets float32: one-hot (batch, classes), or masks (batch, height, width, 1) in {0, 1}.
+
+    Raises:
+        ImageError: from `plain_errors`, when an image or mask cannot be read.
+        CacheError: from `plain_errors`, when the cache fills up.
+        ValueError: the numbers are none, or out of order.
+    """
+    if not 0 <= start <= stop:
+        raise SemenetError(
+            "Batches are numbered from 0, in order: 0 <= start <= stop. "
+            f"Received: start={start}, stop={stop}. An epoch has {batches.steps}."
+        )
+    cv2.setNumThreads(1)
+    specs = [tf.TensorSpec((None, *batches.images.size, batches.channels), tf.uint8)]
+    if batches.target_shape is not None:
+        specs.append(tf.TensorSpec((None, *batches.target_shape), tf.float32))
+
+    @host_call
+    def make(step):
+        try:
+            return batches[int(step)]
+        except tuple(_ERRORS.values()) as error:
+            marked = f"{_ERROR_OPENS}{type(error).__name__}:{error}{_ERROR_CLOSES}"
+            raise type(error)(marked) from None
+
+    def load(step):
+        parts = tf.numpy_function(make, [step], [spec.dtype for spec in specs], stateful=False)
+        shaped = [tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, specs, strict=True)]
+        return tuple(shaped) if len(shaped) > 1 else shaped[0]
+
+    dataset = tf.data.Dataset.range(start, stop)
+    dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+    options = tf.data.Options()
+    # There is nothing left to tune, and in TensorFlow 2.21 the tuning thread sometimes holds up the end of a
+    # dataset until it wakes, every five seconds.
+    options.autotune.enabled = False
+    return dataset.prefetch(_READY_BATCHES).with_options(options)
+
+
+def training_dataset(rows, *, epochs, start_epoch=0, **arguments):
+    """Makes one dataset that runs through all remaining epochs.
+
+    Batches never hold items of two epochs: an epoch's last batch is smaller where the number of
+    items is no multiple of `batch_size`.
+
+    Args:
+        rows: as for `training_batches`.
+        epochs: the epoch, counted from 0, before which the dataset ends.
+        start_epoch: the epoch it begins with: a run that goes on gets the batches it would have got.
+        **arguments: the others of `training_batches`.
+
+    Returns:
+        (dataset, steps an epoch): the dataset as of `as_dataset`.
+
+    Raises:
+        ValueError: `start_epoch` is not before `epochs`; and all that `training_batches` and `as_dataset`
+            raise.
+    """
+    if not 0 <= start_epoch < epochs:
+        raise SemenetError(
+            "`start_epoch` must be in [0, epochs). Received: "
+            f"start_epoch={start_epoch} of epochs={epochs}. Raise `epochs` to train on."
+        )
+    batches = training_batches(rows, **arguments)
+    return as_dataset(batches, start_epoch * batches.steps, epochs * batches.steps), batches.steps
 
 
 def evaluation_dataset(
@@ -130,16 +200,16 @@ def evaluation_dataset(
         inference_clahe: whether CLAHE applies to every image.
         class_names: the labels in the order of the network's outputs, to get one-hot targets.
         masks: whether to get masks as targets.
-        cache: as for `training_dataset`.
-        cache_folder: as for `training_dataset`.
+        cache: as for `training_batches`.
+        cache_folder: as for `training_batches`.
 
     Returns:
         A dataset of images, uint8 (batch, height, width, channels) in [0, 255], or of pairs
-        (images, targets) as `training_dataset` has them.
+        (images, targets), as of `as_dataset`.
 
     Raises:
         ImageError: from `plain_errors`, when an image or mask cannot be read.
-        CacheError: as for `training_dataset`.
+        CacheError: memory or disk is too small for the cache; from `plain_errors`, when it fills up.
         ManifestError: a label is not among `class_names`.
         ValueError: an argument is out of its range, or `rows` has no masks where they are needed.
     """
@@ -152,12 +222,7 @@ def evaluation_dataset(
         batch_size=batch_size,
         inference_clahe=inference_clahe,
     )
-    specs = [tf.TensorSpec((None, *input_size, channels), tf.uint8)]
-    if masks:
-        specs.append(tf.TensorSpec((None, *input_size, 1), tf.float32))
-    elif labels is not None:
-        specs.append(tf.TensorSpec((None, *labels.shape[1:]), tf.float32))
-    return _dataset(batches, range(batches.steps), specs)
+    return as_dataset(batches, 0, batches.steps)
 
 
 def prepare(image, input_size, channels=1, inference_clahe=False):
@@ -199,32 +264,6 @@ def plain_errors():
         if wrapped is None:
             raise
         raise _ERRORS[wrapped[1]](wrapped[2]) from None
-
-
-def _dataset(batches, steps, specs):
-    """The batches of these numbers, in order, made by as many threads as there are processors."""
-    cv2.setNumThreads(1)
-
-    @host_call
-    def make(step):
-        try:
-            return batches[int(step)]
-        except tuple(_ERRORS.values()) as error:
-            marked = f"{_ERROR_OPENS}{type(error).__name__}:{error}{_ERROR_CLOSES}"
-            raise type(error)(marked) from None
-
-    def load(step):
-        parts = tf.numpy_function(make, [step], [spec.dtype for spec in specs], stateful=False)
-        shaped = [tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, specs, strict=True)]
-        return tuple(shaped) if len(shaped) > 1 else shaped[0]
-
-    dataset = tf.data.Dataset.range(steps.start, steps.stop)
-    dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
-    options = tf.data.Options()
-    # There is nothing left to tune, and in TensorFlow 2.21 the tuning thread sometimes holds up the end of a
-    # dataset until it wakes, every five seconds.
-    options.autotune.enabled = False
-    return dataset.prefetch(_READY_BATCHES).with_options(options)
 
 
 def _resized(rows, input_size, masks, cache, cache_folder):

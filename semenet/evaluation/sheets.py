@@ -93,8 +93,10 @@ def grad_cam_sheet(run, rows, true_index, probabilities, load):
     heat = {}
     with plain_errors():
         for images in load(rows.iloc[chosen]):
-            maps, _ = explain(images)
-            heat |= dict(zip(chosen[len(heat) :], maps, strict=False))
+            of_batch = chosen[len(heat) :][: len(images)]
+            # The class predicted over all views, which the image alone may not be the likeliest for.
+            maps, _ = explain(images, probabilities[of_batch].argmax(axis=1))
+            heat |= dict(zip(of_batch, maps, strict=True))
 
     def card(index):
         image = _scaled(read_image(rows["path"][index]))

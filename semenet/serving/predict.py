@@ -13,13 +13,14 @@ from semenet.data.image_files import list_images
 from semenet.data.images import ImageError, check_range, read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
+from semenet.evaluation.scoring import scorer
 from semenet.training.progress import track
 from semenet.training.run import Run
 
 MASK_THRESHOLD = 0.5
 
 
-def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
+def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16, tta=1):
     """Scores files and folders of images.
 
     Args:
@@ -31,6 +32,8 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
             "skip" leaves such files out and lists them with reasons, on stderr and in
             `<out's stem>_errors.csv`.
         batch_size: int, images a step.
+        tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
+            over, as for `semenet.evaluation.scoring.scorer`.
 
     Returns:
         DataFrame, a row an image: `file`, one column of probabilities a class, and `predicted`; for a
@@ -39,7 +42,7 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
     Raises:
         ImageError: for a file that cannot be read, a path that does not exist, or a folder without images.
         WeightsError: if the run cannot be loaded.
-        ValueError: for another `on_error`.
+        ValueError: for another `on_error`, or a `tta` that there is not, or not for this network.
     """
     if on_error not in ("raise", "skip"):
         raise SemenetError(
@@ -56,16 +59,20 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16):
             "Masks are written of a network with one class. "
             f"Received: {run.path} with {', '.join(run.class_names)}. Use its model from Python."
         )
+    score = scorer(run, tta)
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
     for batch in track(_batches(items, run, batch_size, on_error), len(files), "Predicting"):
         errors += [(file, str(image)) for (file, _), image in batch if isinstance(image, ImageError)]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
-            outputs = np.asarray(run.model.predict_on_batch(np.stack([image for _, image in read])))
+            outputs = score(np.stack([image for _, image in read])).numpy()
             rows += [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
     last = "mask" if run.segments else "predicted"
     frame = pd.DataFrame(rows, columns=["file", *run.class_names, last])
+    if not run.segments:
+        # As the network gave them: the CSV has the digits that `semenet evaluate` writes, and no more.
+        frame = frame.astype(dict.fromkeys(run.class_names, np.float32))
     if out is not None:
         write_text(out, frame.to_csv(index=False))
     _report_errors(errors, out)

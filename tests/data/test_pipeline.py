@@ -16,9 +16,11 @@ from semenet.data.augmentation import Augmentation
 from semenet.data.images import ImageError, read_image, read_mask
 from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import (
+    as_dataset,
     evaluation_dataset,
     plain_errors,
     prepare,
+    training_batches,
     training_dataset,
 )
 
@@ -130,6 +132,49 @@ def test_random_choices_are_a_function_of_seed_epoch_and_item(rows):
         np.testing.assert_array_equal(one[0], two[0])
     other_seed = batches(training(rows, augmentation=augmentation, epochs=3, seed=6)[0])
     assert any((one[0] != two[0]).any() for one, two in zip(whole, other_seed, strict=True))
+
+
+def test_a_run_that_goes_on_within_an_epoch_gets_the_batches_it_would_have_got(rows, tmp_path):
+    copies = rows.assign(path=[str(tmp_path / f"{index}.png") for index in range(7)])
+    for one, other in zip(rows["path"], copies["path"], strict=True):
+        pathlib.Path(other).write_bytes(pathlib.Path(one).read_bytes())
+    augmentation = Augmentation(clahe=0.5, rotation=30, zoom=0.1, shift=0.1, gamma=0.2, contrast=0.2)
+    whole = batches(training(rows, augmentation=augmentation, epochs=4)[0])
+    made = training_batches(
+        copies,
+        class_names=CLASSES,
+        input_size=SIZE,
+        batch_size=3,
+        seed=5,
+        augmentation=augmentation,
+        cache="memory",
+    )
+    assert made.steps == 3
+    first = batches(as_dataset(made, 2, 6))
+    # By then all images are in the cache, which the second dataset shares.
+    for path in copies["path"]:
+        pathlib.Path(path).unlink()
+    second = batches(as_dataset(made, 6, 12))
+    for expected, found in zip(whole[2:], [*first, *second], strict=True):
+        for one, two in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert batches(as_dataset(made, 4, 4)) == []
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_datasets_of_two_processes_are_halves_of_one(rows, masks):
+    arguments = {
+        "masks": masks,
+        "augmentation": Augmentation(clahe=0.5, rotation=30, zoom=0.2),
+        "batch_size": 4,
+    }
+    whole, steps = training(rows, multiple=2, **arguments)
+    halves = [training(rows, multiple=2, part=(rank, 2), **arguments) for rank in range(2)]
+    assert {steps for _, steps in halves} == {steps} == {2}
+    for expected, *parts in zip(batches(whole), *(batches(half) for half, _ in halves), strict=True):
+        assert [len(images) for images, _ in parts] == [2, 2]
+        for one, of_ranks in zip(expected, zip(*parts, strict=True), strict=True):
+            np.testing.assert_array_equal(one, np.concatenate(of_ranks))
 
 
 def test_clahe_falls_on_its_share_anew_each_epoch(rows):
@@ -314,10 +359,15 @@ def test_wrong_arguments_are_refused_before_a_file_is_read(rows):
         ({"batch_size": 0}, "batch_size"),
         ({"start_epoch": 2}, "start_epoch"),
         ({"seed": -1}, "seed"),
+        ({"part": (0, 2)}, "number of processes. Received: batch_size=3, multiple=1, 2"),
         ({"masks": True, "augmentation": Augmentation(views=("masked",))}, "whole images"),
     ):
         with pytest.raises(ValueError, match=message):
             training(nowhere, **changes)
+    made = training_batches(nowhere, class_names=CLASSES, input_size=SIZE, batch_size=3, seed=5)
+    for start, stop in ((-1, 2), (2, 1)):
+        with pytest.raises(ValueError, match=f"Received: start={start}, stop={stop}. An epoch has 3"):
+            as_dataset(made, start, stop)
     with pytest.raises(ValueError, match="0 rows"):
         training(rows.iloc[:0])
     for without in (rows.drop(columns="mask_path"), rows.assign(mask_path="")):
