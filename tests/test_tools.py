@@ -1,19 +1,34 @@
 """The maintainers' scripts run: the demo whole, the benchmark and the constraints in short."""
 
+import importlib
 import pathlib
 import re
 import subprocess
 import sys
+import time
+import types
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from semenet.errors import SemenetError
+from semenet.training.recipe import find_recipe, list_recipes
+
 ROOT = pathlib.Path(__file__).parents[1]
+SMALL = ("--input-size", 32, "--width", 0.125, "--depth", 0.01, "--epochs", 1, "--batch-size", 8)
 
 
 def run_tool(name, *arguments):
     command = [sys.executable, ROOT / "tools" / name, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Function from a tool's name to its module, imported as the tools import one another."""
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    return importlib.import_module
 
 
 @pytest.mark.slow
@@ -74,3 +89,173 @@ def test_the_lowest_versions_are_those_of_setup_cfg():
     assert "keras==3.15" in lines
     assert "jax==0.7" in lines
     assert all(re.fullmatch(r"[\w-]+==[\d.]+", line) for line in lines)
+
+
+def predictions(labels, scores, patients):
+    """predictions.csv of two classes, from the probability of the second."""
+    scores = np.array(scores)
+    columns = {"file": [f"{at}.png" for at in range(len(labels))], "patient": patients, "label": labels}
+    columns |= {"predicted": np.where(scores > 0.5, "b", "a"), "a": 1 - scores, "b": scores}
+    return pd.DataFrame(columns)
+
+
+def test_a_series_mean_has_an_sd_only_over_several_seeds(tool):
+    mean_sd = tool("seeded_runs").mean_sd
+    assert mean_sd([0.8, 0.9]) == "0.8500 ± 0.0707"
+    assert mean_sd([0.8]) == "0.8000"
+    assert mean_sd([0.8, None]) == "undefined"
+
+
+def test_a_series_seed_is_no_option_of_its_recipe(tool):
+    seeded_runs = tool("seeded_runs")
+    recipe = find_recipe("vgg19_gap")
+    assert seeded_runs.with_overrides(recipe, ["--epochs", "3"], "tool").epochs == 3
+    with pytest.raises(SemenetError, match="Received: --seed"):
+        seeded_runs.with_overrides(recipe, ["--seed=1"], "tool")
+
+
+def test_every_row_of_the_paper_has_its_recipe_and_its_figures(tool):
+    """Typed in once more, from tables 4 and 5: by network, down the rows."""
+    rows = tool("paper_tables").ROWS
+    accuracies = {
+        "VGG19": [69.69, 77.81],
+        "ResNet50": [72.81, 74.06, 81.59, 85.62, 94.28, 92.85],
+        "DenseNet169": [77.50, 80.94, 81.87, 80.31, 95.71, 97.14],
+    }
+    for network, expected in accuracies.items():
+        found = [100 * row.accuracy for row in rows if row.network == network]
+        np.testing.assert_allclose(found, expected)
+    assert {row.recipe for row in rows} <= set(list_recipes())
+    assert len({row.name for row in rows}) == len(rows) == 15
+
+
+def test_what_was_not_run_has_no_number(tool):
+    paper_tables = tool("paper_tables")
+    result = types.SimpleNamespace(
+        figures={"accuracy": 0.5, "macro_f1": 0.25, "macro_auroc": None}, parameters=1234, seconds=60.0
+    )
+    text, numbers = paper_tables.tables(
+        "table5", {"table5/moex_resnet50": [result]}, {"table5/seme_resnet50": "why"}
+    )
+    ours = text[[column for column in text if column.endswith("ours")]]
+    assert ours.iloc[0].tolist() == ["0.5000", "0.2500", "undefined"]
+    assert set(ours.iloc[1]) == {"failed"}
+    assert set(ours.iloc[2]) == {"not run"}
+    assert numbers["status"].tolist() == ["run", "failed", "not run", "not run"]
+    assert numbers["accuracy_mean"].notna().tolist() == [True, False, False, False]
+    assert numbers["accuracy_sd"].isna().all()
+    assert text["Parameters"].tolist() == ["1,234", "failed", "not run", "not run"]
+
+
+def test_the_mean_roc_curve_is_that_of_the_classes(tool):
+    """By hand: b ranks 3 of its 4 pairs right; a is its mirror image."""
+    found = predictions(["a", "a", "b", "b"], [0.1, 0.6, 0.4, 0.9], list("wxyz"))
+    curve = tool("paper_figures").macro_roc(found)
+    assert curve[[0, 99, 100, 200]].tolist() == [0.5, 0.5, 1.0, 1.0]
+    names = ["a", "b"]
+    assert tool("paper_figures").count_pairs(found, names).tolist() == [[1, 1], [1, 1]]
+
+
+def test_curves_of_seeds_that_stopped_at_other_epochs(tool):
+    histories = [
+        pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 3.0]}),
+        pd.DataFrame({"epoch": [1], "loss": [2.0]}),
+    ]
+    epochs, mean, sd = tool("paper_figures").mean_curve(histories, "loss")
+    assert epochs.tolist() == [1, 2]
+    assert mean.tolist() == [1.5, 3.0]
+    np.testing.assert_allclose(sd, [np.sqrt(0.5), 0])
+
+
+def test_a_paired_difference_draws_patients_whole(tool):
+    """Two patients, of whom the second size has one right more: half the images."""
+    module = tool("bench_input_size")
+    labels, patients = ["a", "b", "a", "b"], ["p", "p", "q", "q"]
+    worse = predictions(labels, [0.9, 0.1, 0.1, 0.9], patients)
+    better = predictions(labels, [0.1, 0.9, 0.1, 0.9], patients)
+    change, low, high, undefined = module.paired_difference([worse], [better], "accuracy", 200)
+    # A draw has p twice, once or never: 1, 0.5 or 0.
+    assert (change, low, high, undefined) == (0.5, 0.0, 1.0, 0)
+    assert module.paired_difference([worse], [worse], "macro_auroc", 20)[:3] == (0.0, 0.0, 0.0)
+    with pytest.raises(SemenetError, match="same images"):
+        module.paired_difference([worse], [better.assign(file=list("wxyz"))], "accuracy", 20)
+
+
+@pytest.mark.slow
+def test_the_paper_s_tables_from_two_rows_and_two_seeds(phantoms, tmp_path):
+    rows = pd.read_csv(phantoms).drop(columns="mask")
+    rows["file"] = [str(phantoms.parent / file) for file in rows["file"]]
+    rows["label"] = ["COVID-19", "other_viral"] * 22 + ["COVID-19"]
+    rows.to_csv(tmp_path / "without_masks.csv", index=False)
+    out = tmp_path / "out"
+    arguments = ["--dataset1", phantoms, "--dataset2", tmp_path / "without_masks.csv", "--out", out, *SMALL]
+    arguments += ["--seeds", 0, 1, "--rows", "table4/vgg19_gap"]
+    result = run_tool("paper_tables.py", *arguments, "table5/moex_resnet50")
+    # The row without masks is reported, and the other goes on.
+    assert result.returncode == 1
+    assert "Row table5/moex_resnet50 failed: " in result.stderr
+    table = pd.read_csv(out / "table4.csv").set_index("row")
+    assert table.loc["table4/vgg19_gap", ["status", "n", "parameters"]].tolist() == ["run", 2, 61507]
+    assert table["accuracy_mean"].notna().sum() == 1
+    assert table["accuracy_paper"].notna().all()
+    page = (out / "table4.md").read_text()
+    assert re.search(r"\| vgg19_gap \| 0.7781 \| 0\.\d{4} ± 0\.\d{4} \|", page)
+    assert "| vgg19 | 0.6969 | not run |" in page
+    assert "--input-size 32" in page
+    assert "split `val`" in page
+    assert "mask" in (out / "table5.md").read_text()
+    figures = {path.name for path in out.glob("*.p*")}
+    assert figures == {f"figure{number}.{kind}" for number in (10, 12, 13) for kind in ("png", "pdf")}
+
+    again = run_tool("paper_tables.py", *arguments)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("is finished: nothing to train") == 2
+    assert "Predicting" not in again.stderr
+    assert pd.read_csv(out / "table4.csv").set_index("row").equals(table)
+    other = run_tool("paper_tables.py", *arguments, "--learning-rate", 0.1)
+    assert other.returncode == 1
+    assert "learning_rate" in other.stderr
+
+
+@pytest.mark.slow
+def test_input_sizes_are_compared_on_images_that_are_large_enough(phantoms, tmp_path):
+    arguments = ["--manifest", phantoms, "--out", tmp_path / "out", "--entry", "vgg19_gap", "--seeds", 0, 1]
+    arguments += ["--width", 0.125, "--epochs", 1, "--batch-size", 8, "--resamples", 20]
+    small = run_tool("bench_input_size.py", *arguments, "--sizes", 64, 96)
+    assert small.returncode == 1
+    assert "smaller" in small.stderr
+    result = run_tool("bench_input_size.py", *arguments, "--sizes", 32, 64)
+    assert result.returncode == 0, result.stderr
+    numbers = pd.read_csv(tmp_path / "out" / "input_size.csv")
+    assert numbers[["size", "seed"]].to_numpy().tolist() == [[32, 0], [32, 1], [64, 0], [64, 1]]
+    assert numbers["accuracy"].between(0, 1).all()
+    page = (tmp_path / "out" / "input_size.md").read_text()
+    assert re.search(r"\| 64 \| accuracy \| 2 \| .* \([+-]\d\.\d{4} to [+-]\d\.\d{4}\)", page)
+
+
+@pytest.mark.slow
+def test_the_training_benchmark_measures_waiting_with_and_without_a_cache(phantoms, tmp_path):
+    out = tmp_path / "bench.csv"
+    options = ("--size", 32, "--width", 0.125, "--batch-size", 8, "--steps", 3, "--rounds", 2, "--out", out)
+    result = run_tool("bench_training.py", "vgg19_gap", "--manifest", phantoms, *options)
+    assert result.returncode == 0, result.stderr
+    table = pd.read_csv(out)
+    assert table["beside"].tolist() == ["cache none", "cache memory"]
+    assert table["waiting"].between(0, 1).all()
+    assert table["images_s"].gt(0).all()
+    assert "timm is left out" in result.stdout
+
+
+def test_the_training_benchmark_counts_the_time_in_next_as_waiting(tool):
+    """A step of 10 ms fed by a source that takes 30 ms a batch: three quarters are waiting."""
+
+    def source():
+        while True:
+            time.sleep(0.03)
+            yield np.zeros((4, 1)), None
+
+    model = types.SimpleNamespace(train_on_batch=lambda images, targets: time.sleep(0.01))
+    seconds, waited, images = tool("bench_training").block(model, source(), ahead=1, steps=5)
+    assert images == 20
+    assert 0.2 <= seconds < 2
+    assert waited / seconds == pytest.approx(0.75, abs=0.15)

@@ -232,7 +232,8 @@ class EvaluationBatches:
         if self.images.has_masks:
             return images, _as_targets(np.stack([mask for _, mask in pairs]))
         if self.labels is not None:
-            return images, self.labels[rows.start : rows.stop]
+            # A copy: TensorFlow takes an array over, and may compute in it.
+            return images, self.labels[rows.start : rows.stop].copy()
         return (images,)
 
 

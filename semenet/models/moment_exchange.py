@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from semenet.errors import SemenetError
+from semenet.models.partners import is_divided, roll_batch
 
 EPSILON = 1e-5
 
@@ -17,8 +18,9 @@ class MomentExchange(keras.layers.Layer):
 
     With probability `p` a training step, the positional moments (PONO: mean and biased variance over
     the channels at each position) of every image are replaced by those of its partner, the image
-    before it in the batch (the batch rolled by one). The features' gradient and that of the partner's
-    moments both flow. In inference the layer is the identity, and it has no parameters.
+    before it in the batch (the batch rolled by one, over all devices that share it). The features'
+    gradient and that of the partner's moments both flow. In inference the layer is the identity, and it
+    has no parameters.
 
     The loss has to follow: a model that holds this layer must be a `MoExModel`, which mixes the labels
     on the same steps. Batches must be shuffled: in a batch sorted by class an image would exchange its
@@ -90,6 +92,9 @@ class MomentExchange(keras.layers.Layer):
             return exchange_moments(inputs) if self.p else inputs
         exchanged = keras.random.uniform((), dtype="float32", seed=self.seed_generator) < self.p
         self.mix.assign(ops.where(exchanged, self.lam, 1.0))
+        if is_divided():
+            # Replicas cannot meet inside a condition: they exchange always, and choose afterwards.
+            return ops.where(exchanged, exchange_moments(inputs), inputs)
         return ops.cond(exchanged, lambda: exchange_moments(inputs), lambda: inputs)
 
     def compute_output_shape(self, input_shape):
@@ -118,7 +123,7 @@ class MoExModel(keras.Model):
             return loss
         mix = self._moment_exchange.mix
         partner_y, partner_weight = keras.tree.map_structure(
-            lambda value: None if value is None else ops.roll(value, 1, axis=0), (y, sample_weight)
+            lambda value: None if value is None else roll_batch(value), (y, sample_weight)
         )
         own = self._compile_loss(y, y_pred, sample_weight)
         partner = self._compile_loss(partner_y, y_pred, partner_weight)
@@ -136,7 +141,7 @@ class MoExModel(keras.Model):
 
 
 def exchange_moments(features):
-    """Gives every image the positional moments of the image before it in the batch.
+    """Gives every image the positional moments of its partner, the image before it in the batch.
 
     Args:
         features: `(N, H, W, C)`, any floating dtype.
@@ -150,8 +155,8 @@ def exchange_moments(features):
     mean = ops.mean(x, axis=-1, keepdims=True)
     centred = x - mean
     deviation = ops.sqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + EPSILON)
-    scale = ops.roll(deviation, 1, axis=0) / deviation
-    return ops.cast(centred * scale + ops.roll(mean, 1, axis=0), features.dtype)
+    scale = roll_batch(deviation) / deviation
+    return ops.cast(centred * scale + roll_batch(mean), features.dtype)
 
 
 def _check_feature_map(shape):

@@ -14,44 +14,55 @@ class CheckpointError(SemenetError):
     """A checkpoint cannot be read, or belongs to another network."""
 
 
-def save_state(path, model, progress):
-    """Writes every variable of the model and its optimizer, seeds included, in one atomic step.
+def save_state(path, variables, progress):
+    """Writes variables in one atomic step.
 
     Args:
         path: file, conventionally `.npz`; replaced only once the new one is complete on disk.
-        model: compiled `keras.Model`.
+        variables: list of `keras.Variable`, such as `state_of` gives.
         progress: JSON-serialisable dict of what else the run must remember.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"v{index}": np.asarray(value) for index, value in enumerate(_state(model))}
+    arrays = {f"v{number}": value.numpy() for number, value in enumerate(variables)}
     with replacing(path) as temporary:
         np.savez(temporary, progress=json.dumps(progress), **arrays)
 
 
-def restore_state(path, model):
-    """Puts back what `save_state` wrote.
+def read_state(path):
+    """Reads what `save_state` wrote.
 
     Args:
         path: its file.
-        model: the same network, compiled alike.
 
     Returns:
-        The `progress` dict.
+        (list of arrays, the `progress` dict).
 
     Raises:
-        CheckpointError: if the file is broken or another network's.
+        CheckpointError: if the file is broken.
     """
-    variables = _state(model)
     try:
         with np.load(path, allow_pickle=False) as file:
             progress = json.loads(str(file["progress"]))
-            arrays = [file[f"v{index}"] for index in range(len(file.files) - 1)]
+            return [file[f"v{number}"] for number in range(len(file.files) - 1)], progress
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             f"A checkpoint must be a complete file of this version. Received: {path}: {error}. "
             "Remove it to start the run anew."
         ) from error
+
+
+def assign_state(path, arrays, variables):
+    """Puts arrays into variables.
+
+    Args:
+        path: the file that they are from, for the message.
+        arrays: list of arrays.
+        variables: list of `keras.Variable` that were saved.
+
+    Raises:
+        CheckpointError: if they are another network's or optimizer's.
+    """
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         raise CheckpointError(
             "A checkpoint fits the network and optimizer that wrote it. "
@@ -60,9 +71,16 @@ def restore_state(path, model):
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-    return progress
 
 
-def _state(model):
-    model.optimizer.build(model.trainable_variables)
-    return [*model.variables, *model.optimizer.variables]
+def state_of(model, network):
+    """Every variable that a training step changes, but for the metrics of the epoch.
+
+    Args:
+        model: what is fitted, compiled: the network itself, or what distils into it.
+        network: the network, whose weights, seeds and moment exchange go along.
+
+    Returns:
+        list of `keras.Variable`, the optimizer's last.
+    """
+    return [*network.variables, *model.optimizer.variables]

@@ -1,5 +1,6 @@
-"""Keeps what a training run has reached, after each epoch."""
+"""Keeps what a training run has reached: its state, its figures and the best network."""
 
+import contextlib
 import sys
 import time
 
@@ -10,78 +11,198 @@ import pandas as pd
 from semenet.data.files import is_temporary, replacing, write_text
 from semenet.errors import SemenetError
 from semenet.training import run as run_folder
-from semenet.training.checkpoint import restore_state, save_state
+from semenet.training.checkpoint import CheckpointError, assign_state, read_state, save_state, state_of
+
+SECONDS_BETWEEN_CHECKPOINTS = 600.0
+_DEFINED_ONCE = ("history", "timings", "best", "best_epoch")
 
 
 class TrainingError(SemenetError, FloatingPointError):
-    """A training that cannot go on: its loss is not finite."""
+    """A training that cannot go on: its loss is not finite, or what it has reached cannot be kept."""
 
 
 class KeepRun(keras.callbacks.Callback):
-    """Keeps history, the best network and the state to go on from, after each epoch.
+    """Validates after each epoch and keeps history, the best network and the state to go on from.
+
+    The first process writes; the others validate their share and keep the same books.
 
     Args:
         out: the run folder.
         recipe: `Recipe`.
+        model: what is fitted, compiled: the network, or what distils into it.
+        network: the network that is validated and kept.
+        average: `WeightAverage` of the network, which takes its place in both.
+        validation: `Validation`.
+        devices: `Devices`.
+        steps_per_epoch: int.
+        checkpoint_every: int, steps; None for every ten minutes.
+
+    Attributes:
+        epoch: int, whole epochs done.
+        step: int, steps done in the epoch after these.
+        best: float, the best figure so far, and `best_epoch`, its epoch from 1 on; None before the first.
     """
 
-    def __init__(self, out, recipe):
+    def __init__(
+        self,
+        out,
+        recipe,
+        *,
+        model,
+        network,
+        average,
+        validation,
+        devices,
+        steps_per_epoch,
+        checkpoint_every=None,
+    ):
         super().__init__()
         self.out = out
         self.recipe = recipe
-        self.history = []
-        self.timings = []
-        self.best = None
-        self.best_epoch = None
+        self.network = network
+        self.average = average
+        self.validation = validation
+        self.devices = devices
+        self.steps_per_epoch = steps_per_epoch
+        self.checkpoint_every = checkpoint_every
+        self.path = out / run_folder.CHECKPOINT
+        self.state = [*state_of(model, network), *average.variables]
+        self.epoch = self.step = 0
+        self.seconds = 0.0
+        self.history, self.timings = [], []
+        self.best = self.best_epoch = None
+        self._metrics = None
 
-    def restore(self, model):
-        """Puts back the last epoch's state, if there is one; returns the number of epochs done.
+    @property
+    def stops_early(self):
+        """Whether the figure has not become better for as many epochs as the recipe waits."""
+        return bool(self.recipe.patience and self.epoch - (self.best_epoch or 0) >= self.recipe.patience)
+
+    def restore(self):
+        """Puts back the last state that was saved, if there is one, and writes the figures that belong to it.
 
         Removes what a killed process was writing when it died.
         """
-        path = self.out / run_folder.CHECKPOINT
-        written = (path.name, *run_folder.WRITTEN)
-        for item in [*self.out.iterdir(), *path.parent.glob(".*")]:
-            if is_temporary(item, written):
-                item.unlink()
-        if not path.exists():
-            return 0
-        progress = restore_state(path, model)
-        self.history, self.timings = progress["history"], progress["timings"]
-        self.best, self.best_epoch = progress["best"], progress["best_epoch"]
-        print(f"Going on after epoch {len(self.history)} of {self.out}.", file=sys.stderr)
-        return len(self.history)
+        if self.devices.is_chief:
+            written = (self.path.name, *run_folder.WRITTEN)
+            for item in [*self.out.iterdir(), *self.path.parent.glob(".*")]:
+                if is_temporary(item, written):
+                    item.unlink()
+        if not self.devices.agree(self.path.exists()):
+            return
+        arrays, progress = read_state(self.path)
+        if self.devices.agree([progress["epoch"], progress["step"]]) != [progress["epoch"], progress["step"]]:
+            raise CheckpointError(
+                "All processes go on from one checkpoint. Received: another one in this process than in the "
+                f"first, {self.path}. Put the run folder on a file system that all share."
+            )
+        count = len(self.state)
+        assign_state(self.path, arrays[:count], self.state)
+        self._metrics = arrays[count:] or None
+        for name, value in progress.items():
+            setattr(self, name, value)
+        if self.devices.is_chief:
+            within = f" and step {self.step} of the next" if self.step else ""
+            print(f"Going on after epoch {self.epoch}{within} of {self.out}.", file=sys.stderr)
+            with self._writing():
+                self._write_figures()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Starts the epoch's clock."""
-        self.epoch = epoch + 1
-        self.began = time.monotonic()
+        """Starts the epoch's clock, and puts the metrics back where a run goes on within an epoch."""
+        self._began = self._saved = time.monotonic()
+        if self._metrics is not None:
+            assign_state(self.path, self._metrics, self.model.metrics_variables)
+            self._metrics = None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stops at the first loss that is not finite, before anything learnt from it is kept."""
+        """Stops at the first loss that is not finite, before anything learnt from it is kept; or saves."""
+        self.step += 1
         if not np.isfinite(logs["loss"]):
             raise TrainingError(
-                f"The training loss must stay finite. Received: {logs['loss']} in epoch {self.epoch}, step "
-                f"{batch + 1}. The state after epoch {self.epoch - 1} is kept in {self.out}; train into "
-                "another folder with a lower --learning-rate or --precision float32."
+                f"The training loss must stay finite. Received: {logs['loss']} in epoch {self.epoch + 1}, "
+                f"step {self.step}. The last good state is kept in {self.out}; train into another folder "
+                "with a lower --learning-rate, --clip-norm 1 or --precision float32."
             )
+        due = self._is_due() and self.devices.is_chief
+        if due or self.average.momentum:
+            self._fetch_state()
+        self.average.update()
+        if due:
+            self._save(self.model.metrics_variables)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes history.csv, timings.csv, model.keras if it is the best yet, and the checkpoint."""
+        """Validates, and writes the network if it is the best yet, the checkpoint and the figures."""
+        trained = time.monotonic()
+        with self.average.in_place():
+            logs.update(self.validation.measure(self.network))
+            value = logs[self.recipe.monitor]
+            if self._is_best(value):
+                self.best, self.best_epoch = float(value), epoch + 1
+                if self.devices.is_chief:
+                    with self._writing():
+                        self._write_network()
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.history.append({"epoch": epoch + 1} | _floats(logs) | {"learning_rate": rate})
-        self.timings.append({"epoch": epoch + 1, "seconds": round(time.monotonic() - self.began, 3)})
-        value = logs[self.recipe.monitor]
-        if self._is_best(value):
-            self.best, self.best_epoch = float(value), epoch + 1
-            # The same layers without the optimizer, whose state would double the file: the checkpoint has it.
-            network = type(self.model)(self.model.inputs, self.model.outputs, name=self.model.name)
-            with replacing(self.out / run_folder.MODEL) as temporary:
-                network.save(temporary)
-        progress = {name: getattr(self, name) for name in ("history", "timings", "best", "best_epoch")}
-        save_state(self.out / run_folder.CHECKPOINT, self.model, progress)
+        seconds = self.seconds + trained - self._began
+        self.timings.append(
+            {
+                "epoch": epoch + 1,
+                "seconds": round(self.seconds + time.monotonic() - self._began, 3),
+                "training_seconds": round(seconds, 3),
+                "validation_seconds": round(time.monotonic() - trained, 3),
+            }
+        )
+        self.epoch, self.step, self.seconds = epoch + 1, 0, 0.0
+        if self.devices.is_chief:
+            self._save([])
+            with self._writing():
+                self._write_figures()
+        if self.stops_early:
+            self.model.stop_training = True
+
+    def _is_due(self):
+        # The end of an epoch saves anyway.
+        if self.step == self.steps_per_epoch:
+            return False
+        if self.checkpoint_every is not None:
+            return self.step % self.checkpoint_every == 0
+        return time.monotonic() - self._saved > SECONDS_BETWEEN_CHECKPOINTS
+
+    def _fetch_state(self):
+        """On JAX the trainer holds the variables' values while an epoch lasts."""
+        if hasattr(self.model, "jax_state_sync"):
+            self.model.jax_state_sync()
+
+    def _save(self, metrics):
+        now = time.monotonic()
+        progress = {name: getattr(self, name) for name in (*_DEFINED_ONCE, "epoch", "step")}
+        progress["seconds"] = self.seconds + now - self._began if self.step else 0.0
+        with self._writing():
+            save_state(self.path, [*self.state, *metrics], progress)
+        self._saved = now
+
+    def _write_network(self):
+        # The same layers without the optimizer, whose state would double the file: the checkpoint has it.
+        network = type(self.network)(self.network.inputs, self.network.outputs, name=self.network.name)
+        with self.devices.for_saving(self.network), replacing(self.out / run_folder.MODEL) as temporary:
+            network.save(temporary)
+
+    def _write_figures(self):
         for name, rows in [(run_folder.HISTORY, self.history), (run_folder.TIMINGS, self.timings)]:
-            write_text(self.out / name, pd.DataFrame(rows).to_csv(index=False))
+            if rows:
+                write_text(self.out / name, pd.DataFrame(rows).to_csv(index=False))
+
+    @contextlib.contextmanager
+    def _writing(self):
+        """Says what to do where a file cannot be written, most often for want of room."""
+        try:
+            yield
+        except OSError as error:
+            raise TrainingError(
+                f"What a run has reached must fit on its disk. Received: {error}, writing into {self.out} in "
+                f"epoch {self.epoch + 1}. The last good state is kept there: make room and give the same "
+                "command again."
+            ) from error
 
     def _is_best(self, value):
         if self.best is None:

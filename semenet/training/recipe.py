@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.data.augmentation import VIEWS
+from semenet.data.augmentation import VIEWS, Augmentation
 from semenet.errors import SemenetError
 from semenet.models.catalog import find_entry
 
@@ -57,18 +57,34 @@ class Recipe:
     """Weights to start from: "imagenet", a published name, or a .keras file or run folder."""
     freeze_backbone: bool = False
     """Train the head alone."""
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    """SGD with momentum, or Adam."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum, Adam, or Adam with decoupled weight decay."""
     learning_rate: float = 1e-4
     """Learning rate, the highest one under a schedule."""
     momentum: float = 0.9
     """Momentum of SGD."""
+    weight_decay: float = 0.0
+    """AdamW's decay of the kernels, a share of the learning rate; biases and normalisation have none."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """How the learning rate goes; "cosine" anneals it to the minimum in one cycle over all steps."""
+    """How the learning rate goes; "cosine" anneals it to the minimum."""
     minimum_learning_rate: float = 1e-8
     """Where cosine annealing ends."""
+    cycles: int = 1
+    """Cycles of cosine annealing, each beginning at the learning rate (ours: the paper states none)."""
+    warmup_epochs: float = 0.0
+    """Epochs in which the learning rate rises from 0, part of all; with a cosine of one cycle."""
+    clip_norm: float = 0.0
+    """The gradient is scaled down where its norm over all weights is above this; 0 for no clipping."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread evenly over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """"balanced" weighs an image by how rare its class is in training; the mean weight is 1."""
+    ema: float = 0.0
+    """Momentum a step of a moving average of the weights, which is then validated and kept; 0 for none."""
     epochs: int = 80
     """Passes over the training images."""
+    patience: int = 0
+    """Stop after this many epochs without a better figure; 0 to go on to the end."""
     batch_size: int = 16
     """Images a step (ours: the paper states none)."""
     clahe: float = 0.0
@@ -77,10 +93,26 @@ class Recipe:
     """Which images these are: drawn anew each epoch, or one draw of exactly that share (table 3: 0.337)."""
     rotation: float = 0.0
     """Training images are turned by up to this many degrees either way."""
+    zoom: float = 0.0
+    """Training images are enlarged or shrunk by up to this share of their sides."""
+    shift: float = 0.0
+    """Training images are moved by up to this share of their sides, across and down."""
+    gamma: float = 0.0
+    """Training images' grey levels get an exponent drawn from 1 / (1 + this) to 1 + this."""
+    contrast: float = 0.0
+    """Training images' contrast is raised or lowered by up to this share."""
     views: Names = ("original",)
     """The training set is the union of these views of its images: original, clahe, masked, masked_clahe."""
     inference_clahe: bool = False
     """Whether CLAHE applies to every image in evaluation, prediction and export."""
+    teacher: str | None = None
+    """Distil from this network: a run folder, a .keras file, or published weights written ENTRY:NAME."""
+    distill_temperature: float = 4.0
+    """Temperature that softens the teacher's and the network's own probabilities."""
+    distill_weight: float = 0.5
+    """Weight of the teacher's soft labels; the true labels have the rest."""
+    attention_weight: float = 0.0
+    """Weight of attention transfer: where in `features` the two networks' activations lie."""
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """Numeric policy; "auto" is mixed on a GPU (bfloat16 where it has it) and float32 on a CPU."""
     monitor: Literal[
@@ -111,6 +143,34 @@ class Recipe:
             "batch_size": (self.batch_size >= 1, "must be 1 or more"),
             "clahe": (0 <= self.clahe <= 1, "must lie in [0, 1]"),
             "rotation": (0 <= self.rotation <= 180, "must lie in [0, 180] degrees"),
+            "weight_decay": (
+                self.weight_decay == 0 or (self.optimizer == "adamw" and 0 < self.weight_decay < 1),
+                "must lie in [0, 1), and is for adamw",
+            ),
+            "cycles": (
+                self.cycles == 1 or (self.schedule == "cosine" and 1 <= self.cycles <= self.epochs),
+                "must be 1 or more, at most one an epoch, and is for the cosine schedule",
+            ),
+            "warmup_epochs": (
+                self.warmup_epochs == 0
+                or (self.schedule == "cosine" and self.cycles == 1 and 0 < self.warmup_epochs < self.epochs),
+                "must be less than the epochs, and is for the cosine schedule of one cycle",
+            ),
+            "clip_norm": (0 <= self.clip_norm < math.inf, "must be 0 or more"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "must lie in [0, 1)"),
+            "class_weights": (
+                self.class_weights == "none" or not segments,
+                "is for networks that classify",
+            ),
+            "ema": (0 <= self.ema < 1, "must lie in [0, 1)"),
+            "patience": (self.patience >= 0, "must be 0 or more"),
+            "teacher": (self.teacher is None or not segments, "is for networks that classify"),
+            "distill_temperature": (0 < self.distill_temperature < math.inf, "must be positive"),
+            "distill_weight": (
+                0 <= self.distill_weight <= 1 and (self.distill_weight > 0 or self.attention_weight != 0),
+                "must lie in [0, 1], and be positive where attention_weight is 0",
+            ),
+            "attention_weight": (0 <= self.attention_weight < math.inf, "must be 0 or more"),
             "classes": (
                 (len(self.classes) == 1 if segments else len(self.classes) > 1)
                 and len(set(self.classes)) == len(self.classes)
@@ -150,11 +210,19 @@ class Recipe:
                     f"`{name}` {rule}. Received: {getattr(self, name)!r}. "
                     f"Pass another --{name.replace('_', '-')}."
                 )
+        # The augmentation checks its own values.
+        _ = self.augmentation
 
     @property
     def segments(self):
         """Whether the network segments lungs and not classifies images."""
         return find_entry(self.entry).segments
+
+    @property
+    def augmentation(self):
+        """The `Augmentation` of the training images."""
+        names = (field.name for field in dataclasses.fields(Augmentation))
+        return Augmentation(**{name: getattr(self, name) for name in names})
 
     @property
     def architecture(self):

@@ -20,6 +20,7 @@ RECORD = "run.json"
 HISTORY = "history.csv"
 TIMINGS = "timings.csv"
 CHECKPOINT = "checkpoints/last.npz"
+TENSORBOARD = "tensorboard"
 WRITTEN = (MODEL, LAST_WEIGHTS, RECIPE, RECORD, HISTORY, TIMINGS)
 PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
 

@@ -4,6 +4,7 @@ import os
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from semenet import metrics
 from semenet.data.images import ImageError
@@ -12,14 +13,19 @@ from semenet.data.pipeline import evaluation_dataset
 from semenet.data.shards import file_of
 
 
-class Validate(keras.callbacks.Callback):
-    """Adds `val_...` figures to the logs of each epoch.
+class Validation:
+    """Measures the validation split, each process its share of it.
 
     Args:
         rows: DataFrame of the validation split.
         recipe: `Recipe`.
-        cache: where the resized images are kept, as for `training_dataset`.
-        cache_folder: as for `training_dataset`.
+        devices: `Devices` that predict.
+        cache: where the resized images are kept, as for `training_batches`.
+        cache_folder: as for `training_batches`.
+
+    Attributes:
+        confusion: int `(K, K)`, a row a true class, of the last measurement; None before it and for a
+            segmentation network.
 
     Raises:
         ManifestError: for a label that the recipe's classes lack, or one class alone where the monitor
@@ -27,9 +33,10 @@ class Validate(keras.callbacks.Callback):
         ImageError: for a file that is not there, which would show only after a whole epoch.
     """
 
-    def __init__(self, rows, recipe, cache=None, cache_folder=None):
-        super().__init__()
+    def __init__(self, rows, recipe, devices, cache=None, cache_folder=None):
         self.recipe = recipe
+        self.devices = devices
+        self.confusion = None
         _check_files(rows)
         self.true = None if recipe.segments else label_index(rows, recipe.classes)
         if recipe.monitor == "val_macro_auroc" and len(set(self.true)) < 2:
@@ -37,8 +44,9 @@ class Validate(keras.callbacks.Callback):
                 "The monitor val_macro_auroc needs two classes or more among the validation images. "
                 f"Received: {rows['label'].iloc[0]} alone. Add others, or pass --monitor val_loss."
             )
+        self.rows = rows.iloc[devices.share(len(rows))]
         self.dataset = evaluation_dataset(
-            rows,
+            self.rows,
             input_size=(recipe.input_size, recipe.input_size),
             channels=recipe.channels,
             batch_size=recipe.batch_size,
@@ -48,34 +56,43 @@ class Validate(keras.callbacks.Callback):
             cache_folder=cache_folder,
         )
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Predicts the split and adds the figures."""
-        measure = self._segmentation if self.recipe.segments else self._classification
-        logs.update({f"val_{name}": value for name, value in measure().items()})
+    def measure(self, network):
+        """Predicts the split.
 
-    def _classification(self):
-        probabilities = self.model.predict(self.dataset, verbose=0)
+        Args:
+            network: `keras.Model`.
+
+        Returns:
+            dict of `val_...` to float; NaN for an AUROC that the split's classes do not give.
+        """
+        measure = self._segmentation if self.recipe.segments else self._classification
+        return {f"val_{name}": float(value) for name, value in measure(network).items()}
+
+    def _classification(self, network):
+        probabilities = self.devices.predict(network, self.dataset, len(self.rows))
+        probabilities = self.devices.gather(probabilities)
         figures = metrics.classification(self.true, probabilities, self.recipe.classes)
+        self.confusion = np.asarray(figures["confusion_matrix"])
         one_hot = np.eye(len(self.recipe.classes), dtype="float32")[self.true]
-        loss = keras.losses.categorical_crossentropy(one_hot, probabilities)
+        loss = keras.ops.convert_to_numpy(keras.losses.categorical_crossentropy(one_hot, probabilities))
         watched = {name: figures[name] for name in ("accuracy", "macro_f1", "macro_auroc")}
-        return {"loss": float(np.mean(loss))} | {
+        return {"loss": np.mean(loss)} | {
             name: np.nan if value is None else value for name, value in watched.items()
         }
 
-    def _segmentation(self):
+    def _segmentation(self, network):
+        # A batch at a time: the masks of a whole split fill the memory.
         batches = []
         for images, masks in self.dataset:
-            probabilities = np.asarray(self.model.predict_on_batch(images))
-            loss = np.mean(keras.losses.binary_crossentropy(masks, probabilities), axis=(1, 2))
-            figures = metrics.segmentation(np.asarray(masks), probabilities)
-            figures["loss"] = float(np.mean(loss))
-            batches.append((len(masks), figures))
-        sizes = [size for size, _ in batches]
-        return {
-            name: float(np.average([figures[name] for _, figures in batches], weights=sizes))
-            for name in ("loss", "dice", "iou", "mean_iou")
-        }
+            one = tf.data.Dataset.from_tensors(images)
+            probabilities = self.devices.predict(network, one, len(images))
+            loss = keras.ops.mean(keras.losses.binary_crossentropy(masks.numpy(), probabilities))
+            figures = metrics.segmentation(masks.numpy(), probabilities)
+            values = [float(loss), *(figures[name] for name in ("dice", "iou", "mean_iou"))]
+            batches.append([len(images), *values])
+        sizes, *values = self.devices.gather(np.array(batches)).T
+        names = ("loss", "dice", "iou", "mean_iou")
+        return {name: np.average(value, weights=sizes) for name, value in zip(names, values, strict=True)}
 
 
 def _check_files(rows):

@@ -12,6 +12,7 @@ import tensorflow as tf
 from moment_exchange_reference import exchange, exchange_gradient
 
 from semenet.models.moment_exchange import MoExModel, MomentExchange, exchange_moments
+from semenet.models.partners import is_divided, roll_batch
 
 TOLERANCES = {"float32": 1e-5, "mixed_bfloat16": 3e-2, "mixed_float16": 4e-3}
 POLICIES = list(TOLERANCES)
@@ -247,3 +248,27 @@ def test_on_jax():
         np.testing.assert_allclose(
             figures["losses"], figures["expected_losses"], rtol=max(1e-5, TOLERANCES[policy])
         )
+
+
+def test_on_one_device_partners_are_the_batch_rolled_by_one():
+    x = features(batch=5)
+    assert not is_divided()
+    np.testing.assert_array_equal(roll_batch(tf.constant(x)), np.roll(x, 1, axis=0))
+
+
+@pytest.mark.slow
+def test_on_two_devices_partners_cross_from_one_to_the_other():
+    result = subprocess.run(
+        [sys.executable, HERE / "moment_exchange_on_two_devices.py"],
+        env=os.environ | {"PYTHONPATH": str(REFERENCES)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=85,
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["replicas"] == 2
+    assert report["value_error"] < TOLERANCES["float32"]
+    assert report["gradient_error"] < TOLERANCES["float32"]
+    assert report["labels"] == [5, 0, 1, 2, 3, 4]

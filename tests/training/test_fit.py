@@ -1,12 +1,7 @@
 import dataclasses
 import json
-import os
 import pathlib
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
@@ -17,9 +12,8 @@ import semenet
 from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, label_index, read_manifest, write_manifest
 from semenet.errors import SemenetError
-from semenet.training import fit
 from semenet.training.data_options import DataOptions
-from semenet.training.fit import build_model, precision_policy, train
+from semenet.training.fit import build_network, train
 from semenet.training.keep import TrainingError
 from semenet.training.run import Run, RunFolderError
 
@@ -241,7 +235,7 @@ def test_fine_tuning_freezes_the_backbone(classifier_run, phantoms, tiny_recipe,
         run = train(recipe, tmp_path / "two.csv", tmp_path / "run", root=phantoms.parent)
     old = semenet.load_model(classifier_run)
     with pytest.warns(UserWarning, match="head starts"):
-        untrained = build_model(recipe)
+        untrained = build_network(recipe)
     for layer in run.model.layers:
         for mine, theirs in zip(layer.get_weights(), old.get_layer(layer.name).get_weights(), strict=True):
             if layer.name == "head":
@@ -259,65 +253,6 @@ def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(phantoms, tiny_r
     assert run.model.get_layer("head").compute_dtype == "float32"
     assert np.isfinite(run.history["loss"]).all()
     assert keras.config.dtype_policy().name == "float32"
-
-
-@pytest.mark.parametrize(
-    ("capability", "policy"), [(None, "float32"), ((7, 0), "mixed_float16"), ((9, 0), "mixed_bfloat16")]
-)
-def test_automatic_precision_follows_the_gpu(monkeypatch, capability, policy):
-    gpus = [] if capability is None else ["GPU:0"]
-    monkeypatch.setattr(fit.tf.config, "list_physical_devices", lambda kind: gpus)
-    details = {"compute_capability": capability}
-    monkeypatch.setattr(fit.tf.config.experimental, "get_device_details", lambda gpu: details)
-    assert precision_policy("auto") == policy
-    assert precision_policy("float32") == "float32"
-
-
-def test_cosine_annealing_ends_at_the_minimum(tiny_recipe):
-    recipe = tiny_recipe("seme_resnet50_dataset2", epochs=3)
-    model = build_model(recipe)
-    fit.compile_model(model, recipe, steps_per_epoch=7)
-    rates = []
-    for step in (0, 21 // 2, 21):
-        model.optimizer.iterations.assign(step)
-        rates.append(float(model.optimizer.learning_rate))
-    half = 1e-8 + 0.5 * (0.1 - 1e-8) * (1 + np.cos(np.pi * (21 // 2) / 21))
-    np.testing.assert_allclose(rates, [0.1, half, 1e-8], rtol=1e-3)
-
-
-@pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(phantoms, tiny_recipe, tmp_path):
-    """A real process, killed after its first epoch, started again with the same command."""
-    options = {"input_size": 32, "width": 0.125, "depth": 0.01, "epochs": 4, "batch_size": 8}
-    arguments = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    command = [sys.executable, ROOT / "recipes" / "moex_resnet50.py", "--manifest", phantoms, *arguments]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    environment = os.environ | {"TF_DETERMINISTIC_OPS": "1"}
-    subprocess.run([*command, "--out", whole], check=True, capture_output=True, env=environment)
-
-    process = subprocess.Popen([*command, "--out", killed], stderr=subprocess.DEVNULL, env=environment)
-    deadline = time.monotonic() + 120
-    while not (killed / "history.csv").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert json.loads((killed / "run.json").read_text())["status"] == "training"
-    result = subprocess.run(
-        [*command, "--out", killed], check=True, capture_output=True, text=True, env=environment
-    )
-    assert "Going on after epoch" in result.stderr
-
-    recipe = dataclasses.replace(Run.open(whole).recipe, weights=None)
-    pairs = []
-    for folder in (whole, killed):
-        model = build_model(recipe)
-        model.load_weights(folder / "last.weights.h5")
-        pairs.append(model.get_weights())
-    for mine, theirs in zip(*pairs, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-    assert (whole / "history.csv").read_text() == (killed / "history.csv").read_text()
 
 
 def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(phantoms, tiny_recipe, tmp_path):

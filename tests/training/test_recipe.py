@@ -2,14 +2,16 @@ import dataclasses
 
 import pytest
 
+from semenet.errors import SemenetError
 from semenet.models.catalog import CATALOG, architecture_arguments
 from semenet.training.recipe import Recipe, RecipeError, find_recipe, list_recipes
 
 TABLE_5 = ["moex_resnet50", "seme_resnet50", "moex_densenet169", "seme_densenet169"]
+FIGURE_14 = ["vgg19", "resnet50", "densenet169"]
 
 
-def test_every_entry_has_a_recipe_and_table_5_its_own():
-    assert set(list_recipes()) == set(CATALOG) | {f"{name}_dataset2" for name in TABLE_5}
+def test_every_entry_has_a_recipe_and_table_5_and_figure_14_their_own():
+    assert set(list_recipes()) == set(CATALOG) | {f"{name}_dataset2" for name in TABLE_5 + FIGURE_14}
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -34,6 +36,11 @@ def test_the_paper_s_settings_are_the_defaults():
         assert (recipe.learning_rate, recipe.minimum_learning_rate, recipe.schedule) == (0.1, 1e-8, "cosine")
         assert recipe.rotation == 30
         assert set(recipe.views) == {"original", "clahe", "masked", "masked_clahe"}
+        assert recipe.classes == ("other_viral", "COVID-19")
+    for name in FIGURE_14:
+        recipe = find_recipe(f"{name}_dataset2")
+        assert (recipe.views, recipe.clahe, recipe.rotation) == (("original",), 0, 30)
+        assert (recipe.learning_rate, recipe.schedule) == (1e-4, "constant")
         assert recipe.classes == ("other_viral", "COVID-19")
     assert (find_recipe("unet").optimizer, find_recipe("unet").schedule) == ("adam", "cosine")
 
@@ -62,11 +69,27 @@ def test_the_paper_s_settings_are_the_defaults():
         ({"entry": "resnet50_gap", "se_ratio": 8}, "for entries with squeeze"),
         ({"width": -1.0}, "positive"),
         ({"seed": -1}, "seed"),
+        ({"weight_decay": 0.1}, "is for adamw. Received: 0.1. Pass another --weight-decay"),
+        ({"optimizer": "adamw", "weight_decay": 1.0}, r"\[0, 1\)"),
+        ({"cycles": 2}, "is for the cosine schedule"),
+        ({"schedule": "cosine", "cycles": 81}, "at most one an epoch"),
+        ({"warmup_epochs": 1.0}, "is for the cosine schedule"),
+        ({"schedule": "cosine", "warmup_epochs": 80.0}, "less than the epochs"),
+        ({"clip_norm": -1.0}, "0 or more"),
+        ({"label_smoothing": 1.0}, r"\[0, 1\)"),
+        ({"ema": 1.0}, r"\[0, 1\)"),
+        ({"patience": -1}, "0 or more"),
+        ({"zoom": 0.6}, "zoom"),
+        ({"contrast": -0.1}, "contrast"),
+        ({"distill_temperature": 0.0}, "positive"),
+        ({"distill_weight": 0.0}, "be positive where attention_weight is 0"),
+        ({"attention_weight": -1.0}, "0 or more"),
+        ({"entry": "unet", "classes": ("lung",), "monitor": "val_dice", "teacher": "run"}, "that classify"),
         ({"monitor": "val_dice"}, "of `seme_resnet50` must be one of val_macro_auroc"),
     ],
 )
 def test_a_value_out_of_range_is_refused(change, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(SemenetError, match=message):
         dataclasses.replace(find_recipe("seme_resnet50"), **change)
 
 

@@ -1,0 +1,48 @@
+"""Presets: where a recipe's settings come from, the paper or today's practice within the same networks."""
+
+import dataclasses
+
+from semenet.errors import SemenetError
+
+PRESETS = ("paper", "modern")
+
+_MODERN = {
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.05,
+    "schedule": "cosine",
+    "minimum_learning_rate": 1e-6,
+    "warmup_epochs": 1.0,
+    "ema": 0.999,
+    "rotation": 10.0,
+    "zoom": 0.1,
+    "shift": 0.05,
+    "gamma": 0.2,
+    "contrast": 0.2,
+}
+_MODERN_CLASSIFICATION = {"label_smoothing": 0.1, "class_weights": "balanced"}
+
+
+def with_preset(recipe, preset):
+    """A recipe with a preset's settings in place of its own.
+
+    Args:
+        recipe: `Recipe`.
+        preset: "paper" for the recipe as it is, or "modern" for AdamW with warm-up and cosine annealing, a
+            moving average of the weights, stronger augmentation and, where images are classified, label
+            smoothing and class weights. docs/training.md says what each did on validation.
+
+    Returns:
+        `Recipe`.
+
+    Raises:
+        ValueError: for another preset.
+    """
+    if preset not in PRESETS:
+        raise SemenetError(
+            f"A preset is one of {', '.join(PRESETS)}. Received: {preset!r}. 'paper' is the recipe as it is."
+        )
+    if preset == "paper":
+        return recipe
+    settings = _MODERN if recipe.segments else _MODERN | _MODERN_CLASSIFICATION
+    return dataclasses.replace(recipe, **settings)

@@ -1,0 +1,26 @@
+import dataclasses
+
+import pytest
+
+from semenet.errors import SemenetError
+from semenet.training.presets import with_preset
+from semenet.training.recipe import find_recipe, list_recipes
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_takes_every_preset(name):
+    recipe = find_recipe(name)
+    assert with_preset(recipe, "paper") is recipe
+    modern = with_preset(recipe, "modern")
+    assert (modern.optimizer, modern.schedule, modern.ema > 0) == ("adamw", "cosine", True)
+    kept = ("entry", "classes", "input_size", "views", "clahe", "epochs", "batch_size", "monitor")
+    assert {field: getattr(modern, field) for field in kept} == {
+        field: getattr(recipe, field) for field in kept
+    }
+    assert modern.class_weights == ("none" if recipe.segments else "balanced")
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(SemenetError, match="paper, modern.*Received: 'old'"):
+        with_preset(find_recipe("unet"), "old")
+    assert dataclasses.asdict(find_recipe("unet"))["optimizer"] == "adam"
