@@ -169,7 +169,7 @@ def test_curves_of_seeds_that_stopped_at_other_epochs(tool):
 
 def test_a_paired_difference_draws_patients_whole(tool):
     """Two patients, of whom the second size has one right more: half the images."""
-    module = tool("bench_input_size")
+    module = tool("paired")
     labels, patients = ["a", "b", "a", "b"], ["p", "p", "q", "q"]
     worse = predictions(labels, [0.9, 0.1, 0.1, 0.9], patients)
     better = predictions(labels, [0.1, 0.9, 0.1, 0.9], patients)

@@ -138,14 +138,17 @@ def phantoms(folder, size):
 def compiled(recipe):
     """The recipe's network as a run compiles it, under its numeric policy."""
     import keras
+    import tensorflow as tf
 
-    from semenet.training.fit import build_model, compile_model, precision_policy
+    from semenet.training.fit import build_network
+    from semenet.training.optimization import compile_network, precision_policy
 
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(precision_policy(recipe.precision))
     try:
-        model = build_model(recipe)
-        compile_model(model, recipe, steps_per_epoch=1000)
+        model = build_network(recipe)
+        jit_compile = "auto" if tf.config.list_physical_devices("GPU") else False
+        compile_network(model, recipe, steps_per_epoch=1000, jit_compile=jit_compile)
     finally:
         keras.config.set_dtype_policy("float32")
     return model
@@ -167,7 +170,6 @@ def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
     """
     import keras
 
-    from semenet.data.augmentation import Augmentation
     from semenet.data.manifest import read_manifest
     from semenet.data.pipeline import training_dataset
 
@@ -184,7 +186,7 @@ def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
         batch_size=recipe.batch_size,
         epochs=10**6,
         seed=0,
-        augmentation=Augmentation(recipe.clahe, recipe.rotation, recipe.views, recipe.clahe_draw),
+        augmentation=recipe.augmentation,
         masks=recipe.segments,
         cache=None if cache == "none" else cache,
         cache_folder=cache_folder,

@@ -62,7 +62,7 @@ def with_overrides(recipe, overrides, program):
     return tyro.cli(Recipe, default=recipe, args=list(overrides), prog=program)
 
 
-def run_seed(recipe, name, out, manifest, split, *, root=None, data):
+def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
     """Trains and measures one seed; what is done already is not done again.
 
     Args:
@@ -73,6 +73,7 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data):
         split: the split to measure, such as "val".
         root: the folder that the manifest's paths start from; None for the CSV's own.
         data: `DataOptions`.
+        tta: views of each image that are averaged, 1 for the image alone.
 
     Returns:
         `Result`.
@@ -90,13 +91,15 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data):
     out = pathlib.Path(out)
     folder = out / "runs" / name / f"seed{recipe.seed}"
     run = train(recipe, manifest, folder, root=root, data=data)
-    measured = out / "evaluations" / name / f"seed{recipe.seed}" / split
+    measured = (
+        out / "evaluations" / name / f"seed{recipe.seed}" / (split if tta == 1 else f"{split}_tta{tta}")
+    )
     stamp = {"manifest_sha256": read_manifest(manifest, root, need=()).sha256, "split": split}
     path = measured / "result.json"
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if {key: result.get(key) for key in stamp} != stamp:
         skipping = {"on_error": data.on_error, "skip_at_most": data.skip_at_most}
-        metrics = evaluate(folder, manifest, split, measured, root, recipe.batch_size, **skipping)
+        metrics = evaluate(folder, manifest, split, measured, root, recipe.batch_size, tta=tta, **skipping)
         result = stamp | {
             "figures": {figure: metrics[figure] for figure in FIGURES if figure in metrics},
             "parameters": run.model.count_params(),

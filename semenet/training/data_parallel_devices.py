@@ -1,6 +1,7 @@
 """Training on the devices of one process or of many, by JAX."""
 
 import atexit
+import contextlib
 import io
 import json
 import os
@@ -83,6 +84,16 @@ class DataParallelDevices(Devices):
     def scope(self):
         """Keras' scope of the distribution."""
         return self._distribution.scope()
+
+    @contextlib.contextmanager
+    def for_saving(self, model):
+        """Outside of the distribution: saving makes variables, which would wait for the other processes."""
+        distribution = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(distribution)
 
     def predict(self, model, images, count):
         """As for one device, by a copy of the weights that lies on this process's own devices.

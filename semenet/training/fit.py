@@ -9,7 +9,7 @@ import sys
 import keras
 import tensorflow as tf
 
-from semenet.data.files import replacing, write_text
+from semenet.data.files import write_text
 from semenet.data.manifest import ManifestError, label_index, read_manifest
 from semenet.data.pipeline import as_dataset, plain_errors, training_batches
 from semenet.models.catalog import build
@@ -102,8 +102,7 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
         keep.restore()
         _fit(model, recipe, batches, keep, class_weights(recipe, rows), options.tensorboard)
         if devices.is_chief:
-            with replacing(out / run_folder.LAST_WEIGHTS) as temporary:
-                network.save_weights(temporary)
+            keep.write_last_weights()
             record |= {"status": "finished", "best_epoch": keep.best_epoch, "best": keep.best}
             write_text(out / run_folder.RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
     return run_folder.Run.open(out)

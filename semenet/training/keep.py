@@ -139,8 +139,8 @@ class KeepRun(keras.callbacks.Callback):
             if self._is_best(value):
                 self.best, self.best_epoch = float(value), epoch + 1
                 if self.devices.is_chief:
-                    with self._writing():
-                        self._write_network()
+                    with self._writing(), self._file(run_folder.MODEL) as (network, path):
+                        network.save(path)
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.history.append({"epoch": epoch + 1} | _floats(logs) | {"learning_rate": rate})
         seconds = self.seconds + trained - self._began
@@ -181,11 +181,20 @@ class KeepRun(keras.callbacks.Callback):
             save_state(self.path, [*self.state, *metrics], progress)
         self._saved = now
 
-    def _write_network(self):
-        # The same layers without the optimizer, whose state would double the file: the checkpoint has it.
+    def write_last_weights(self):
+        """Writes last.weights.h5, the weights after the last step: not averaged, and not the best ones'."""
+        with self._writing(), self._file(run_folder.LAST_WEIGHTS) as (network, path):
+            network.save_weights(path)
+
+    @contextlib.contextmanager
+    def _file(self, name):
+        """The network to save, and the file to save it to.
+
+        The same layers without the optimizer, whose state would double the file: the checkpoint has it.
+        """
         network = type(self.network)(self.network.inputs, self.network.outputs, name=self.network.name)
-        with self.devices.for_saving(self.network), replacing(self.out / run_folder.MODEL) as temporary:
-            network.save(temporary)
+        with self.devices.for_saving(self.network), replacing(self.out / name) as path:
+            yield network, path
 
     def _write_figures(self):
         for name, rows in [(run_folder.HISTORY, self.history), (run_folder.TIMINGS, self.timings)]:
