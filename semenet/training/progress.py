@@ -34,6 +34,7 @@ class ShowProgress(keras.callbacks.Callback):
         """Starts the bar."""
         self.steps_done = 0
         self.began = None
+        self.entered = time.monotonic()
         self.bar.start()
         self.task = self.bar.add_task("tracing the network", total=self.steps_per_epoch, figures="")
 
@@ -46,6 +47,9 @@ class ShowProgress(keras.callbacks.Callback):
         now = time.monotonic()
         epoch, step = divmod(self.step, self.steps_per_epoch)
         self.step += 1
+        if self.entered is not None:
+            self.console.print(f"first step after {now - self.entered:.1f} s, tracing included")
+            self.entered = None
         if self.began is None:
             self.began = self.last_line = now
         else:
