@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 
+from semenet.errors import SemenetError
 from semenet.training.devices import Devices, DistributionError
 from semenet.training.roll_call import RollCall
 
@@ -144,8 +145,9 @@ class DataParallelDevices(Devices):
         return json.loads(self._line.gather(json.dumps(value if self.is_chief else None).encode())[0])
 
     def __exit__(self, kind, error, traceback):
-        if self._line is not None and error is not None and _is_of_jax(error):
-            # Arrays fail where another process has ended: the line says so, and ends this one.
+        if self._line is not None and error is not None and not isinstance(error, SemenetError):
+            # Where another process has ended, arrays fail with errors of many kinds: the line says so, and
+            # ends this one.
             time.sleep(_NOTICE_SECONDS)
         super().__exit__(kind, error, traceback)
 
@@ -174,12 +176,6 @@ def _on_own_devices(value, sharding):
 def _free_port():
     with socket.create_server(("", 0)) as server:
         return server.getsockname()[1]
-
-
-def _is_of_jax(error):
-    import jax
-
-    return isinstance(error, jax.errors.JaxRuntimeError)
 
 
 def _leave():

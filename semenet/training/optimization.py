@@ -58,7 +58,7 @@ def learning_rate(recipe, steps_per_epoch):
         # A hair more than a cycle, so that the last step does not begin another one.
         length = steps / recipe.cycles * (1 + 1e-6)
         return keras.optimizers.schedules.CosineDecayRestarts(rate, length, t_mul=1.0, m_mul=1.0, alpha=alpha)
-    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    warmup = round(recipe.warmup * steps)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(rate, steps, alpha=alpha)
     return keras.optimizers.schedules.CosineDecay(

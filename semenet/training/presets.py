@@ -8,7 +8,7 @@ PRESETS = ("paper", "modern")
 
 # What tools/bench_preset.py measures one by one.
 MODERN = {
-    "cosine": {"schedule": "cosine", "minimum_learning_rate": 1e-6, "warmup_epochs": 1.0},
+    "cosine": {"schedule": "cosine", "minimum_learning_rate": 1e-6, "warmup": 0.1},
     "adamw": {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05},
     "ema": {"ema": 0.999},
     "geometry": {"rotation": 10.0, "zoom": 0.1, "shift": 0.05},

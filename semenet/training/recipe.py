@@ -71,8 +71,8 @@ class Recipe:
     """Where cosine annealing ends."""
     cycles: int = 1
     """Cycles of cosine annealing, each beginning at the learning rate (ours: the paper states none)."""
-    warmup_epochs: float = 0.0
-    """Epochs in which the learning rate rises from 0, part of all; with a cosine of one cycle."""
+    warmup: float = 0.0
+    """Share of all steps in which the learning rate rises from 0; with a cosine of one cycle."""
     clip_norm: float = 0.0
     """The gradient is scaled down where its norm over all weights is above this; 0 for no clipping."""
     label_smoothing: float = 0.0
@@ -151,10 +151,9 @@ class Recipe:
                 self.cycles == 1 or (self.schedule == "cosine" and 1 <= self.cycles <= self.epochs),
                 "must be 1 or more, at most one an epoch, and is for the cosine schedule",
             ),
-            "warmup_epochs": (
-                self.warmup_epochs == 0
-                or (self.schedule == "cosine" and self.cycles == 1 and 0 < self.warmup_epochs < self.epochs),
-                "must be less than the epochs, and is for the cosine schedule of one cycle",
+            "warmup": (
+                self.warmup == 0 or (self.schedule == "cosine" and self.cycles == 1 and 0 < self.warmup < 1),
+                "must lie in [0, 1), and is for the cosine schedule of one cycle",
             ),
             "clip_norm": (0 <= self.clip_norm < math.inf, "must be 0 or more"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "must lie in [0, 1)"),

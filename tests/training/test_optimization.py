@@ -23,8 +23,8 @@ def test_cosine_annealing_ends_at_the_minimum(tiny_recipe):
     np.testing.assert_allclose(rates(recipe, 7, (0, 10, 21)), expected, rtol=1e-3)
 
 
-def test_warm_up_rises_in_a_line_and_is_part_of_all_epochs(tiny_recipe):
-    recipe = tiny_recipe("seme_resnet50_dataset2", epochs=3, warmup_epochs=1.0, minimum_learning_rate=0.0)
+def test_warm_up_rises_in_a_line_and_is_part_of_all_steps(tiny_recipe):
+    recipe = tiny_recipe("seme_resnet50_dataset2", epochs=3, warmup=1 / 3, minimum_learning_rate=0.0)
     found = rates(recipe, 10, (0, 5, 10, 20, 30))
     np.testing.assert_allclose(found, [0, 0.05, 0.1, annealed(0.1, 0, 0.5), 0], atol=1e-7)
 
