@@ -147,6 +147,8 @@ def as_dataset(batches, start, stop):
     # There is nothing left to tune, and in TensorFlow 2.21 the tuning thread sometimes holds up the end of a
     # dataset until it wakes, every five seconds.
     options.autotune.enabled = False
+    # The first batch is made while the network is traced.
+    options.experimental_warm_start = True
     return dataset.prefetch(_READY_BATCHES).with_options(options)
 
 

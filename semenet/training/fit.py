@@ -73,6 +73,7 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
         devices = stack.enter_context(open_devices(options))
         devices.check(recipe.batch_size, recipe.clip_norm or None)
         policy = stack.enter_context(_policy(recipe))
+        stack.enter_context(_quick_start())
         stack.enter_context(devices.scope())
         keras.utils.set_random_seed(recipe.seed)
         model, network = _networks(recipe, out, devices)
@@ -180,6 +181,25 @@ def _fit(model, recipe, batches, keep, weights, tensorboard):
                 callbacks=callbacks,
             )
         position = stop
+
+
+@contextlib.contextmanager
+def _quick_start():
+    """Leaves out TensorFlow's graph optimiser on a CPU as long as the block lasts.
+
+    It takes 7 of the 25 s that DenseNet169's first step takes, and the steps are no quicker for it: measured
+    on SEME-DenseNet169 at 224, training and inference alike. On a GPU it chooses the layout.
+    """
+    if keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):
+        yield
+        return
+    switch = "disable_meta_optimizer"
+    previous = tf.config.optimizer.get_experimental_options().get(switch, False)
+    tf.config.optimizer.set_experimental_options({switch: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({switch: previous})
 
 
 @contextlib.contextmanager
