@@ -73,6 +73,11 @@ def check_files(path, largest):
     rows = read_manifest(path).rows
     files = rows["path"].sample(min(len(rows), 100), random_state=0)
     images = [cv2.imread(file, cv2.IMREAD_GRAYSCALE) for file in files]
+    if all(image is None for image in images):
+        raise SemenetError(
+            f"The tool looks at PNG, JPEG, TIFF and BMP files. Received: {path}, of which it reads none. "
+            "Convert them, or check its paths."
+        )
     small = sum(min(image.shape) < largest for image in images if image is not None)
     read = sum(image is not None for image in images)
     if small > read / 2:
@@ -130,6 +135,7 @@ if __name__ == "__main__":
         if len(set(sizes)) < 2 or any(option.startswith("--input-size") for option in overrides):
             raise SemenetError(f"The tool compares sizes. Received: {sizes}. Give two or more --sizes.")
         recipe = seeded_runs.with_overrides(find_recipe(entry), overrides, "bench_input_size.py")
+        read_manifest(manifest).split(split)
         check_files(manifest, max(sizes))
         output_folder(out)
         series = {}

@@ -15,7 +15,7 @@ bootstrap interval over patients. Started again, finished runs are skipped and k
 import dataclasses
 import os
 import pathlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 import pandas as pd
 import tyro
@@ -26,6 +26,8 @@ import seeded_runs
 from paired import FIGURES, paired_difference
 
 from semenet.data.files import output_folder, write_text
+from semenet.data.inference_augmentation import check_view_count
+from semenet.data.manifest import read_manifest
 from semenet.training.command import report_errors
 from semenet.training.data_options import DataOptions
 from semenet.training.presets import MODERN, with_preset
@@ -40,7 +42,7 @@ def main(
     out: pathlib.Path,
     seeds: tuple[int, ...] = (0, 1, 2),
     entry: str = "seme_resnet50",
-    parts: tuple[str, ...] = (*MODERN, WHOLE),
+    parts: tuple[Literal[*MODERN, WHOLE], ...] = (*MODERN, WHOLE),
     tta: int = 5,
     split: str = "val",
     resamples: int = 1000,
@@ -104,6 +106,8 @@ if __name__ == "__main__":
     )
     with report_errors():
         recipe = seeded_runs.with_overrides(find_recipe(entry), overrides, "bench_preset.py")
+        check_view_count(tta)
+        read_manifest(manifest).split(split)
         output_folder(out)
         series = {}
         for name, variant in variants(recipe, parts).items():

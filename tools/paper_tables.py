@@ -3,7 +3,7 @@
 Usage: python tools/paper_tables.py --dataset1 CSV --dataset2 CSV --lung CSV --out FOLDER
            [--rows table4/seme_resnet50 ...] [--seeds 0 1 2] [--split val] [recipe options] [data options]
 
-Every option of a recipe's own command line (`python recipes/seme_resnet50.py --help`), such as --input-size,
+Every setting of a recipe (`python recipes/seme_resnet50.py --help`, up to --seed), such as --input-size,
 --width, --epochs or --batch-size, holds for all rows, and is named above each table. Started again with the
 same command, finished runs are skipped and killed ones go on.
 
@@ -32,6 +32,7 @@ import paper_figures
 import seeded_runs
 
 from semenet.data.files import output_folder, write_text
+from semenet.data.manifest import read_manifest
 from semenet.errors import SemenetError
 from semenet.training.command import report_errors
 from semenet.training.data_options import DataOptions
@@ -248,6 +249,8 @@ if __name__ == "__main__":
         chosen = choose(patterns, manifests)
         # A mistyped option stops here, before the first hour of training.
         seeded_runs.with_overrides(find_recipe(chosen[0].recipe), overrides, "paper_tables.py")
+        for path in {manifests[row.dataset] for row in chosen}:
+            read_manifest(path, need=()).split(split)
         output_folder(out)
         results, failures = train_rows(chosen, manifests, overrides, out, seeds, split, data)
         write_tables(out, results, failures, overrides, seeds, split, manifests)

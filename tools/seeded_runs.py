@@ -94,7 +94,11 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
     measured = (
         out / "evaluations" / name / f"seed{recipe.seed}" / (split if tta == 1 else f"{split}_tta{tta}")
     )
-    stamp = {"manifest_sha256": read_manifest(manifest, root, need=()).sha256, "split": split}
+    stamp = {
+        "manifest_sha256": read_manifest(manifest, root, need=()).sha256,
+        "split": split,
+        "began": run.record["began"],
+    }
     path = measured / "result.json"
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if {key: result.get(key) for key in stamp} != stamp:
@@ -120,6 +124,8 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
 
 def run_series(recipe, seeds, **arguments):
     """`run_seed` for each seed, with a line on stderr before each; returns the list of `Result`."""
+    if len(set(seeds)) < len(seeds):
+        raise SemenetError(f"Seeds stand once each. Received: {seeds}. Give others, such as 0 1 2.")
     results = []
     for number, seed in enumerate(seeds, 1):
         print(f"{arguments['name']}: seed {seed} ({number} of {len(seeds)})", file=sys.stderr, flush=True)

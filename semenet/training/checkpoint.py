@@ -9,31 +9,35 @@ import numpy as np
 from semenet.data.files import replacing
 from semenet.errors import SemenetError
 
+# What NumPy and zipfile raise for files that are cut, damaged, or something else.
+_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile)
+
 
 class CheckpointError(SemenetError):
     """A checkpoint cannot be read, or belongs to another network."""
 
 
-def save_state(path, variables, progress):
-    """Writes variables in one atomic step.
+def save_state(path, arrays, progress):
+    """Writes arrays in one atomic step.
 
     Args:
         path: file, conventionally `.npz`; replaced only once the new one is complete on disk.
-        variables: list of `keras.Variable`, such as `state_of` gives.
+        arrays: list of arrays, the values of what `state_of` gives.
         progress: JSON-serialisable dict of what else the run must remember.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"v{number}": value.numpy() for number, value in enumerate(variables)}
+    named = {f"v{number}": array for number, array in enumerate(arrays)}
     with replacing(path) as temporary:
-        np.savez(temporary, progress=json.dumps(progress), **arrays)
+        np.savez(temporary, progress=json.dumps(progress), **named)
 
 
-def read_state(path):
+def read_state(path, need=()):
     """Reads what `save_state` wrote.
 
     Args:
         path: its file.
+        need: names that `progress` must have.
 
     Returns:
         (list of arrays, the `progress` dict).
@@ -44,8 +48,10 @@ def read_state(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             progress = json.loads(str(file["progress"]))
+            if missing := set(need) - set(progress):
+                raise KeyError(*missing)
             return [file[f"v{number}"] for number in range(len(file.files) - 1)], progress
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise CheckpointError(
             f"A checkpoint must be a complete file of this version. Received: {path}: {error}. "
             "Remove it to start the run anew."

@@ -20,7 +20,7 @@ from semenet.training.data_options import DataOptions
 from semenet.training.distillation import distil
 from semenet.training.distribution import open_devices
 from semenet.training.keep import KeepRun
-from semenet.training.optimization import class_weights, compile_network, precision_policy
+from semenet.training.optimization import class_weights, compile_network, precision_policy, quick_start
 from semenet.training.progress import ShowProgress
 from semenet.training.run_options import RunOptions
 from semenet.training.selection import select_rows
@@ -63,6 +63,7 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
     rows, val_rows, selection = select_rows(manifest, data, masks=recipe.segments)
     _check_classes(recipe, rows, manifest.path)
     selection["teacher_sha256"] = None if recipe.teacher is None else _hash(find_teacher(recipe.teacher, out))
+    selection["weights_sha256"] = None if recipe.weights is None else _hash(pathlib.Path(recipe.weights))
     record = opening.earlier_record(out, recipe, manifest, selection)
     if record is not None and record["status"] == "finished":
         print(f"{out} is finished: nothing to train.", file=sys.stderr)
@@ -73,7 +74,7 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
         devices = stack.enter_context(open_devices(options))
         devices.check(recipe.batch_size, recipe.clip_norm or None)
         policy = stack.enter_context(_policy(recipe))
-        stack.enter_context(_quick_start())
+        stack.enter_context(quick_start())
         stack.enter_context(devices.scope())
         keras.utils.set_random_seed(recipe.seed)
         model, network = _networks(recipe, out, devices)
@@ -87,6 +88,8 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
             record = opening.earlier_record(out, recipe, manifest, selection)
             if record is None:
                 record = opening.begin(out, recipe, manifest, selection, options, policy)
+            else:
+                record = opening.go_on(out, record, options, policy)
         # Rank 0 has made it.
         devices.agree("folder")
         keep = KeepRun(
@@ -153,9 +156,10 @@ def _batches(recipe, rows, data, devices):
 def _fit(model, recipe, batches, keep, weights, tensorboard):
     """Fits from where the run stands: first the rest of an epoch that was begun, then whole ones."""
     position, end = keep.epoch * batches.steps + keep.step, recipe.epochs * batches.steps
+    progress = ShowProgress(recipe.epochs, batches.steps, recipe.batch_size, start=position)
     callbacks = [keep]
     if keep.devices.is_chief:
-        callbacks.append(ShowProgress(recipe.epochs, batches.steps, recipe.batch_size, start=position))
+        callbacks.append(progress)
     if keep.devices.is_chief and tensorboard:
         log = TensorBoardLog(
             keep.out / run_folder.TENSORBOARD,
@@ -166,40 +170,23 @@ def _fit(model, recipe, batches, keep, weights, tensorboard):
             confusion=lambda: keep.validation.confusion,
         )
         callbacks.append(log)
-    while position < end and not keep.stops_early:
-        rest = batches.steps - position % batches.steps
-        stop = end if rest == batches.steps else position + rest
-        with plain_errors():
-            model.fit(
-                as_dataset(batches, position, stop),
-                initial_epoch=position // batches.steps,
-                epochs=stop // batches.steps,
-                steps_per_epoch=rest,
-                class_weight=weights,
-                verbose=0,
-                shuffle=False,
-                callbacks=callbacks,
-            )
-        position = stop
-
-
-@contextlib.contextmanager
-def _quick_start():
-    """Leaves out TensorFlow's graph optimiser on a CPU as long as the block lasts.
-
-    It takes 7 of the 25 s that DenseNet169's first step takes, and the steps are no quicker for it: measured
-    on SEME-DenseNet169 at 224, training and inference alike. On a GPU it chooses the layout.
-    """
-    if keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):
-        yield
-        return
-    switch = "disable_meta_optimizer"
-    previous = tf.config.optimizer.get_experimental_options().get(switch, False)
-    tf.config.optimizer.set_experimental_options({switch: True})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({switch: previous})
+    # An error leaves the terminal as it was.
+    with contextlib.closing(progress):
+        while position < end and not keep.stops_early:
+            rest = batches.steps - position % batches.steps
+            stop = end if rest == batches.steps else position + rest
+            with plain_errors():
+                model.fit(
+                    as_dataset(batches, position, stop),
+                    initial_epoch=position // batches.steps,
+                    epochs=stop // batches.steps,
+                    steps_per_epoch=rest,
+                    class_weight=weights,
+                    verbose=0,
+                    shuffle=False,
+                    callbacks=callbacks,
+                )
+            position = stop
 
 
 @contextlib.contextmanager
@@ -214,6 +201,10 @@ def _policy(recipe):
 
 
 def _hash(path):
+    """The hash of a file, or of the network in a run folder; None for what is a name and no path."""
+    path = path / run_folder.MODEL if path.is_dir() else path
+    if not path.is_file():
+        return None
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -14,7 +14,7 @@ from semenet.training import run as run_folder
 from semenet.training.checkpoint import CheckpointError, assign_state, read_state, save_state, state_of
 
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
-_DEFINED_ONCE = ("history", "timings", "best", "best_epoch")
+_SAVED = ("history", "timings", "best", "best_epoch", "epoch", "step")
 
 
 class TrainingError(SemenetError, FloatingPointError):
@@ -90,7 +90,7 @@ class KeepRun(keras.callbacks.Callback):
                     item.unlink()
         if not self.devices.agree(self.path.exists()):
             return
-        arrays, progress = read_state(self.path)
+        arrays, progress = read_state(self.path, (*_SAVED, "seconds"))
         if self.devices.agree([progress["epoch"], progress["step"]]) != [progress["epoch"], progress["step"]]:
             raise CheckpointError(
                 "All processes go on from one checkpoint. Received: another one in this process than in the "
@@ -104,8 +104,7 @@ class KeepRun(keras.callbacks.Callback):
         if self.devices.is_chief:
             within = f" and step {self.step} of the next" if self.step else ""
             print(f"Going on after epoch {self.epoch}{within} of {self.out}.", file=sys.stderr)
-            with self._writing():
-                self._write_figures()
+            self._write_results()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the epoch's clock, and puts the metrics back where a run goes on within an epoch."""
@@ -118,11 +117,7 @@ class KeepRun(keras.callbacks.Callback):
         """Stops at the first loss that is not finite, before anything learnt from it is kept; or saves."""
         self.step += 1
         if not np.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"The training loss must stay finite. Received: {logs['loss']} in epoch {self.epoch + 1}, "
-                f"step {self.step}. The last good state is kept in {self.out}; train into another folder "
-                "with a lower --learning-rate, --clip-norm 1 or --precision float32."
-            )
+            self._diverge(f"a loss of {logs['loss']}")
         due = self._is_due() and self.devices.is_chief
         if due or self.average.momentum:
             self._fetch_state()
@@ -133,14 +128,12 @@ class KeepRun(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Validates, and writes the network if it is the best yet, the checkpoint and the figures."""
         trained = time.monotonic()
+        self._check_finite([weight.numpy() for weight in self.network.weights])
         with self.average.in_place():
             logs.update(self.validation.measure(self.network))
-            value = logs[self.recipe.monitor]
-            if self._is_best(value):
-                self.best, self.best_epoch = float(value), epoch + 1
-                if self.devices.is_chief:
-                    with self._writing(), self._file(run_folder.MODEL) as (network, path):
-                        network.save(path)
+        value = logs[self.recipe.monitor]
+        if self._is_best(value):
+            self.best, self.best_epoch = float(value), epoch + 1
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.history.append({"epoch": epoch + 1} | _floats(logs) | {"learning_rate": rate})
         seconds = self.seconds + trained - self._began
@@ -155,8 +148,7 @@ class KeepRun(keras.callbacks.Callback):
         self.epoch, self.step, self.seconds = epoch + 1, 0, 0.0
         if self.devices.is_chief:
             self._save([])
-            with self._writing():
-                self._write_figures()
+            self._write_results()
         if self.stops_early:
             self.model.stop_training = True
 
@@ -175,10 +167,13 @@ class KeepRun(keras.callbacks.Callback):
 
     def _save(self, metrics):
         now = time.monotonic()
-        progress = {name: getattr(self, name) for name in (*_DEFINED_ONCE, "epoch", "step")}
+        progress = {name: getattr(self, name) for name in _SAVED}
         progress["seconds"] = self.seconds + now - self._began if self.step else 0.0
+        arrays = [variable.numpy() for variable in (*self.state, *metrics)]
+        # The loss of a step is that before its update: the weights may be ruined while it is finite.
+        self._check_finite(arrays)
         with self._writing():
-            save_state(self.path, [*self.state, *metrics], progress)
+            save_state(self.path, arrays, progress)
         self._saved = now
 
     def write_last_weights(self):
@@ -196,6 +191,34 @@ class KeepRun(keras.callbacks.Callback):
         with self.devices.for_saving(self.network), replacing(self.out / name) as path:
             yield network, path
 
+    def _write_results(self):
+        """Writes what follows from the checkpoint of an epoch's end, after it.
+
+        A run that was killed in between writes it when it goes on: the two never tell of different epochs.
+        """
+        with self._writing():
+            if self.step == 0 and self.best_epoch == self.epoch:
+                with self.average.in_place(), self._file(run_folder.MODEL) as (network, path):
+                    network.save(path)
+            self._write_figures()
+
+    def _check_finite(self, arrays):
+        if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
+            self._diverge("weights that are not")
+
+    def _diverge(self, received):
+        raise TrainingError(
+            f"Loss and weights must stay finite. Received: {received}, in epoch {self.epoch + 1}, step "
+            f"{self.step}. {self._kept} Train into another folder with a lower --learning-rate, --clip-norm "
+            "1 or --precision float32."
+        )
+
+    @property
+    def _kept(self):
+        if self.path.exists():
+            return f"The last checkpoint is kept in {self.out}."
+        return "Nothing was kept: there was no checkpoint yet."
+
     def _write_figures(self):
         for name, rows in [(run_folder.HISTORY, self.history), (run_folder.TIMINGS, self.timings)]:
             if rows:
@@ -208,13 +231,12 @@ class KeepRun(keras.callbacks.Callback):
             yield
         except OSError as error:
             raise TrainingError(
-                f"What a run has reached must fit on its disk. Received: {error}, writing into {self.out} in "
-                f"epoch {self.epoch + 1}. The last good state is kept there: make room and give the same "
-                "command again."
+                f"What a run has reached must fit on its disk. Received: {error}, writing into {self.out}. "
+                f"{self._kept} Make room and give the same command again."
             ) from error
 
     def _is_best(self, value):
-        if self.best is None:
+        if self.best is None or np.isnan(self.best):
             return True
         return value < self.best if self.recipe.monitor.endswith("loss") else value > self.best
 

@@ -20,6 +20,12 @@ from semenet.training import run as run_folder
 from semenet.training.recipe import Recipe
 
 LOCK = ".lock"
+# What else a run was made of, in its record, and how to say that it is another now.
+_OTHER = {
+    "skipped": "other files left out",
+    "teacher_sha256": "another teacher",
+    "weights_sha256": "other weights to start from",
+}
 
 
 def earlier_record(out, recipe, manifest, selection):
@@ -29,7 +35,8 @@ def earlier_record(out, recipe, manifest, selection):
         out: pathlib.Path of the run folder.
         recipe: `Recipe`.
         manifest: `Manifest`.
-        selection: dict of what else the run was made of: that of `select_rows`, and `teacher_sha256`.
+        selection: dict of what else the run was made of: that of `select_rows`,
+            `teacher_sha256` and `weights_sha256`.
 
     Returns:
         dict of its run.json; None where there was none.
@@ -46,6 +53,11 @@ def earlier_record(out, recipe, manifest, selection):
             )
         return None
     record = run_folder.read_record(out)
+    if not (out / run_folder.RECIPE).is_file():
+        raise run_folder.RunFolderError(
+            f"A run folder holds {run_folder.RECIPE} beside {run_folder.RECORD}. Received: {out} without it. "
+            "Give another --out."
+        )
     found = Recipe.from_json((out / run_folder.RECIPE).read_text(encoding="utf-8"))
     differences = [
         f"{field.name} {getattr(found, field.name)!r}, now {getattr(recipe, field.name)!r}"
@@ -54,7 +66,7 @@ def earlier_record(out, recipe, manifest, selection):
     ]
     if record["manifest_sha256"] != manifest.sha256:
         differences.append("another manifest")
-    for key, difference in {"skipped": "other files left out", "teacher_sha256": "another teacher"}.items():
+    for key, difference in _OTHER.items():
         if record.get(key, selection[key]) != selection[key]:
             differences.append(difference)
     if differences:
@@ -112,19 +124,55 @@ def begin(out, recipe, manifest, selection, options, policy):
         "manifest_sha256": manifest.sha256,
         "images": manifest.rows["split"].value_counts().to_dict(),
         **selection,
+        "precision": policy,
+        "backend": keras.backend.backend(),
+        **_start(options),
+        "starts": [_start(options)],
+    }
+    write_text(out / run_folder.RECIPE, recipe.to_json())
+    write_text(out / run_folder.RECORD, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def go_on(out, record, options, policy):
+    """Adds this start to the record of a run that was begun.
+
+    Args:
+        out: pathlib.Path of the run folder.
+        record: dict of its run.json.
+        options: `RunOptions`.
+        policy: str, the numeric policy in force.
+
+    Returns:
+        dict, the record.
+
+    Raises:
+        RunFolderError: if the run was begun in another numeric policy or on another backend.
+    """
+    here = {"precision": policy, "backend": keras.backend.backend()}
+    for name, value in here.items():
+        if record.get(name, value) != value:
+            raise run_folder.RunFolderError(
+                "A run goes on in the numeric policy and on the backend it was begun with. "
+                f"Received: {out}, begun with {name} {record[name]}, now {value}. Pass --precision, set "
+                "KERAS_BACKEND, or give another --out."
+            )
+    record["starts"] = [*record.get("starts", []), _start(options)]
+    write_text(out / run_folder.RECORD, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def _start(options):
+    """What one start of a run was: its command, and what it ran on."""
+    return {
         "command": shlex.join(sys.argv),
         "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "options": dataclasses.asdict(options),
-        "precision": policy,
-        "backend": keras.backend.backend(),
         "versions": run_folder.versions(),
         "commit": _commit(),
         "devices": _devices(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
     }
-    write_text(out / run_folder.RECIPE, recipe.to_json())
-    write_text(out / run_folder.RECORD, json.dumps(record, indent=2) + "\n")
-    return record
 
 
 def _is_ours(item):

@@ -1,5 +1,7 @@
 """How a recipe's network learns: precision, optimizer, learning rate and loss."""
 
+import contextlib
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -58,7 +60,7 @@ def learning_rate(recipe, steps_per_epoch):
         # A hair more than a cycle, so that the last step does not begin another one.
         length = steps / recipe.cycles * (1 + 1e-6)
         return keras.optimizers.schedules.CosineDecayRestarts(rate, length, t_mul=1.0, m_mul=1.0, alpha=alpha)
-    warmup = round(recipe.warmup * steps)
+    warmup = min(round(recipe.warmup * steps), steps - 1)
     if not warmup:
         return keras.optimizers.schedules.CosineDecay(rate, steps, alpha=alpha)
     return keras.optimizers.schedules.CosineDecay(
@@ -103,6 +105,25 @@ def precision_policy(precision):
         return "float32"
     capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
     return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
+
+
+@contextlib.contextmanager
+def quick_start():
+    """Leaves out TensorFlow's graph optimiser on a CPU as long as the block lasts.
+
+    It takes 7 of the 25 s that DenseNet169's first step takes, and the steps are no quicker for it: measured
+    on SEME-DenseNet169 at 224, training and inference alike. On a GPU it chooses the layout.
+    """
+    if keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):
+        yield
+        return
+    switch = "disable_meta_optimizer"
+    previous = tf.config.optimizer.get_experimental_options().get(switch, False)
+    tf.config.optimizer.set_experimental_options({switch: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({switch: previous})
 
 
 def _optimizer(recipe, steps_per_epoch):

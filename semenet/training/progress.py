@@ -27,6 +27,7 @@ class ShowProgress(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.step = start
+        self.entered = self.task = None
         self.console = console or rich.console.Console(stderr=True, soft_wrap=True)
         self.bar = _bar(self.console)
 
@@ -34,6 +35,8 @@ class ShowProgress(keras.callbacks.Callback):
         """Starts the bar."""
         self.steps_done = 0
         self.began = None
+        if self.task is not None:
+            return
         self.entered = time.monotonic()
         self.bar.start()
         self.task = self.bar.add_task("tracing the network", total=self.steps_per_epoch, figures="")
@@ -74,8 +77,8 @@ class ShowProgress(keras.callbacks.Callback):
         self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")
         self.began, self.steps_done = None, 0
 
-    def on_train_end(self, logs=None):
-        """Removes the bar."""
+    def close(self):
+        """Removes the bar, and gives the terminal its cursor back; more than once does no harm."""
         self.bar.stop()
 
 

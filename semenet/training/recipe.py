@@ -133,10 +133,10 @@ class Recipe:
         watched = "val_mean_iou, val_dice" if segments else "val_macro_auroc, val_accuracy, val_macro_f1"
         rules = {
             "input_size": (self.input_size >= 32, "must be 32 or more"),
-            "learning_rate": (self.learning_rate > 0, "must be positive"),
+            "learning_rate": (0 < self.learning_rate < math.inf, "must be positive"),
             "momentum": (0 <= self.momentum < 1, "must lie in [0, 1)"),
             "minimum_learning_rate": (
-                0 <= self.minimum_learning_rate <= self.learning_rate,
+                0 <= self.minimum_learning_rate <= self.learning_rate or self.schedule == "constant",
                 "must lie between 0 and the learning rate",
             ),
             "epochs": (self.epochs >= 1, "must be 1 or more"),
@@ -164,12 +164,26 @@ class Recipe:
             "ema": (0 <= self.ema < 1, "must lie in [0, 1)"),
             "patience": (self.patience >= 0, "must be 0 or more"),
             "teacher": (self.teacher is None or not segments, "is for networks that classify"),
-            "distill_temperature": (0 < self.distill_temperature < math.inf, "must be positive"),
-            "distill_weight": (
-                0 <= self.distill_weight <= 1 and (self.distill_weight > 0 or self.attention_weight != 0),
-                "must lie in [0, 1], and be positive where attention_weight is 0",
+            "freeze_backbone": (
+                not self.freeze_backbone or self.weights is not None,
+                "fixes weights that were learnt: it needs --weights",
             ),
-            "attention_weight": (0 <= self.attention_weight < math.inf, "must be 0 or more"),
+            "distill_temperature": (
+                0 < self.distill_temperature < math.inf
+                and (self.teacher is not None or self.distill_temperature == 4),
+                "must be positive, and goes with --teacher",
+            ),
+            "distill_weight": (
+                0 <= self.distill_weight <= 1
+                and (self.distill_weight > 0 or self.attention_weight != 0)
+                and (self.teacher is not None or self.distill_weight == 0.5),
+                "must lie in [0, 1], be positive where attention_weight is 0, and goes with --teacher",
+            ),
+            "attention_weight": (
+                0 <= self.attention_weight < math.inf
+                and (self.teacher is not None or self.attention_weight == 0),
+                "must be 0 or more, and goes with --teacher",
+            ),
             "classes": (
                 (len(self.classes) == 1 if segments else len(self.classes) > 1)
                 and len(set(self.classes)) == len(self.classes)

@@ -37,8 +37,14 @@ def read_record(folder):
     """
     path = pathlib.Path(folder) / RECORD
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        needed = {"status", "manifest_sha256"}
+        if record["status"] == "finished":
+            needed |= {"best", "best_epoch"}
+        if missing := needed - set(record):
+            raise KeyError(*missing)
+        return record
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise RunFolderError(
             f"A run folder with {RECIPE} also holds a whole {RECORD}. Received: {path}: {error}. "
             "Train anew into another folder."

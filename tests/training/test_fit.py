@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 import semenet
 from semenet.data.images import ImageError
@@ -16,6 +17,7 @@ from semenet.training.data_options import DataOptions
 from semenet.training.fit import build_network, train
 from semenet.training.keep import TrainingError
 from semenet.training.run import Run, RunFolderError
+from semenet.training.run_options import RunOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -101,7 +103,9 @@ def test_a_run_killed_after_its_last_epoch_is_finished(classifier_run, phantoms,
     (folder / ".abcd1234.last.weights.h5").write_bytes(b"half")
     (folder / ".gitignore").write_text("mine")
     train(tiny_recipe("seme_resnet50"), phantoms, folder)
-    assert json.loads((folder / "run.json").read_text()) == record
+    again = json.loads((folder / "run.json").read_text())
+    assert len(again.pop("starts")) == len(record.pop("starts")) + 1
+    assert again == record
     names = {path.name for path in folder.iterdir()}
     assert {"last.weights.h5", ".gitignore"} <= names
     assert ".abcd1234.last.weights.h5" not in names
@@ -197,6 +201,56 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny
     recipe = tiny_recipe("vgg19_gap", learning_rate=1e38)
     with pytest.raises(TrainingError, match="must stay finite.*lower --learning-rate"):
         train(recipe, phantoms, tmp_path / "run")
+
+
+def test_weights_that_are_not_finite_are_not_kept(phantoms, tiny_recipe, tmp_path):
+    """The first loss is finite still, its step is not."""
+    recipe = tiny_recipe("vgg19_gap", learning_rate=1e300, momentum=0.0)
+    options = RunOptions(checkpoint_every=1)
+    with pytest.raises(TrainingError, match="weights that are not, in epoch 1, step 1. Nothing was kept"):
+        train(recipe, phantoms, tmp_path / "run", options=options)
+    assert not (tmp_path / "run" / "checkpoints" / "last.npz").exists()
+
+
+def test_a_run_killed_before_its_best_network_was_written_writes_it(phantoms, tiny_recipe, tmp_path):
+    recipe = tiny_recipe("vgg19_gap", epochs=1, ema=0.5)
+    run = train(recipe, phantoms, tmp_path / "run")
+    weights = run.model.get_weights()
+    (run.path / "model.keras").unlink()
+    (run.path / "run.json").write_text(json.dumps(run.record | {"status": "training"}))
+    again = train(recipe, phantoms, tmp_path / "run")
+    for mine, theirs in zip(again.model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert [len(record["starts"]) for record in (run.record, again.record)] == [1, 2]
+
+
+@pytest.mark.parametrize("change", [{"precision": "mixed_bfloat16"}, {"backend": "jax"}])
+def test_a_run_goes_on_only_as_it_was_begun(classifier_run, phantoms, tiny_recipe, tmp_path, change):
+    folder = shutil.copytree(classifier_run, tmp_path / "run")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(record | change | {"status": "training"}))
+    with pytest.raises(RunFolderError, match=f"begun with {next(iter(change))} .*, now"):
+        train(tiny_recipe("seme_resnet50"), phantoms, folder)
+
+
+def test_other_weights_to_start_from_are_another_run(classifier_run, phantoms, tiny_recipe, tmp_path):
+    start = shutil.copytree(classifier_run, tmp_path / "start")
+    recipe = tiny_recipe("seme_resnet50", weights=str(start), epochs=1)
+    train(recipe, phantoms, tmp_path / "run")
+    (start / "model.keras").write_bytes(b"another")
+    with pytest.raises(RunFolderError, match="other weights to start from"):
+        train(recipe, phantoms, tmp_path / "run")
+
+
+def test_patience_ends_a_run_that_gets_no_better(phantoms, tiny_recipe, tmp_path):
+    """At this rate float32 weights do not change, and neither does the figure."""
+    recipe = tiny_recipe("vgg19_gap", monitor="val_accuracy", learning_rate=1e-30, epochs=9, patience=2)
+    assert len(train(recipe, phantoms, tmp_path / "run").history) == 3
+
+
+def test_tensorflow_s_optimiser_is_as_it_was_after_a_training(classifier_run):
+    options = tf.config.optimizer.get_experimental_options()
+    assert not options.get("disable_meta_optimizer", False)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ def fit(progress_of_run, epochs, steps, start=0):
         for batch in range(start % steps if epoch == start // steps else 0, steps):
             progress_of_run.on_train_batch_end(batch, {"loss": 0.5})
         progress_of_run.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.25})
-    progress_of_run.on_train_end()
+    progress_of_run.close()
 
 
 def test_a_training_s_log_has_steps_speed_and_time_left(monkeypatch):
