@@ -59,11 +59,12 @@ def test_the_commands_run_in_order_on_a_kermany_folder(tmp_path):
             command[0] = str(SEMENET)
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.returncode == 0, (line, result.stderr)
+        if "data contains" in line:
+            assert result.stdout.startswith(("yes", "no"))
     for made in ("evaluation/metrics.json", "evaluation/report.html", "predictions.csv"):
         assert (tmp_path / made).is_file()
     assert (tmp_path / "savedmodel" / "saved_model.pb").is_file()
     assert list((tmp_path / "maps").glob("*overlay*.png"))
-    assert result.stdout.startswith(("yes", "no"))
 
 
 def test_the_table_is_the_catalogue():

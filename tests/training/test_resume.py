@@ -118,7 +118,7 @@ def test_a_full_disk_stops_with_the_last_good_checkpoint(phantoms, tmp_path):
     )
     assert result.returncode == 1
     assert "must fit on its disk" in result.stderr
-    assert "make room and give the same command again" in result.stderr
+    assert "Make room and give the same command again" in result.stderr
     assert "Traceback" not in result.stderr
     assert (out / "checkpoints" / "last.npz").read_bytes() == before
     assert not list(out.rglob(".*.last.npz"))
