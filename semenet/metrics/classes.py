@@ -1,19 +1,14 @@
-"""Figures of a classification and of a segmentation, from arrays.
+"""Figures of a classification, from arrays.
 
-What training watches and what evaluation reports is the same code. Classes are numbered from 0, in
-the order of the network's outputs. A prediction is the class of the highest probability, the first
-of equal ones.
+Classes are numbered from 0, in the order of the network's outputs. A prediction is the class of the
+highest probability, the first of equal ones.
 """
-
-import math
 
 import numpy as np
 from sklearn import metrics as sk
 
 from semenet.errors import SemenetError
-
-# Softmax in float32 may pass 1 by a rounding error.
-_TOLERANCE = 1e-5
+from semenet.metrics.probabilities import check_probabilities
 
 
 def classification(true_index, probabilities, class_names):
@@ -124,89 +119,6 @@ def roc_curve(is_true, score):
     return false_positive, true_positive
 
 
-def segmentation(true_masks, probabilities, threshold=0.5):
-    """Figures of a segmentation: means over the images of `overlap`'s.
-
-    Args:
-        true_masks: array `(N, H, W)` or `(N, H, W, 1)` of 0 and 1.
-        probabilities: float array of the same shape, in [0, 1].
-        threshold: float; a pixel of this probability or more is predicted to be inside.
-
-    Returns:
-        dict, ready for JSON: floats `dice`, `iou`, `mean_iou`, int `count` (N).
-
-    Raises:
-        ValueError: for no images, shapes that differ, masks of other values than 0 and 1, or a
-            probability that is NaN or outside [0, 1].
-    """
-    return mean_overlap(overlap(true_masks, probabilities, threshold))
-
-
-def overlap(true_masks, probabilities, threshold=0.5):
-    """How far each image's predicted mask and the true one overlap.
-
-    Two empty masks agree: their Dice and IoU are 1.
-
-    Args:
-        true_masks: array `(N, H, W)` or `(N, H, W, 1)` of 0 and 1.
-        probabilities: float array of the same shape, in [0, 1].
-        threshold: float; a pixel of this probability or more is predicted to be inside.
-
-    Returns:
-        dict of float64 arrays `(N,)`: `dice`, 2 |A and B| / (|A| + |B|); `iou`, |A and B| / |A or
-        B|; `mean_iou`, the mean of that of the inside and that of the outside.
-
-    Raises:
-        ValueError: as `segmentation`.
-    """
-    true_masks, probabilities = np.asarray(true_masks), np.asarray(probabilities)
-    shape = true_masks.shape
-    if shape != probabilities.shape or not true_masks.size or shape[3:] not in ((), (1,)) or len(shape) < 3:
-        raise SemenetError(
-            "Masks and probabilities must be arrays of one shape (N, H, W) or (N, H, W, 1), one image or "
-            f"more. Received: shapes {shape} and {probabilities.shape}. "
-            "Resize the masks to the network's output."
-        )
-    if not np.isin(true_masks, (0, 1)).all():
-        raise SemenetError(
-            "A mask must hold 0 outside and 1 inside. "
-            f"Received: values from {true_masks.min()} to {true_masks.max()}. Threshold it first."
-        )
-    _check_probabilities(probabilities)
-    inside, predicted = true_masks.astype(bool), probabilities >= threshold
-    iou = _iou(inside, predicted)
-    # Dice and IoU are functions of each other, which also settles the case of two empty masks.
-    return {
-        "dice": 2 * iou / (1 + iou),
-        "iou": iou,
-        "mean_iou": (iou + _iou(~inside, ~predicted)) / 2,
-    }
-
-
-def mean_overlap(scores):
-    """Means over the images of the arrays that `overlap` returns, and `count`."""
-    count = len(scores["dice"])
-    return {name: float(np.mean(values)) for name, values in scores.items()} | {"count": count}
-
-
-def flat(figures):
-    """Adds a dotted key for every nested figure, such as `per_class.normal.f1`.
-
-    Args:
-        figures: dict, whose values may be dicts.
-
-    Returns:
-        dict with the keys of `figures`, unchanged, and the dotted ones after them.
-    """
-    return figures | {
-        f"{name}.{key}": value
-        for name, nested in figures.items()
-        if isinstance(nested, dict)
-        for key, value in flat(nested).items()
-        if not isinstance(value, dict)
-    }
-
-
 def _checked(true_index, probabilities):
     true_index, probabilities = np.asarray(true_index), np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
@@ -227,21 +139,8 @@ def _checked(true_index, probabilities):
             f"Received: classes from {true_index.min()} to {true_index.max()}. "
             "Number the classes in the order of the model's outputs."
         )
-    _check_probabilities(probabilities)
+    check_probabilities(probabilities)
     return true_index, probabilities
-
-
-def _check_probabilities(probabilities):
-    low, high = float(probabilities.min()), float(probabilities.max())
-    # The extremes of an array that holds NaN are NaN.
-    if math.isnan(low) or low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        raise SemenetError(
-            "Probabilities must lie in [0, 1] and be no NaN. "
-            f"Received: {np.isnan(probabilities).sum()} NaN among {probabilities.size} values, the "
-            f"others from {np.fmin.reduce(probabilities, axis=None)} to "
-            f"{np.fmax.reduce(probabilities, axis=None)}. "
-            "Put logits through softmax first; NaN come from a training that diverged."
-        )
 
 
 def _one_hot(true_index, probabilities):
@@ -279,10 +178,3 @@ def _auroc(true_index, probabilities):
 def _mean_of_defined(values):
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None
-
-
-def _iou(a, b):
-    pixels = tuple(range(1, a.ndim))
-    union = np.count_nonzero(a | b, axis=pixels)
-    both = np.count_nonzero(a & b, axis=pixels)
-    return np.where(union, both / np.maximum(union, 1), 1.0)
