@@ -7,6 +7,14 @@ from sklearn import metrics as sk
 from semenet import metrics
 
 CLASSES = ("normal", "bacteria", "virus")
+SINGLE = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "macro_auroc",
+    "micro_auroc",
+    "macro_average_precision",
+)
 # Six images: predicted 0 0 1 1 1 2 for true 0 0 0 1 1 2.
 TRUE = np.array([0, 0, 0, 1, 1, 2])
 PROBABILITIES = np.array(
@@ -39,14 +47,41 @@ def test_hand_worked_figures():
     assert figures["accuracy"] == pytest.approx(5 / 6)
     normal, bacteria, virus = (figures["per_class"][name] for name in CLASSES)
     # normal: 0.8, 0.6, 0.2 against 0.1, 0.3, 0.25: seven of nine pairs in order.
+    # By average precision: 0.8, 0.6 are ranks 1, 2 and 0.2 is rank 5: precisions 1, 1 and 3 of 5.
     assert normal == pytest.approx(
-        {"precision": 1, "recall": 2 / 3, "f1": 4 / 5, "auroc": 7 / 9, "support": 3}
+        {
+            "precision": 1,
+            "recall": 2 / 3,
+            "f1": 4 / 5,
+            "auroc": 7 / 9,
+            "support": 3,
+            "sensitivity": 2 / 3,
+            "specificity": 3 / 3,
+            "ppv": 2 / 2,
+            "npv": 3 / 4,
+            "average_precision": (1 + 1 + 3 / 5) / 3,
+        }
     )
     # bacteria: 0.7, 0.4 against 0.1, 0.3, 0.5, 0.15: seven of eight.
+    # In order: bacteria, another, bacteria.
     assert bacteria == pytest.approx(
-        {"precision": 2 / 3, "recall": 1, "f1": 4 / 5, "auroc": 7 / 8, "support": 2}
+        {
+            "precision": 2 / 3,
+            "recall": 1,
+            "f1": 4 / 5,
+            "auroc": 7 / 8,
+            "support": 2,
+            "sensitivity": 2 / 2,
+            "specificity": 3 / 4,
+            "ppv": 2 / 3,
+            "npv": 3 / 3,
+            "average_precision": (1 + 2 / 3) / 2,
+        }
     )
-    assert virus == pytest.approx({"precision": 1, "recall": 1, "f1": 1, "auroc": 1, "support": 1})
+    assert virus.pop("support") == 1
+    assert set(virus.values()) == {1}
+    assert figures["balanced_accuracy"] == pytest.approx((2 / 3 + 1 + 1) / 3)
+    assert figures["macro_average_precision"] == pytest.approx((13 / 15 + 5 / 6 + 1) / 3)
     assert figures["macro_f1"] == pytest.approx((0.8 + 0.8 + 1) / 3)
     assert figures["macro_auroc"] == pytest.approx((7 / 9 + 7 / 8 + 1) / 3)
 
@@ -63,19 +98,34 @@ def test_agrees_with_scikit_learn(classes):
     for average in ("macro", "micro"):
         expected = sk.roc_auc_score(one_hot, probabilities, average=average)
         assert figures[f"{average}_auroc"] == pytest.approx(expected)
-    table = np.array(sk.precision_recall_fscore_support(true, predicted)).T
-    aurocs = sk.roc_auc_score(one_hot, probabilities, average=None)
-    for name, (precision, recall, f1, support), auroc in zip(names, table, aurocs, strict=True):
+    assert figures["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(true, predicted))
+    macro = sk.average_precision_score(one_hot, probabilities, average="macro")
+    assert figures["macro_average_precision"] == pytest.approx(macro)
+    precision, recall, f1, support = sk.precision_recall_fscore_support(true, predicted)
+    (tn, fn), (fp, tp) = sk.multilabel_confusion_matrix(true, predicted).T
+    expected = {
+        "precision": precision,
+        "recall": recall,
+        "f1": f1,
+        "auroc": sk.roc_auc_score(one_hot, probabilities, average=None),
+        "support": support,
+        "sensitivity": tp / (tp + fn),
+        "specificity": tn / (tn + fp),
+        "ppv": tp / (tp + fp),
+        "npv": tn / (tn + fn),
+        "average_precision": sk.average_precision_score(one_hot, probabilities, average=None),
+    }
+    for index, name in enumerate(names):
         found = figures["per_class"][name]
-        assert list(found) == ["precision", "recall", "f1", "auroc", "support"]
-        assert list(found.values()) == pytest.approx([precision, recall, f1, auroc, support])
+        assert list(found) == list(expected)
+        assert found == pytest.approx({figure: values[index] for figure, values in expected.items()})
     assert figures["confusion_matrix"] == sk.confusion_matrix(true, predicted).tolist()
 
 
 def test_single_figures_are_those_of_the_whole():
     true, probabilities = random_predictions(7)
     figures = metrics.classification(true, probabilities, CLASSES)
-    for name in ("accuracy", "macro_f1", "macro_auroc", "micro_auroc"):
+    for name in SINGLE:
         assert getattr(metrics, name)(true, probabilities) == figures[name]
 
 
@@ -90,7 +140,15 @@ def test_class_absent_from_the_images():
         "f1": None,
         "auroc": None,
         "support": 0,
+        "sensitivity": None,
+        "specificity": 3 / 4,
+        "ppv": 0.0,
+        "npv": 1.0,
+        "average_precision": None,
     }
+    assert figures["balanced_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
+    # normal 1; bacteria: 0.7, another's 0.4, then 0.3.
+    assert figures["macro_average_precision"] == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
     assert figures["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
     # normal 1; bacteria 0.7, 0.3 against 0.1, 0.4: three of four.
     assert figures["macro_auroc"] == pytest.approx((1 + 0.75) / 2)
@@ -106,13 +164,32 @@ def test_class_that_is_never_predicted_has_precision_zero():
         "f1": 0.0,
         "auroc": 1.0,
         "support": 1,
+        "sensitivity": 0.0,
+        "specificity": 1.0,
+        "ppv": 0.0,
+        "npv": 0.5,
+        "average_precision": 1.0,
     }
+    # Seen from "a", "another class" was never predicted either, but there is an image of it.
+    assert figures["per_class"]["a"]["npv"] == 0.0
+    assert figures["per_class"]["a"]["specificity"] == 0.0
+
+
+def test_without_images_of_another_class_there_is_no_specificity():
+    figures = metrics.classification(np.array([0, 0]), np.array([[0.9, 0.1], [0.8, 0.2]]), "ab")
+    assert figures["per_class"]["a"]["specificity"] is None
+    assert figures["per_class"]["a"]["npv"] is None
+    assert figures["per_class"]["a"]["average_precision"] == 1
+    wrong_once = metrics.classification(np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]), "ab")
+    assert wrong_once["per_class"]["a"]["specificity"] is None
+    assert wrong_once["per_class"]["a"]["npv"] == 0.0
 
 
 def test_images_of_a_single_class():
     figures = metrics.classification(np.array([1, 1]), np.array([[0.2, 0.8], [0.6, 0.4]]), "ab")
     assert figures["macro_auroc"] is None
-    assert figures["accuracy"] == 0.5
+    assert figures["accuracy"] == figures["balanced_accuracy"] == 0.5
+    assert figures["macro_average_precision"] == 1
     assert figures["macro_f1"] == pytest.approx(2 / 3)
     # Positives 0.8, 0.4 against 0.2, 0.6.
     assert figures["micro_auroc"] == pytest.approx(3 / 4)
@@ -123,6 +200,8 @@ def test_ties():
     true, equal = np.array([0, 1, 0, 1]), np.full((4, 2), 0.5)
     assert metrics.macro_auroc(true, equal) == 0.5
     assert metrics.micro_auroc(true, equal) == 0.5
+    # One threshold, at which half of the images are of the class.
+    assert metrics.macro_average_precision(true, equal) == 0.5
     # The first of equal classes is predicted.
     assert metrics.confusion_matrix(true, equal).tolist() == [[2, 0], [2, 0]]
 
@@ -144,9 +223,9 @@ def test_ties():
     ],
 )
 def test_bad_input_is_refused(true, probabilities, message):
-    for figure in (metrics.accuracy, metrics.macro_f1, metrics.macro_auroc, metrics.micro_auroc):
+    for name in SINGLE:
         with pytest.raises(ValueError, match=message):
-            figure(np.array(true), np.array(probabilities))
+            getattr(metrics, name)(np.array(true), np.array(probabilities))
 
 
 def test_wrong_number_of_class_names_is_refused():
@@ -223,9 +302,7 @@ def test_flat_adds_dotted_keys():
     assert {key: flat[key] for key in figures} == figures
     added = set(flat) - set(figures)
     assert added == {
-        f"per_class.{name}.{figure}"
-        for name in CLASSES
-        for figure in ("precision", "recall", "f1", "auroc", "support")
+        f"per_class.{name}.{figure}" for name in CLASSES for figure in figures["per_class"][name]
     }
     assert flat["per_class.virus.support"] == 1
     assert flat["per_class.normal.recall"] == pytest.approx(2 / 3)

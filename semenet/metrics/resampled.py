@@ -1,0 +1,181 @@
+"""The figures of a classification for many weightings of the same images at once.
+
+What a bootstrap asks for: each resample counts every image so many times, and nothing else changes, so
+that scores are sorted once and the resamples share the order.
+"""
+
+import numpy as np
+
+from semenet.errors import SemenetError
+from semenet.metrics.classes import checked
+
+ECE_BINS = 15
+# Numbers in one array of a chunk: 8 MB, of which some six are alive at a time.
+_CHUNK_NUMBERS = 1_000_000
+
+
+def resampled_classification(true_index, probabilities, class_names, weights):
+    """Figures of a classification, once for each row of weights.
+
+    An image of weight w counts as w equal images. Where all weights are 1, the figures are those of
+    `semenet.metrics.classification`, by the same rules on what is undefined.
+
+    Args:
+        true_index: int array `(N,)`, each image's class, in [0, K).
+        probabilities: float array `(N, K)`, in [0, 1].
+        class_names: K str, in the order of the columns.
+        weights: int or float array `(B, N)`, 0 or more: how often each resample has each image.
+
+    Returns:
+        dict of float64 arrays `(B,)`, NaN where a figure is undefined, as it is for weights of nothing
+        but 0: `accuracy`, `balanced_accuracy`, `macro_f1`, `macro_auroc`, `micro_auroc`,
+        `macro_average_precision`, and `per_class.<name>.<figure>` for `precision`, `recall`, `f1`,
+        `auroc`, `sensitivity`, `specificity`, `ppv`, `npv` and `average_precision`. Also `brier`, the mean
+        over the images of the sum over the classes of the squared difference to the one-hot truth, in
+        [0, 2] where rows add up to 1; and `ece`, the expected calibration error of the class predicted:
+        over 15 bins of its probability, (0, 1/15] to (14/15, 1], the mean of |accuracy - mean
+        probability|, weighted by the bins' shares of the images.
+
+    Raises:
+        ValueError: as `classification`, or the weights are of another shape, below 0, or not finite.
+
+    Reference:
+        Brier 1950; Guo et al. 2017 (ECE and its 15 bins). Areas under the curves: the Mann-Whitney form,
+        equal scores counting half, and the steps under the precision-recall curve.
+    """
+    true_index, probabilities = checked(true_index, probabilities, class_names)
+    weights = np.asarray(weights)
+    _check_weights(weights, len(true_index))
+    tables = _tables(true_index, probabilities)
+    rows = max(1, _CHUNK_NUMBERS // probabilities.size)
+    parts = [
+        _figures(weights[start : start + rows].astype(np.float64), class_names, *tables)
+        for start in range(0, len(weights), rows)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _check_weights(weights, images):
+    if weights.ndim != 2 or weights.shape[1] != images or not len(weights):
+        raise SemenetError(
+            "Weights must be an array (B, N): a row a resample, a column an image. "
+            f"Received: shape {weights.shape} for {images} images. Give one row or more."
+        )
+    if not (np.isfinite(weights).all() and weights.min() >= 0):
+        raise SemenetError(
+            "Weights must be finite and 0 or more. "
+            f"Received: values from {weights.min()} to {weights.max()}. Give counts of the images."
+        )
+
+
+class _Ranking:
+    """The order of decisions by their scores, from the highest down, which no weights change.
+
+    Args:
+        score: float array `(M,)`.
+        is_true: bool array `(M,)`.
+        image: int array `(M,)`, the image that each decision is about.
+    """
+
+    def __init__(self, score, is_true, image):
+        true, other = np.flatnonzero(is_true), np.flatnonzero(~is_true)
+        true, other = (which[np.argsort(-score[which], kind="stable")] for which in (true, other))
+        self.true, self.other = image[true], image[other]
+        self.above = np.searchsorted(-score[other], -score[true], side="left")
+        self.at_least = np.searchsorted(-score[other], -score[true], side="right")
+        self.last_equal = np.searchsorted(-score[true], -score[true], side="right") - 1
+
+    def auroc(self, weights):
+        """Areas under the ROC curves `(B,)`, of the images' weights `(B, N)`."""
+        true, others = weights[:, self.true], self._others(weights)
+        return self._auroc(true, others, others[:, self.at_least])
+
+    def areas(self, weights):
+        """`auroc`, and the average precisions `(B,)`."""
+        true, others = weights[:, self.true], self._others(weights)
+        false = others[:, self.at_least]
+        found = np.cumsum(true, axis=1)[:, self.last_equal]
+        average_precision = _ratio((true * _ratio(found, found + false, 0.0)).sum(axis=1), true.sum(axis=1))
+        return self._auroc(true, others, false), average_precision
+
+    def _others(self, weights):
+        """How much of what is not true lies above each place of its order, `(B, M + 1)`."""
+        others = np.zeros((len(weights), len(self.other) + 1))
+        np.cumsum(weights[:, self.other], axis=1, out=others[:, 1:])
+        return others
+
+    def _auroc(self, true, others, false):
+        lost = (true * (others[:, self.above] + false)).sum(axis=1) / 2
+        pairs = true.sum(axis=1) * others[:, -1]
+        return _ratio(pairs - lost, pairs)
+
+
+def _tables(true_index, probabilities):
+    """What does not depend on the weights: a matrix for their product, and the orders of the scores."""
+    classes = probabilities.shape[1]
+    one_hot = true_index[:, None] == np.arange(classes)
+    predicted, surest = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(np.float64)
+    cells = (true_index * classes + predicted)[:, None] == np.arange(classes**2)
+    # Rounding may carry a probability a little past the ends, which belongs into the last bin there.
+    bins = np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], surest)
+    gaps = (bins[:, None] == np.arange(ECE_BINS)) * ((predicted == true_index) - surest)[:, None]
+    squares = ((probabilities.astype(np.float64) - one_hot) ** 2).sum(axis=1, keepdims=True)
+    images = np.arange(len(true_index))
+    rankings = [_Ranking(probabilities[:, index], one_hot[:, index], images) for index in range(classes)]
+    together = _Ranking(probabilities.ravel(), one_hot.ravel(), images.repeat(classes))
+    return np.concatenate([cells, gaps, squares], axis=1), rankings, together
+
+
+def _figures(weights, class_names, matrix, rankings, together):
+    """The figures of some resamples, whose weights are float64 `(B, N)`."""
+    classes = len(class_names)
+    cells, gaps, squares = np.split(weights @ matrix, [classes**2, classes**2 + ECE_BINS], axis=1)
+    confusion = cells.reshape(-1, classes, classes)
+    total = confusion.sum(axis=(1, 2))[:, None]
+    support, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    correct = np.diagonal(confusion, axis1=1, axis2=2)
+    rest, rest_predicted = total - support, total - predicted
+    rest_correct = total - support - predicted + correct
+    recall, precision = _ratio(correct, support), _precision(correct, predicted, support)
+    areas = [ranking.areas(weights) for ranking in rankings]
+    auroc, average_precision = (np.stack(values, axis=1) for values in zip(*areas, strict=True))
+    of_class = {
+        "precision": precision,
+        "recall": recall,
+        "f1": np.where(support > 0, _ratio(2 * correct, support + predicted), np.nan),
+        "auroc": auroc,
+        "sensitivity": recall,
+        "specificity": _ratio(rest_correct, rest),
+        "ppv": precision,
+        "npv": _precision(rest_correct, rest_predicted, rest),
+        "average_precision": average_precision,
+    }
+    figures = {
+        "accuracy": _ratio(correct.sum(axis=1), total[:, 0]),
+        "balanced_accuracy": _mean_of_defined(recall),
+        "macro_f1": _mean_of_defined(of_class["f1"]),
+        "macro_auroc": _mean_of_defined(auroc),
+        "micro_auroc": together.auroc(weights),
+        "macro_average_precision": _mean_of_defined(average_precision),
+    }
+    for index, name in enumerate(class_names):
+        figures |= {f"per_class.{name}.{figure}": values[:, index] for figure, values in of_class.items()}
+    return figures | {
+        "brier": _ratio(squares[:, 0], total[:, 0]),
+        "ece": _ratio(np.abs(gaps).sum(axis=1), total[:, 0]),
+    }
+
+
+def _precision(correct, predicted, support):
+    """Undefined without predictions and images; 0 where there are images but no predictions."""
+    return np.where((predicted == 0) & (support > 0), 0.0, _ratio(correct, predicted))
+
+
+def _ratio(part, whole, undefined=np.nan):
+    return np.divide(part, whole, out=np.full(np.shape(part), undefined), where=whole > 0)
+
+
+def _mean_of_defined(values):
+    """Means `(B,)` of `(B, K)` over what is not NaN."""
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0).sum(axis=1), defined.sum(axis=1))
