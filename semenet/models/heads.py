@@ -36,6 +36,7 @@ class ClassifierHead(keras.layers.Dense):
         class_names: sequence of K distinct str, in the order of the outputs.
         inference_clahe: bool, whether the network was trained to be fed images after CLAHE: what feeds it
             reads that here.
+        lungs_alone: bool, whether the network was trained to be fed lungs alone, all else black; likewise.
         **kwargs: `keras.layers.Dense`'s arguments but `units`.
 
     Input shape:
@@ -48,17 +49,18 @@ class ClassifierHead(keras.layers.Dense):
         ValueError: if there are no names, or blank or repeated ones.
     """
 
-    def __init__(self, class_names, inference_clahe=False, **kwargs):
+    def __init__(self, class_names, inference_clahe=False, lungs_alone=False, **kwargs):
         self.class_names = check_class_names(class_names)
         self.inference_clahe = inference_clahe
+        self.lungs_alone = lungs_alone
         kwargs = {"dtype": "float32", "kernel_initializer": "he_uniform"} | kwargs
         super().__init__(len(self.class_names), **kwargs)
 
     def get_config(self):
         config = super().get_config()
         del config["units"]
-        own = {"class_names": list(self.class_names), "inference_clahe": self.inference_clahe}
-        return config | own
+        own = {"inference_clahe": self.inference_clahe, "lungs_alone": self.lungs_alone}
+        return config | own | {"class_names": list(self.class_names)}
 
 
 @keras.saving.register_keras_serializable("semenet")
