@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from semenet import metrics
-from semenet.evaluation.explain import COLOUR_MAP
+from semenet.evaluation.overlays import COLOUR_MAP
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the dashes serve print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -31,7 +31,7 @@ def roc_curves(true_index, probabilities, class_names):
     Returns:
         Figure; a class that no image, or every image, is of has no curve, and the legend says so.
     """
-    figure, axes = _figure(4.8, 4.6)
+    figure, axes = new_figure(4.8, 4.6)
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
     figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
     for index, (name, of_class) in enumerate(figures.items()):
@@ -52,6 +52,41 @@ def roc_curves(true_index, probabilities, class_names):
     return figure
 
 
+def precision_recall_curves(true_index, probabilities, class_names):
+    """One-vs-rest precision-recall curves, with each class's share of the images, which chance would give.
+
+    Args:
+        true_index: int array `(N,)`.
+        probabilities: float array `(N, K)`.
+        class_names: K str.
+
+    Returns:
+        Figure; a class that no image is of has no curve, and the legend says so.
+    """
+    figure, axes = new_figure(4.8, 4.6)
+    figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
+    for index, (name, of_class) in enumerate(figures.items()):
+        if of_class["average_precision"] is None:
+            axes.plot([], [], " ", label=f"{name}: undefined")
+            continue
+        is_true = np.asarray(true_index) == index
+        recall, precision = metrics.precision_recall_curve(is_true, probabilities[:, index])
+        style = _style(index)
+        axes.axhline(is_true.mean(), color=style["color"], linewidth=0.8, alpha=0.5, zorder=0)
+        label = f"{name}: {of_class['average_precision']:.3f}"
+        axes.step(recall, precision, where="pre", label=label, **style)
+    axes.set(
+        xlabel="Recall (sensitivity)",
+        ylabel="Precision (positive predictive value)",
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.01),
+        aspect="equal",
+    )
+    axes.grid(color="0.92")
+    axes.legend(loc="lower left", title="Average precision; thin: chance", frameon=False)
+    return figure
+
+
 def confusion(matrix, class_names):
     """Confusion matrix with counts and each row's shares.
 
@@ -66,7 +101,7 @@ def confusion(matrix, class_names):
     classes = len(class_names)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     side = max(4.0, 0.9 * classes + 1.4)
-    figure, axes = _figure(side + 0.6, side)
+    figure, axes = new_figure(side + 0.6, side)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(classes, classes):
         colour = "white" if shares[row, column] > 0.55 else "black"
@@ -77,6 +112,43 @@ def confusion(matrix, class_names):
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    return figure
+
+
+def reliability_diagram(bins_before, bins_after=None):
+    """Accuracy against confidence, and below how many images have which confidence.
+
+    On the diagonal a confidence holds what it says; below it the network is too sure. A dot is larger
+    where it stands for more images.
+
+    Args:
+        bins_before: dict, of `semenet.metrics.reliability`, before calibration.
+        bins_after: the same after it, in the same bins; or None.
+
+    Returns:
+        Figure of two axes.
+    """
+    figure = Figure(figsize=(4.8, 5.8), layout="constrained")
+    axes, counts = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
+    named = {"before calibration": bins_before, "after calibration": bins_after}
+    for index, (name, bins) in enumerate(named.items()):
+        if bins is None:
+            continue
+        filled = bins["count"] > 0
+        style = _style(index)
+        axes.plot(bins["confidence"][filled], bins["accuracy"][filled], label=name, **style)
+        sizes = 8 + 72 * bins["count"][filled] / bins["count"].sum()
+        axes.scatter(bins["confidence"][filled], bins["accuracy"][filled], s=sizes, color=style["color"])
+        counts.stairs(bins["count"], bins["edges"], color=style["color"], linestyle=style["linestyle"])
+    axes.set(ylabel="Accuracy", xlim=(-0.01, 1.01), ylim=(-0.03, 1.03))
+    if bins_after is not None:
+        axes.legend(loc="upper left", frameon=False)
+    counts.set(xlabel="Confidence (highest probability)", ylabel="Images")
+    counts.yaxis.get_major_locator().set_params(integer=True)
+    for panel in (axes, counts):
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(color="0.92")
     return figure
 
 
@@ -105,7 +177,7 @@ def training_curves(history, best_epoch=None):
 
 def colour_bar():
     """The colours of Grad-CAM overlays, from 0 to 1, as a Figure."""
-    figure, axes = _figure(3.4, 0.62)
+    figure, axes = new_figure(3.4, 0.62)
     axes.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=COLOUR_MAP, extent=(0, 1, 0, 1))
     axes.set(xticks=(0, 0.5, 1), xticklabels=("0: nothing for it", "0.5", "1: most"), yticks=())
     axes.spines[:].set_visible(False)
@@ -147,7 +219,8 @@ def data_uri(content, media_type):
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _figure(width, height):
+def new_figure(width, height):
+    """An empty Figure of so many inches with one Axes: `(figure, axes)`."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -163,7 +236,7 @@ def _style(index):
 
 
 def _epochs(history, columns, best_epoch, label):
-    figure, axes = _figure(4.8, 3.6)
+    figure, axes = new_figure(4.8, 3.6)
     marker = "o" if len(history) <= _DOTTED_EPOCHS else None
     for index, column in enumerate(columns):
         axes.plot(

@@ -5,9 +5,10 @@ import tensorflow as tf
 
 from semenet.data.inference_augmentation import check_view_count, inference_view
 from semenet.errors import SemenetError
+from semenet.metrics.calibration import HIGHEST, LOWEST, check_temperature
 
 
-def scorer(run, tta=1):
+def scorer(run, tta=1, calibrated=True):
     """Makes the function that scores batches of prepared images.
 
     Equal batches give equal digits; in batches of another size a convolution may add in another order.
@@ -16,12 +17,14 @@ def scorer(run, tta=1):
         run: `semenet.training.run.Run`.
         tta: int, test-time augmentation: the probabilities are the mean over the first so many of
             `semenet.data.inference_augmentation.INFERENCE_VIEWS`. 1: the image's own.
+        calibrated: whether the run's temperature applies, after that mean; else the network's own outputs.
 
     Returns:
         A function from images, uint8 (N, height, width, channels) in [0, 255], to a float32 tensor (N, K),
         or (N, height, width, K) of a segmentation network.
 
     Raises:
+        RunFolderError: the run's calibration is broken, or of another network than the one there now.
         ValueError: there are not so many views, or the network segments and `tta` is not 1.
     """
     check_view_count(tta)
@@ -34,13 +37,59 @@ def scorer(run, tta=1):
     # One trace, whatever the size of the last batch.
     predict = tf.function(lambda images: run.model(images, training=False), input_signature=[signature])
 
+    finish = tempering(run.temperature if calibrated else 1.0, run.activation)
+
     def score(images):
         if tta == 1:
-            return predict(images)
+            return finish(predict(images))
         images = np.asarray(images)
-        return tf.reduce_mean(tf.stack([predict(_views(images, number)) for number in range(tta)]), axis=0)
+        views = tf.stack([predict(_views(images, number)) for number in range(tta)])
+        return finish(tf.reduce_mean(views, axis=0))
 
     return score
+
+
+def tempering(temperature, activation):
+    """Makes the function that `scorer` ends with: `temper_graph`, traced once, for batches of any size.
+
+    Args:
+        temperature: float above 0; 1 makes a function that returns what it is given.
+        activation: "softmax" or "sigmoid".
+
+    Returns:
+        A function of probabilities, float32 (N, K), that returns the like.
+    """
+    if temperature == 1:
+        return lambda probabilities: probabilities
+    signature = tf.TensorSpec((None, None), tf.float32)
+    return tf.function(
+        lambda probabilities: temper_graph(probabilities, temperature, activation),
+        input_signature=[signature],
+    )
+
+
+def temper_graph(probabilities, temperature, activation):
+    """`semenet.metrics.temper` in TensorFlow: the same to float32's rounding, and as sure to keep the class.
+
+    Args:
+        probabilities: float32 tensor (N, K), in [0, 1].
+        temperature: float above 0.
+        activation: "softmax", or "sigmoid" for independent columns.
+
+    Returns:
+        float32 tensor (N, K).
+    """
+    check_temperature(temperature)
+    if temperature == 1:
+        return probabilities
+    if activation == "sigmoid":
+        clipped = tf.clip_by_value(probabilities, LOWEST, HIGHEST)
+        tempered = tf.sigmoid((tf.math.log(clipped) - tf.math.log1p(-clipped)) * (1 / temperature))
+    else:
+        tempered = tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LOWEST)) * (1 / temperature))
+    is_top = tf.equal(probabilities, tf.reduce_max(probabilities, axis=1, keepdims=True))
+    top = tf.reduce_max(tf.where(is_top, tempered, LOWEST), axis=1, keepdims=True)
+    return tf.where(is_top, top, tf.minimum(tempered, top * (1 - np.finfo(np.float32).eps)))
 
 
 def _views(images, number):

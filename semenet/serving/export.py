@@ -13,6 +13,7 @@ from semenet.data.files import output_folder
 from semenet.data.graph_images import decode_image
 from semenet.data.transforms import clahe_graph, resize
 from semenet.errors import SemenetError
+from semenet.evaluation.scoring import temper_graph
 from semenet.training.run import Run
 
 
@@ -26,7 +27,9 @@ def export(run_path, out):
     The signature `serving_default` takes `image_bytes`, string `(N,)`: whole PNG or JPEG files, of any and
     mixed sizes. It gives `class_names`, string `(N, K)`, and `probabilities`, float32 `(N, K)`, or
     `(N, H, W, K)` of a segmentation network. The image is prepared to the bit as in training and
-    evaluation. `assets.extra/semenet.json` describes the network.
+    evaluation, and the probabilities are calibrated where the run is. `assets.extra/semenet.json` describes
+    the network, with its temperature, and the operating points and the confidence to answer from as
+    `semenet.evaluation.calibrate.calibrate` found them (null where it did not).
 
     Args:
         run_path: run folder or `.keras` file.
@@ -38,6 +41,7 @@ def export(run_path, out):
     Raises:
         ExportError: if `out` holds something.
         WeightsError: if the run cannot be loaded.
+        RunFolderError: if its calibration is broken, or of another network than the one there now.
     """
     out = pathlib.Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -67,6 +71,7 @@ def export(run_path, out):
 def _serving_function(run):
     height, width = run.input_size
     class_names = tf.constant([run.class_names])
+    temperature, activation = run.temperature, run.activation
 
     def prepare(contents):
         image = resize(decode_image(contents), (height, width))
@@ -81,8 +86,9 @@ def _serving_function(run):
             image_bytes,
             fn_output_signature=tf.TensorSpec((height, width, run.channels), tf.uint8),
         )
+        probabilities = run.model(tf.cast(images, tf.float32), training=False)
         return {
-            "probabilities": run.model(tf.cast(images, tf.float32), training=False),
+            "probabilities": temper_graph(probabilities, temperature, activation),
             "class_names": tf.repeat(class_names, tf.size(image_bytes), axis=0),
         }
 
@@ -90,6 +96,7 @@ def _serving_function(run):
 
 
 def _description(run):
+    calibration = run.calibration or {}
     return {
         "network": run.model.name,
         "class_names": run.class_names,
@@ -97,5 +104,8 @@ def _description(run):
         "channels": run.channels,
         "inference_clahe": run.inference_clahe,
         "manifest_sha256": run.record.get("manifest_sha256"),
+        "temperature": run.temperature,
+        "operating_points": calibration.get("operating_points"),
+        "abstain": calibration.get("abstain"),
         "use": "Research use only. Not a medical device.",
     }

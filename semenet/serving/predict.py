@@ -18,10 +18,11 @@ from semenet.training.progress import track
 from semenet.training.run import Run
 
 MASK_THRESHOLD = 0.5
+BATCH_SIZE = 16
 
 
-def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16, tta=1):
-    """Scores files and folders of images.
+def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZE, tta=1):
+    """Scores files and folders of images, calibrated where the run is.
 
     Args:
         run_path: run folder or `.keras` file.
@@ -42,6 +43,7 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=16, tta=1
     Raises:
         ImageError: for a file that cannot be read, a path that does not exist, or a folder without images.
         WeightsError: if the run cannot be loaded.
+        RunFolderError: if its calibration is broken, or of another network than the one there now.
         ValueError: for another `on_error`, or a `tta` that there is not, or not for this network.
     """
     if on_error not in ("raise", "skip"):
@@ -87,10 +89,12 @@ def predict_arrays(run_path, images):
         images: sequence of `(H, W)` arrays of any sizes, uint8 or float in [0, 255].
 
     Returns:
-        float32 `(N, K)` probabilities, or `(N, h, w, K)` of a segmentation network.
+        float32 `(N, K)` probabilities, calibrated where the run is, or `(N, h, w, K)` of a segmentation
+        network.
 
     Raises:
-        ValueError: if an image is no finite array of two axes.
+        RunFolderError: as `predict`.
+        ValueError: if there is no image, or one is no finite array of two axes.
     """
     run = Run.open(run_path)
     prepared = []
@@ -105,7 +109,11 @@ def predict_arrays(run_path, images):
         check_range(image, name)
         grey = np.clip(np.rint(image), 0, 255).astype("uint8")
         prepared.append(prepare(grey, run.input_size, run.channels, run.inference_clahe))
-    return np.asarray(run.model.predict(np.stack(prepared), verbose=0))
+    if not prepared:
+        raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
+    score = scorer(run)
+    starts = range(0, len(prepared), BATCH_SIZE)
+    return np.concatenate([score(np.stack(prepared[start:][:BATCH_SIZE])).numpy() for start in starts])
 
 
 def _batches(items, run, batch_size, on_error):

@@ -122,6 +122,8 @@ def build_network(recipe):
         **recipe.architecture,
     )
     network.get_layer("head").inference_clahe = recipe.inference_clahe
+    if not recipe.segments:
+        network.get_layer("head").lungs_alone = recipe.lungs_alone
     if recipe.freeze_backbone:
         for layer in network.layers:
             if layer.name == "features":

@@ -232,6 +232,11 @@ class Recipe:
         return find_entry(self.entry).segments
 
     @property
+    def lungs_alone(self):
+        """Whether the network is fed lungs alone: every view of its training images is masked."""
+        return all(view.startswith("masked") for view in self.views)
+
+    @property
     def augmentation(self):
         """The `Augmentation` of the training images."""
         names = (field.name for field in dataclasses.fields(Augmentation))

@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import json
+import math
 import pathlib
 import platform
 
@@ -20,6 +22,7 @@ RECORD = "run.json"
 HISTORY = "history.csv"
 TIMINGS = "timings.csv"
 CHECKPOINT = "checkpoints/last.npz"
+CALIBRATION = "calibration.json"
 TENSORBOARD = "tensorboard"
 WRITTEN = (MODEL, LAST_WEIGHTS, RECIPE, RECORD, HISTORY, TIMINGS)
 PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
@@ -49,6 +52,71 @@ def read_record(folder):
             f"A run folder with {RECIPE} also holds a whole {RECORD}. Received: {path}: {error}. "
             "Train anew into another folder."
         ) from error
+
+
+def model_file(path):
+    """`pathlib.Path` of the network: a run folder's, or a bare `.keras` file itself."""
+    path = pathlib.Path(path)
+    return path / MODEL if path.is_dir() else path
+
+
+def calibration_file(path):
+    """Where the calibration of a network stands, or would stand.
+
+    Args:
+        path: a run folder, or a bare `.keras` file.
+
+    Returns:
+        `pathlib.Path`: `calibration.json` in the run folder, also for the folder's own `model.keras`;
+        `<stem>.calibration.json` beside a file that stands alone.
+    """
+    file = model_file(path)
+    in_run = file.name == MODEL and file.with_name(RECIPE).is_file()
+    return file.with_name(CALIBRATION if in_run else f"{file.stem}.{CALIBRATION}")
+
+
+def sha256_of(path):
+    """str, the hash of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_calibration(path):
+    """What `semenet.evaluation.calibrate.calibrate` wrote of a network.
+
+    Args:
+        path: a run folder, or a bare `.keras` file.
+
+    Returns:
+        dict of its calibration.json; None where there is none.
+
+    Raises:
+        RunFolderError: if it is broken, or of another network than the one there now.
+    """
+    file = calibration_file(path)
+    if not file.exists():
+        return None
+    try:
+        calibration = json.loads(file.read_text(encoding="utf-8"))
+        temperature, model_sha256 = float(calibration["temperature"]), calibration["model_sha256"]
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise ValueError(f"temperature {temperature}")
+        if not isinstance(calibration["operating_points"], dict):
+            raise TypeError("operating_points")
+        if not isinstance(calibration["abstain"], dict | None):
+            raise TypeError("abstain")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            "A calibration is whole JSON with a temperature above 0, model_sha256, operating_points and "
+            f"abstain. Received: {file}: {error!r}. Run `semenet calibrate` again, or delete the file."
+        ) from error
+    if model_sha256 != sha256_of(model_file(path)):
+        raise RunFolderError(
+            f"A calibration holds for the network it was made of. Received: {file}, made before "
+            f"{model_file(path).name} was written anew, as by a training that went on. "
+            "Run `semenet calibrate` again, or delete the file."
+        )
+    return calibration
 
 
 def versions():
@@ -120,6 +188,29 @@ class Run:
             )
         return model
 
+    @functools.cached_property
+    def calibration(self):
+        """dict of calibration.json, or None where the network is not calibrated.
+
+        Raises:
+            RunFolderError: if it is broken, or of another network than the one there now.
+        """
+        return read_calibration(self.path)
+
+    @property
+    def temperature(self):
+        """float, what the network's logits are divided by; 1.0 where it is not calibrated.
+
+        Raises:
+            RunFolderError: as `calibration`.
+        """
+        return 1.0 if self.calibration is None else float(self.calibration["temperature"])
+
+    @property
+    def activation(self):
+        """str, "softmax" or "sigmoid", which makes the outputs probabilities."""
+        return self.model.get_layer("head").activation.__name__
+
     @property
     def class_names(self):
         """tuple of str, in the order of the outputs."""
@@ -139,6 +230,11 @@ class Run:
     def inference_clahe(self):
         """bool, whether images get CLAHE before the network, as its head has it."""
         return self.model.get_layer("head").inference_clahe
+
+    @property
+    def lungs_alone(self):
+        """bool, whether the network is fed lungs alone, all else black, as its head has it."""
+        return getattr(self.model.get_layer("head"), "lungs_alone", False)
 
     @property
     def segments(self):

@@ -3,6 +3,7 @@ import base64
 import numpy as np
 import pandas as pd
 
+from semenet import metrics
 from semenet.evaluation import plots
 
 TRUE = np.array([0, 0, 0, 1, 1, 2])
@@ -48,6 +49,31 @@ def test_confusion_shows_counts_and_shares():
     assert shown[2, 2] == "0\n0%"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted", "True")
     assert [label.get_text() for label in axes.get_yticklabels()] == list(CLASSES)
+
+
+def test_reliability_diagram():
+    before = metrics.reliability(TRUE, PROBABILITIES, bins=5)
+    softer = metrics.temper(PROBABILITIES, 2.0)
+    after = metrics.reliability(TRUE, softer, bins=5)
+    axes, counts = plots.reliability_diagram(before, after).axes
+    assert legend_texts(axes.get_legend()) == ["before calibration", "after calibration"]
+    diagonal, line, other = axes.lines
+    np.testing.assert_array_equal(diagonal.get_xydata(), [(0, 0), (1, 1)])
+    # Confidences 0.4; 0.5, 0.6, 0.6; 0.7, 0.8: of the first bin's one and the last's two all are right.
+    np.testing.assert_allclose(line.get_xydata(), [(0.4, 1), (1.7 / 3, 2 / 3), (0.75, 1)])
+    assert other.get_xydata()[-1, 0] < 0.75
+    sizes = axes.collections[0].get_sizes()
+    assert sizes[1] == max(sizes)
+    steps = [patch.get_data() for patch in counts.patches]
+    assert [step.values.tolist() for step in steps] == [[0, 1, 3, 2, 0], after["count"].tolist()]
+    assert steps[0].edges.tolist() == before["edges"].tolist()
+    assert len({(line.get_color(), line.get_linestyle()) for line in (line, other)}) == 2
+
+
+def test_reliability_diagram_of_one_network_alone_needs_no_legend():
+    axes, counts = plots.reliability_diagram(metrics.reliability(TRUE, PROBABILITIES)).axes
+    assert axes.get_legend() is None
+    assert len(counts.patches) == 1
 
 
 def test_training_curves():

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from semenet.serving.export import ExportError, export
 from semenet.serving.predict import predict
 from semenet.training.fit import train
+from semenet.training.run import sha256_of
 
 SERVE_WITHOUT_KERAS = """
 import json, sys
@@ -82,6 +84,38 @@ def test_prepares_images_with_clahe_as_python_does(phantoms, tiny_recipe, files,
     np.testing.assert_allclose(answer["probabilities"], frame[list(run.class_names)], atol=1e-5)
 
 
+def write_calibration(run, temperature):
+    """calibration.json of a run folder."""
+    calibration = {
+        "temperature": temperature,
+        "model_sha256": sha256_of(run / "model.keras"),
+        "operating_points": {"virus": {"sensitivity": {"target": 0.9, "threshold": 0.25}}},
+        "abstain": {"target_accuracy": 0.95, "confidence": 0.75, "coverage": 0.5, "accuracy": 1.0},
+    }
+    (run / "calibration.json").write_text(json.dumps(calibration))
+    return calibration
+
+
+def test_serves_calibrated_probabilities_and_the_decisions_that_go_with_them(classifier_run, files, tmp_path):
+    run = shutil.copytree(classifier_run, tmp_path / "run")
+    plain = predict(run, files)
+    calibration = write_calibration(run, 2.5)
+    frame = predict(run, files)
+    saved = export(run, tmp_path / "saved")
+    served = tf.saved_model.load(str(saved)).signatures["serving_default"]
+    answer = served(image_bytes=tf.constant([file.read_bytes() for file in files]))
+    classes = ["normal", "bacteria", "virus"]
+    np.testing.assert_allclose(answer["probabilities"], frame[classes], atol=1e-6)
+    assert np.abs(answer["probabilities"] - plain[classes].to_numpy()).max() > 0.01
+    powers = plain[classes].to_numpy(float) ** (1 / 2.5)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
+    assert frame["predicted"].tolist() == plain["predicted"].tolist()
+    description = json.loads((saved / "assets.extra" / "semenet.json").read_text())
+    for name in ("temperature", "operating_points", "abstain"):
+        assert description[name] == calibration[name]
+
+
 @pytest.mark.slow
 def test_a_unet_serves_masks(unet_run, files, tmp_path):
     served = tf.saved_model.load(str(export(unet_run, tmp_path / "saved"))).signatures["serving_default"]
@@ -94,6 +128,8 @@ def test_metadata_says_what_the_network_is(saved_model):
     assert description["class_names"] == ["normal", "bacteria", "virus"]
     assert description["input_size"] == [32, 32]
     assert "Research use only" in description["use"]
+    assert description["temperature"] == 1.0
+    assert description["operating_points"] is description["abstain"] is None
 
 
 def test_never_overwrites(classifier_run, tmp_path):

@@ -93,7 +93,7 @@ def test_a_unet_writes_masks_in_the_size_of_the_images(unet_run, tmp_path):
 
 
 def test_arrays_in_memory_equal_files(classifier_run, phantoms):
-    files = sorted((phantoms.parent / "images").glob("*.png"))[:3]
+    files = sorted((phantoms.parent / "images").glob("*.png"))[:19]
     frame = predict(classifier_run, files)
     images = [read_image(file) for file in files]
     for arrays in (images, [image.astype("float64") for image in images]):
@@ -109,6 +109,11 @@ def test_arrays_in_memory_equal_files(classifier_run, phantoms):
 def test_what_is_no_grey_image_is_refused(classifier_run, image):
     with pytest.raises(ValueError, match="finite array.*Received: image 0"):
         predict_arrays(classifier_run, [image])
+
+
+def test_no_image_at_all_is_refused(classifier_run):
+    with pytest.raises(ValueError, match="one image or more. Received: none"):
+        predict_arrays(classifier_run, [])
 
 
 @pytest.mark.parametrize("factor", [1 / 255, 16.0])
