@@ -45,10 +45,21 @@ def origin_tables(rows):
         return []
     suffixes = rows["file"].map(lambda file: os.path.splitext(file)[1].lower().replace(".jpeg", ".jpg"))
     columns = {column: rows[column] for column in ORIGIN_COLUMNS if column in rows} | {"file type": suffixes}
-    return [_table(name, values, rows["label"], rows["patient"]) for name, values in columns.items()]
+    return [origin_table(name, values, rows["label"], rows["patient"]) for name, values in columns.items()]
 
 
-def _table(name, origins, labels, patients):
+def origin_table(name, origins, labels, patients):
+    """The one dict of `origin_tables` for a column.
+
+    Args:
+        name: the column's name.
+        origins: Series of its values, one for each image.
+        labels: Series of the images' labels.
+        patients: Series of their patients.
+
+    Returns:
+        dict, as `origin_tables` says.
+    """
     counts = pd.crosstab(origins.to_numpy(), labels.to_numpy())
     table = {
         "column": name,

@@ -1,0 +1,310 @@
+"""The audit: whether a network, or the data it is measured on, lets the label be told without the lungs."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from semenet import metrics
+from semenet.data.files import output_folder, write_bytes
+from semenet.data.manifest import label_index, read_manifest
+from semenet.errors import SemenetError
+from semenet.evaluation import blackouts, verdict
+from semenet.evaluation.commands import command_line
+from semenet.evaluation.intervals import classification_intervals, paired_intervals
+from semenet.evaluation.lungs import LungMasks
+from semenet.evaluation.marks import SIDE, marks_of_files, mask_for_marks
+from semenet.evaluation.origins import origin_probes
+from semenet.evaluation.pages import page
+from semenet.evaluation.probes import crossed_probabilities, fitted_probabilities
+from semenet.evaluation.sections import audit_tables
+from semenet.training.progress import show_steps, track
+from semenet.training.run import Run, model_file, sha256_of, versions
+
+FIT_SPLIT = "train"
+# Of these so many are drawn; a linear probe gains nothing from more.
+MOST_FITTED = 2000
+
+
+def audit(
+    run_path,
+    manifest_path,
+    out,
+    split="val",
+    root=None,
+    batch_size=16,
+    *,
+    lungs=None,
+    resamples=2000,
+    seed=0,
+):
+    """Asks whether the label can be told without the lungs, and writes `audit.json` and `audit.html`.
+
+    Three pieces of evidence decide, by `semenet.evaluation.verdict.RULE`, each a macro AUROC on patients that
+    nothing was fitted to: the network's own decisions on images with the lungs blacked out; a linear
+    classifier on the network's features of such images; and one on the bright marks outside the lungs,
+    such as burnt-in letters, which tells of the data whether this network uses them or not. A network that is
+    fed lungs alone is asked for the lungs' outline instead, and marks do not reach it. The classifiers are
+    fitted to the manifest's split train or, where there is none beside the one measured, to four fifths of
+    its patients in turn.
+
+    The other figures are there to be read: what the network decides with the lungs alone, without the
+    corners, without the border, and whether its features tell source, view and the like.
+
+    Args:
+        run_path: a run folder, or a bare `.keras` file.
+        manifest_path: the manifest's CSV, with the columns file, label, patient, split, and mask unless
+            `lungs` is given. Rows to fit to that have no mask are left out.
+        out: the folder to write to; made if absent.
+        split: the split to measure on.
+        root: the folder that the manifest's paths start from; None for the CSV's own.
+        batch_size: int, images predicted at a time.
+        lungs: a run folder or `.keras` file of a U-Net that finds the lungs; None for the manifest's masks.
+        resamples: int, of the patients, for the intervals.
+        seed: int, of the resamples and of the images drawn to fit to.
+
+    Returns:
+        dict, the content of audit.json; docs/evaluation.md describes it.
+
+    Raises:
+        ManifestError: the manifest cannot be used, has no such split, or a label the network does not know.
+        ImageError: an image or mask cannot be read.
+        WeightsError: there is no run, or a network cannot be loaded.
+        ValueError: the network segments; `lungs` does not; an image has no mask; or outputs are NaN.
+    """
+    run = Run.open(run_path)
+    model_sha256 = sha256_of(model_file(run.path))
+    if run.segments:
+        raise SemenetError(
+            f"An audit is of a classifier. Received: {run.path}, a segmentation network. "
+            "Name a classifier's run."
+        )
+    masks = LungMasks.of(lungs)
+    manifest = read_manifest(manifest_path, root, need=("label",))
+    rows = manifest.split(split)
+    fit_rows = _rows_to_fit(manifest.rows, rows, split, run.class_names, seed)
+    masks.check(rows)
+    if masks.run is None:
+        fit_rows = fit_rows[fit_rows["mask_path"] != ""].reset_index(drop=True)
+    out = output_folder(out)
+    subjects = _Subjects(rows, run.class_names, resamples, seed)
+    views = blackouts.views_of(run.lungs_alone)
+    measured = _Measured(run, masks, rows, batch_size, views, "Measuring")
+    views = {name: views[name] for name in ("as_fed", "without_lungs")}
+    fitted = _Measured(run, masks, fit_rows, batch_size, views, "Fitting") if len(fit_rows) else None
+    evidence = _evidence(run, subjects, measured, fitted, fit_rows)
+    own = subjects.judge(measured.probabilities["as_fed"])
+    found, words = verdict.decide(own, evidence)
+    of_views = _views(subjects, measured.probabilities, run.class_names)
+    if "without_corners" in of_views:
+        words.append(verdict.dependence(own, of_views["without_corners"]))
+    result = {
+        "verdict": found,
+        "words": words,
+        "rule": verdict.RULE,
+        "learnt": own,
+        "evidence": evidence,
+        "views": of_views,
+        "origins": origin_probes(
+            rows, measured.features["as_fed"], fit_rows, fitted and fitted.features["as_fed"]
+        ),
+        "network": run.model.name,
+        "fed": "lungs alone" if run.lungs_alone else "whole images",
+        "masks": masks.source,
+        "fitted_to": {"split": FIT_SPLIT, "images": len(fit_rows)} if fitted else {"folds_of": split},
+        "split": split,
+        "count": len(rows),
+        "patients": int(rows["patient"].nunique()),
+        "class_names": list(run.class_names),
+        "manifest_sha256": manifest.sha256,
+        "model_sha256": model_sha256,
+        "seed": seed,
+        "resamples": resamples,
+        "command": command_line(
+            "audit",
+            run_path,
+            manifest=manifest_path,
+            split=split,
+            out=out,
+            root=root,
+            batch_size=batch_size,
+            lungs=lungs,
+        ),
+        "versions": versions(),
+    }
+    shown = page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
+    write_bytes(out / "audit.html", shown.encode())
+    write_bytes(out / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    return result
+
+
+class _Subjects:
+    """The images that are measured: their classes and patients."""
+
+    def __init__(self, rows, class_names, resamples, seed):
+        self.class_names = class_names
+        self.index = label_index(rows, class_names)
+        self.patients = rows["patient"].to_numpy()
+        self.resampling = {"resamples": resamples, "seed": seed}
+
+    def judge(self, probabilities):
+        """How well probabilities tell the class: dict of `macro_auroc` and `interval`."""
+        if probabilities is None:
+            return {"macro_auroc": None, "interval": None}
+        found = classification_intervals(
+            self.index, probabilities, self.class_names, self.patients, **self.resampling
+        )
+        return {
+            "macro_auroc": metrics.macro_auroc(self.index, probabilities),
+            "interval": found["macro_auroc"],
+        }
+
+    def compare(self, first, second):
+        """Of the macro AUROC: `difference` and `interval`."""
+        found = paired_intervals(
+            self.index, first, second, self.class_names, self.patients, **self.resampling
+        )["macro_auroc"]
+        return {"difference": found["difference"], "interval": found["interval"]}
+
+
+class _Measured:
+    """What a network makes of each view of each image, and the marks in the images.
+
+    Attributes:
+        features: dict of view to float32 (N, C), the last feature map's means over its positions.
+        probabilities: dict of view to float32 (N, K).
+        marks: float32 (N, F) of `marks_of_files`; None where the network is fed lungs alone.
+    """
+
+    def __init__(self, run, masks, rows, batch_size, views, description):
+        look = _outputs_function(run)
+        parts = {name: ([], []) for name in views}
+        # Masks that a U-Net finds are kept packed until the marks are looked for: 8 kB each.
+        kept = []
+        batches = masks.batches(rows, run, batch_size)
+        for images, found in track(batches, len(rows), description, size=lambda batch: len(batch[0])):
+            for name, view in views.items():
+                for part, values in zip(parts[name], look(view(images, found)), strict=True):
+                    part.append(values.numpy())
+            if masks.run is not None and not run.lungs_alone:
+                kept += [np.packbits(mask_for_marks(mask)) for mask in found]
+        joined = {name: [np.concatenate(part) for part in pair] for name, pair in parts.items()}
+        self.features = {name: features for name, (features, _) in joined.items()}
+        self.probabilities = {
+            name: metrics.temper(outputs, run.temperature, run.activation)
+            for name, (_, outputs) in joined.items()
+        }
+        self.marks = None
+        if not run.lungs_alone:
+            found = rows["mask_path"] if masks.run is None else map(_unpacked, kept)
+            with show_steps("Looking for marks") as progress:
+                self.marks = marks_of_files(zip(rows["path"], found, strict=True), len(rows), progress)
+
+
+def _outputs_function(run):
+    features = run.model.get_layer("features").output
+    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(features)
+    both = keras.Model(run.model.inputs[0], [pooled, run.model.outputs[0]])
+    signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
+    return tf.function(lambda images: both(images, training=False), input_signature=[signature])
+
+
+def _unpacked(packed):
+    return np.unpackbits(packed).reshape(SIDE, SIDE)
+
+
+def _evidence(run, subjects, measured, fitted, fit_rows):
+    def told_by(features, fit_features):
+        classes = len(subjects.class_names)
+        if fitted is None:
+            return crossed_probabilities(features, subjects.index, subjects.patients, classes)
+        return fitted_probabilities(
+            fit_features, label_index(fit_rows, subjects.class_names), features, classes
+        )
+
+    without = "without_lungs"
+    names = (
+        ("decisions_on_outlines", "features_of_outlines")
+        if run.lungs_alone
+        else (
+            "decisions_without_lungs",
+            "features_without_lungs",
+        )
+    )
+    found = {
+        names[0]: measured.probabilities[without],
+        names[1]: told_by(measured.features[without], fitted and fitted.features[without]),
+    }
+    if measured.marks is not None:
+        found["marks"] = told_by(measured.marks, fitted and fitted.marks)
+    evidence = {name: subjects.judge(probabilities) for name, probabilities in found.items()}
+    if measured.marks is not None:
+        evidence["marks"]["images_with_marks"] = float(measured.marks.any(axis=1).mean())
+    return evidence
+
+
+def _views(subjects, probabilities, class_names):
+    own = probabilities["as_fed"]
+    views = {}
+    for name, outputs in probabilities.items():
+        figures = metrics.classification(subjects.index, outputs, class_names)
+        views[name] = subjects.judge(outputs) | {
+            "accuracy": figures["accuracy"],
+            "auroc": {label: of_class["auroc"] for label, of_class in figures["per_class"].items()},
+        }
+        if name != "as_fed":
+            compared = subjects.compare(own, outputs)
+            views[name] |= {
+                "changed": float(np.mean(outputs.argmax(axis=1) != own.argmax(axis=1))),
+                "difference": compared["difference"],
+                "difference_interval": compared["interval"],
+            }
+    return views
+
+
+def _rows_to_fit(rows, measured, split, class_names, seed):
+    """Rows of the split train of other patients than those measured, with labels the network knows."""
+    usable = (
+        (rows["split"] == FIT_SPLIT)
+        & ~rows["patient"].isin(set(measured["patient"]))
+        & rows["label"].isin(class_names)
+    )
+    if split == FIT_SPLIT:
+        usable &= False
+    chosen = rows[usable]
+    if len(chosen) > MOST_FITTED:
+        drawn = np.random.default_rng(seed).permutation(len(chosen))[:MOST_FITTED]
+        chosen = chosen.iloc[np.sort(drawn)]
+    return chosen.reset_index(drop=True)
+
+
+def read_audit(folder, model_sha256):
+    """Reads what `audit` wrote.
+
+    Args:
+        folder: the folder it wrote to.
+        model_sha256: str, the hash of the network that is reported now.
+
+    Returns:
+        dict, the content of audit.json.
+
+    Raises:
+        ValueError: there is no whole audit.json, or it is of another network.
+    """
+    path = pathlib.Path(folder) / "audit.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        its_sha256 = found["model_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SemenetError(
+            "An audit is a folder with the audit.json that `semenet audit` writes. "
+            f"Received: {path}: {error!r}. Audit the network again."
+        ) from error
+    if its_sha256 != model_sha256:
+        raise SemenetError(
+            f"A report shows the audit of its own network. Received: {path}, of another one. "
+            "Audit this network, and name that folder."
+        )
+    return found

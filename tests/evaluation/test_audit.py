@@ -1,0 +1,230 @@
+"""The audit on networks whose answer is known, and on phantoms with and without a planted letter."""
+
+import json
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from semenet.cli import main
+from semenet.errors import SemenetError
+from semenet.evaluation.audit import audit, read_audit
+from semenet.models.heads import ClassifierHead, SegmentationHead
+
+SIDE = 64
+CLASSES = ("normal", "bacteria", "virus")
+LEVELS = (60, 120, 180)
+LUNGS = (slice(20, 56), slice(12, 52))
+
+
+def reader(region, kernel=(0, 1, 2), lungs_alone=False):
+    """A network that tells the class by the brightness of a region: normal is dark, virus bright."""
+    rows, columns = region
+    crop = ((rows.start, SIDE - rows.stop), (columns.start, SIDE - columns.stop))
+    image = keras.Input((SIDE, SIDE, 1), name="image")
+    x = keras.layers.Cropping2D(crop)(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Identity(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
+    head = ClassifierHead(CLASSES, lungs_alone=lungs_alone, activation="softmax", name="head")
+    model = keras.Model(image, head(x))
+    # The lines 40 k x - b_k cross half way between the levels.
+    model.get_layer("head").set_weights([np.float32([kernel]) * 40, np.float32([0, -14.1, -37.6])])
+    return model
+
+
+def write_data(folder, *, inside, corner=None, letter=None, splits=("val", "train"), count=180):
+    """Images of three classes in turn, two of each patient, in each split.
+
+    `inside`, `corner` and `letter` give, from an image's class and a random one, which class's level or
+    letter stands there; None for noise, or no letter.
+    """
+    rng = np.random.default_rng(0)
+    rows = []
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[LUNGS] = 255
+    cv2.imwrite(str(folder / "mask.png"), mask)
+    for split in splits:
+        for number in range(count):
+            own, other = number // 2 % 3, int(rng.integers(3))
+            image = rng.normal(90, 4, (SIDE, SIDE))
+            image[LUNGS] = rng.normal(LEVELS[inside(own, other)], 4, image[LUNGS].shape)
+            if corner:
+                image[:12, :12] = rng.normal(LEVELS[corner(own, other)], 4, (12, 12))
+            image = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+            if letter:
+                image = cv2.resize(image, (256, 256), interpolation=cv2.INTER_CUBIC)
+                text = "NBV"[letter(own, other)]
+                cv2.putText(image, text, (200, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 255, 2, cv2.LINE_AA)
+                image = cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)
+            name = f"{split}{number:03}.png"
+            cv2.imwrite(str(folder / name), image)
+            rows.append((name, CLASSES[own], f"{split}-{number // 2}", split, f"m{name}"))
+            cv2.imwrite(
+                str(folder / f"m{name}"), cv2.resize(mask, image.shape[::-1], interpolation=cv2.INTER_NEAREST)
+            )
+    frame = pd.DataFrame(rows, columns=["file", "label", "patient", "split", "mask"])
+    frame.to_csv(folder / "manifest.csv", index=False)
+    return folder / "manifest.csv"
+
+
+def own(own, other):
+    return own
+
+
+def other(own, other):
+    return other
+
+
+def run_audit(folder, model, manifest, **arguments):
+    model.save(folder / "model.keras")
+    return audit(folder / "model.keras", manifest, folder / "audit", resamples=500, **arguments)
+
+
+def test_a_network_that_reads_the_corner_is_caught(tmp_path):
+    manifest = write_data(tmp_path, inside=other, corner=own)
+    found = run_audit(tmp_path, reader((slice(0, 12), slice(0, 12))), manifest)
+    assert found["verdict"] == "shortcut"
+    assert found["evidence"]["decisions_without_lungs"]["macro_auroc"] == 1
+    assert found["evidence"]["features_without_lungs"]["macro_auroc"] == 1
+    # The corner is an area, no letter.
+    assert found["evidence"]["marks"]["images_with_marks"] < 0.2
+    assert found["views"]["lungs_alone"]["accuracy"] == pytest.approx(1 / 3)
+    assert found["views"]["without_corners"]["changed"] > 0.3
+    assert found["views"]["without_corners"]["difference"] < -0.1
+    assert found["fitted_to"] == {"split": "train", "images": 180}
+    written = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert written == found
+    page = (tmp_path / "audit" / "audit.html").read_text()
+    assert "Verdict: shortcut." in page
+    assert found["words"][0] in page
+
+
+def test_a_network_that_reads_the_lungs_passes(tmp_path):
+    manifest = write_data(tmp_path, inside=own, corner=other)
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["verdict"] == "clean"
+    assert found["learnt"]["macro_auroc"] == 1
+    assert all(piece["interval"][1] < 0.7 for piece in found["evidence"].values())
+    assert found["views"]["lungs_alone"]["accuracy"] == 1
+    assert found["views"]["without_lungs"]["accuracy"] == pytest.approx(1 / 3)
+    assert found["views"]["without_border"]["changed"] == 0
+
+
+def test_letters_that_go_with_the_class_are_caught_though_the_network_ignores_them(tmp_path):
+    manifest = write_data(tmp_path, inside=own, letter=own)
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["verdict"] == "shortcut"
+    assert found["evidence"]["marks"]["macro_auroc"] > 0.95
+    assert found["evidence"]["decisions_without_lungs"]["interval"][1] < 0.7
+    assert any("It is the images that offer the way" in sentence for sentence in found["words"])
+
+
+def test_letters_that_tell_nothing_pass(tmp_path):
+    manifest = write_data(tmp_path, inside=own, letter=other)
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["verdict"] == "clean"
+    assert found["evidence"]["marks"]["images_with_marks"] > 0.9
+
+
+def test_a_network_that_has_not_learnt_is_undecided(tmp_path):
+    manifest = write_data(tmp_path, inside=own, letter=own)
+    found = run_audit(tmp_path, reader(LUNGS, kernel=(0, 0, 0)), manifest)
+    assert found["verdict"] == "undecided"
+    assert found["learnt"]["macro_auroc"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_columns_that_name_the_shortcut_are_read_for_the_figures_alone(tmp_path):
+    manifest = write_data(tmp_path, inside=own, corner=other)
+    without = run_audit(tmp_path, reader(LUNGS), manifest)
+    frame = pd.read_csv(manifest)
+    marker = frame["label"].str[0].str.upper()
+    frame.assign(marker=marker, lesion_mask="nowhere.png", source=marker).to_csv(manifest, index=False)
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["verdict"] == without["verdict"] == "clean"
+    assert found["evidence"] == without["evidence"]
+    assert without["origins"] == {}
+    assert found["origins"]["source"]["label"]["balanced_accuracy"] == 1
+    assert found["origins"]["marker"]["network"]["balanced_accuracy"] > 0.9
+    assert found["origins"]["marker"]["values"] == {"N": 60, "B": 60, "V": 60}
+
+
+def test_without_other_patients_to_fit_to_the_split_is_folded(tmp_path):
+    manifest = write_data(tmp_path, inside=other, corner=own, splits=("val",))
+    found = run_audit(tmp_path, reader((slice(0, 12), slice(0, 12))), manifest)
+    assert found["fitted_to"] == {"folds_of": "val"}
+    assert found["evidence"]["features_without_lungs"]["interval"][0] > 0.8
+    assert found["verdict"] == "shortcut"
+
+
+def test_patients_that_are_measured_are_not_fitted_to(tmp_path):
+    manifest = write_data(tmp_path, inside=own)
+    frame = pd.read_csv(manifest)
+    frame.loc[frame["split"] == "train", "patient"] = frame.loc[frame["split"] == "val", "patient"].to_numpy()
+    frame.to_csv(manifest, index=False)
+    assert run_audit(tmp_path, reader(LUNGS), manifest)["fitted_to"] == {"folds_of": "val"}
+
+
+def test_a_network_fed_lungs_alone_is_asked_for_their_outline(tmp_path):
+    manifest = write_data(tmp_path, inside=own, letter=own)
+    found = run_audit(tmp_path, reader(LUNGS, lungs_alone=True), manifest)
+    assert found["fed"] == "lungs alone"
+    assert set(found["evidence"]) == {"decisions_on_outlines", "features_of_outlines"}
+    assert set(found["views"]) == {"as_fed", "without_lungs"}
+    # Every image has the same outline.
+    assert found["evidence"]["decisions_on_outlines"]["macro_auroc"] == 0.5
+    assert found["verdict"] == "clean"
+
+
+def test_masks_by_a_network(tmp_path):
+    """Lungs are what is brighter than the rest; the manifest has none."""
+    manifest = write_data(tmp_path, inside=lambda own, other: 2, corner=own)
+    pd.read_csv(manifest).drop(columns="mask").to_csv(manifest, index=False)
+    model = reader((slice(0, 12), slice(0, 12)))
+    with pytest.raises(SemenetError, match=r"masks are needed.*180 of 180 images without one.*--lungs"):
+        run_audit(tmp_path, model, manifest)
+    image = keras.Input((SIDE, SIDE, 1), name="image")
+    x = keras.layers.AveragePooling2D(9, 1, padding="same")(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Identity(name="features")(x)
+    finder = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
+    finder.get_layer("head").set_weights([np.float32([[[[99]]]]), np.float32([-60])])
+    finder.save(tmp_path / "unet.keras")
+    found = run_audit(tmp_path, model, manifest, lungs=tmp_path / "unet.keras")
+    assert found["masks"] == f"masks by the U-Net {tmp_path / 'unet.keras'}"
+    assert f"--lungs {tmp_path / 'unet.keras'}" in found["command"]
+    # Blacked out were the lungs, and with them the viruses' bright corner: what is left bright is bacteria.
+    assert found["views"]["without_lungs"]["auroc"]["bacteria"] == 1
+    assert found["views"]["without_lungs"]["auroc"]["normal"] == 0.5
+
+
+def test_unusable_networks_and_audits_are_refused(tmp_path, unet_run, phantoms):
+    with pytest.raises(SemenetError, match="audit is of a classifier"):
+        audit(unet_run, phantoms, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SemenetError, match=r"audit.json that `semenet audit` writes.*FileNotFoundError"):
+        read_audit(tmp_path, "0" * 64)
+    (tmp_path / "audit.json").write_text('{"model_sha256": "1"}')
+    with pytest.raises(SemenetError, match="of another one. Audit this network"):
+        read_audit(tmp_path, "0" * 64)
+    (tmp_path / "audit.json").write_text('{"model_')
+    with pytest.raises(SemenetError, match=r"audit\.json: .*Audit the network again"):
+        read_audit(tmp_path, "0" * 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("correlation", "verdict"), [(1.0, "shortcut"), (0.0, "clean")])
+def test_phantoms_both_ways_by_the_commands(correlation, verdict, tmp_path, capsys):
+    manifest = tmp_path / "phantoms" / "manifest.csv"
+    run = tmp_path / "run"
+    for command in (
+        f"phantom {manifest.parent} --count 600 --size 96 --seed 7 --marker-correlation {correlation}",
+        f"train seme_resnet50 --manifest {manifest} --out {run} --input-size 96 --width 0.25 --depth 0.34 "
+        "--epochs 7 --learning-rate 0.03 --schedule cosine --cache memory --no-tensorboard",
+        f"audit {run} --manifest {manifest} --out {tmp_path / 'audit'}",
+    ):
+        main(command.split())
+    found = json.loads((tmp_path / "audit" / "audit.json").read_text())
+    assert found["learnt"]["macro_auroc"] > 0.85
+    assert found["verdict"] == verdict
+    assert f"{verdict}: " in capsys.readouterr().out
