@@ -3,19 +3,18 @@
 import os
 import pathlib
 import sys
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
 from semenet.cli_data import SOURCE_COMMANDS
+from semenet.cli_evaluation import EVALUATION_COMMANDS, Images, RunPath
 from semenet.cli_manifest import MANIFEST_COMMANDS
 from semenet.errors import SemenetError
 from semenet.training.command import report_errors, run_recipe
 from semenet.training.recipe import Names
 
 Positional = tyro.conf.Positional
-RunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional]
-Images = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), Positional]
 
 
 def list_entries(pattern: Positional[str] = "*") -> None:
@@ -88,53 +87,6 @@ def phantom(
     print(manifest)
 
 
-def evaluate(
-    run: RunPath,
-    manifest: pathlib.Path,
-    out: pathlib.Path,
-    split: str = "val",
-    root: pathlib.Path | None = None,
-    batch_size: int = 16,
-    on_error: Literal["raise", "skip"] = "raise",
-    skip_at_most: float = 0.05,
-    tta: int = 1,
-) -> None:
-    """Measures a network: writes metrics.json, report.html and predictions.csv.
-
-    Args:
-        run: Run folder or .keras file.
-        manifest: CSV with the columns file, label, patient, split (mask for a segmentation network).
-        out: Folder to write into.
-        split: The split to measure on.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        batch_size: Images a step.
-        on_error: Stop at a file that cannot be read, or try all first, leave such out and list them.
-        skip_at_most: With --on-error skip: the share of the rows that may be left out.
-        tta: Test-time augmentation: average over the first so many of nine fixed views (the image, turned by
-            5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. A SavedModel does not do it.
-    """
-    from semenet.evaluation.evaluate import evaluate as measure
-
-    bad_files = {"on_error": on_error, "skip_at_most": skip_at_most}
-    measure(run, manifest, split, out, root=root, batch_size=batch_size, tta=tta, **bad_files)
-    print(out / "report.html")
-
-
-def explain(run: RunPath, images: Images, out: pathlib.Path) -> None:
-    """Writes Grad-CAM heat maps and overlays.
-
-    Args:
-        run: Run folder or .keras file.
-        images: Radiographs, or folders of them.
-        out: Folder to write into.
-    """
-    from semenet.data.image_files import list_images
-    from semenet.evaluation.explain import write_explanations
-    from semenet.training.run import Run
-
-    print(write_explanations(Run.open(run), list_images(images), out))
-
-
 def predict(
     run: RunPath,
     images: Images,
@@ -202,8 +154,7 @@ COMMANDS = {
     "phantom": phantom,
     "data": data,
     "train": train,
-    "evaluate": evaluate,
-    "explain": explain,
+    **EVALUATION_COMMANDS,
     "predict": predict,
     "export": export,
 }

@@ -1,9 +1,7 @@
 """Measures a trained network on one split of a manifest, and reports it."""
 
 import datetime
-import functools
 import json
-import shlex
 
 import numpy as np
 import pandas as pd
@@ -14,11 +12,21 @@ from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
 from semenet.data.screening import ON_ERROR, screen
 from semenet.errors import SemenetError
-from semenet.evaluation import report, sheets
+from semenet.evaluation import card, report, sections, sheets
+from semenet.evaluation.audit import read_audit
+from semenet.evaluation.classified import measure_classification, usual_subgroups
+from semenet.evaluation.commands import command_line
+from semenet.evaluation.intervals import mean_intervals
+from semenet.evaluation.looking import look
+from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.scoring import scorer
+from semenet.evaluation.subgroups import subgroup_means, subgroups
 from semenet.training.progress import show_steps, track
-from semenet.training.run import Run
+from semenet.training.run import Run, model_file, sha256_of
 from semenet.training.run import versions as run_versions
+
+# The layout of metrics.json; raised when a reader of the last one would misread it.
+FORMAT = 2
 
 
 def evaluate(
@@ -32,16 +40,21 @@ def evaluate(
     on_error="raise",
     skip_at_most=0.05,
     tta=1,
+    by=None,
+    lungs=None,
+    audit=None,
+    resamples=2000,
 ):
-    """Measures a run on a split and writes `metrics.json`, `predictions.csv` and `report.html`.
+    """Measures a run on a split: writes `metrics.json`, `predictions.csv`, `report.html` and `card.md`.
 
-    metrics.json has the figures of `semenet.metrics.classification` (for a segmentation network
-    `segmentation`), nested figures under dotted keys too (`per_class.normal.f1`), and `split`,
-    `manifest_sha256`, `patients`, `skipped` (a dict of file and reason for each file left out), `tta`,
-    `command` and `versions`. predictions.csv has a row an image: file,
-    patient, label, predicted and a column a class (segmentation: file, patient, dice, iou, mean_iou).
-    Segmentations are measured at the network's input size. Files that exist are replaced, each
-    as a whole, once the whole split is measured.
+    metrics.json has the figures of `semenet.metrics.classification` with `brier` and `ece` (for a
+    segmentation network those of `semenet.metrics.mean_overlap`), nested figures under dotted keys too
+    (`per_class.normal.f1`), intervals of them over patients, calibration, operating points, subgroups, where
+    the network looks, and what the figures were made of; `metrics.schema.json` in this package is its JSON
+    schema, docs/evaluation.md its description. predictions.csv has a row an image: file, patient, label,
+    predicted and a column a class (segmentation: file, patient, dice, iou, mean_iou, hausdorff95).
+    Segmentations are measured at the network's input size, distances in its pixels. Files that exist are
+    replaced, each as a whole, once the whole split is measured.
 
     Args:
         run_path: a run folder, or a bare `.keras` file.
@@ -55,6 +68,12 @@ def evaluate(
         skip_at_most: the share of the rows, in [0, 1], that may be left out.
         tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
             over, as for `semenet.evaluation.scoring.scorer`.
+        by: names of manifest columns to measure subgroups by; None for source, view, sex and age, those of
+            them that tell the images apart.
+        lungs: the run of a U-Net that finds the lungs; None for the manifest's masks, if it has any. They say
+            where the network looks, and are what a network that is fed lungs alone gets.
+        audit: folder of an earlier `semenet audit` of this network, for the report; or None.
+        resamples: int, of the patients, for the intervals.
 
     Returns:
         dict, the content of metrics.json.
@@ -64,8 +83,10 @@ def evaluate(
             does not know.
         ImageError: an image or mask cannot be read, or too many cannot.
         WeightsError: there is no run, or its network cannot be loaded.
-        ValueError: the network gives logits, or NaN; another `on_error`; or a `tta` that there is not, or
-            not for this network.
+        RunFolderError: its calibration is broken, or of another network.
+        ValueError: the network gives logits, or NaN; another `on_error`; a `tta` that there is not, or not
+            for this network; a column that there is not; an audit of another network; or lung masks are
+            needed and absent.
     """
     if on_error not in ON_ERROR:
         raise SemenetError(
@@ -73,102 +94,118 @@ def evaluate(
             "Use 'skip' to go on past bad files."
         )
     run = Run.open(run_path)
+    model_sha256 = sha256_of(model_file(run.path))
+    audited = None if audit is None else read_audit(audit, model_sha256)
     score = scorer(run, tta)
+    masks = LungMasks.of(lungs)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
+    # Before the work: a column that is not there.
+    subgroups(rows, by or ())
     out = output_folder(out)
     skipped = []
     if on_error == "skip":
         with show_steps("Reading") as progress:
             rows, bad = screen(rows, masks=run.segments, skip_at_most=skip_at_most, progress=progress)
         skipped = bad.to_dict("records")
-    measure = _segmentation if run.segments else _classification
-    figures, table, sections = measure(run, rows, batch_size, score)
+    arguments = (run, rows, batch_size, score, by, resamples)
+    if run.segments:
+        figures, details, table, shown = _segmentation(*arguments)
+    else:
+        figures, details, table, shown = _classification(*arguments, masks)
     versions = run_versions()
-    command = _command(run_path, manifest_path, split, out, root, batch_size)
-    if on_error == "skip":
-        command += f" --on-error skip --skip-at-most {skip_at_most}"
-    if tta > 1:
-        command += f" --tta {tta}"
-    result = metrics.flat(figures) | {
-        "split": split,
-        "manifest_sha256": manifest.sha256,
-        "patients": rows["patient"].nunique(),
-        "skipped": skipped,
-        "tta": tta,
-        "command": command,
-        "versions": versions,
-    }
-    page = report.render(
-        run=run,
-        manifest=manifest,
-        split=split,
-        patients=result["patients"],
-        figures=figures,
-        sections=sections,
-        skipped=skipped,
-        command=command,
-        versions=versions,
-        date=datetime.datetime.now(datetime.UTC),
+    result = (
+        metrics.flat(figures)
+        | details
+        | {
+            "format": FORMAT,
+            "network": run.model.name,
+            "split": split,
+            "manifest_sha256": manifest.sha256,
+            "model_sha256": model_sha256,
+            "patients": int(rows["patient"].nunique()),
+            "interval_method": f"95 % percentile interval, {resamples} resamples of the patients",
+            "skipped": skipped,
+            "tta": tta,
+            "audit": audited and {name: audited[name] for name in ("verdict", "words", "split")},
+            "command": command_line(
+                "evaluate",
+                run_path,
+                manifest=manifest_path,
+                split=split,
+                out=out,
+                root=root,
+                batch_size=batch_size,
+                on_error=None if on_error == "raise" else on_error,
+                skip_at_most=None if on_error == "raise" else skip_at_most,
+                tta=None if tta == 1 else tta,
+                by=by,
+                lungs=lungs,
+                audit=audit,
+                resamples=None if resamples == 2000 else resamples,
+            ),
+            "versions": versions,
+        }
     )
+    date = datetime.datetime.now(datetime.UTC)
+    page = report.render(run=run, manifest=manifest, result=result, sections=shown, audit=audited, date=date)
     write_bytes(out / "predictions.csv", table.to_csv(index=False).encode())
     write_bytes(out / "report.html", page.encode())
+    write_bytes(out / "card.md", card.render(run, manifest, result, date).encode())
     # Last, so that who finds it finds the others.
     write_bytes(out / "metrics.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result
 
 
-def _classification(run, rows, batch_size, score):
+def _classification(run, rows, batch_size, score, by, resamples, masks):
     true_index = label_index(rows, run.class_names)
-    load = _loader(run, batch_size)
-    dataset = load(rows)
-    with plain_errors():
-        outputs = [score(images).numpy() for images in track(dataset, len(rows), "Predicting")]
+
+    def load(some):
+        return masks.fed(some.reset_index(drop=True), run, batch_size)
+
+    outputs = [score(images).numpy() for images in track(load(rows), len(rows), "Predicting")]
     probabilities = np.concatenate(outputs)
-    figures = metrics.classification(true_index, probabilities, run.class_names)
+    figures, details = measure_classification(run, rows, true_index, probabilities, by, resamples)
     names = np.array(run.class_names, dtype=object)
+    predicted = probabilities.argmax(axis=1)
     table = pd.concat(
         [
             rows[["file", "patient", "label"]],
-            pd.Series(names[probabilities.argmax(axis=1)], name="predicted"),
+            pd.Series(names[predicted], name="predicted"),
             pd.DataFrame(probabilities, columns=list(run.class_names)),
         ],
         axis=1,
     )
+    details["where"] = look(run, rows, predicted, masks, batch_size)
     cards, cells = sheets.grad_cam_sheet(run, rows, true_index, probabilities, load)
-    sections = report.classification_sections(figures, true_index, probabilities, cards, cells)
-    return figures, table, sections
+    shown = sections.classification_sections(figures, details, true_index, probabilities, cards, cells)
+    return figures, details, table, shown
 
 
-def _segmentation(run, rows, batch_size, score):
-    load = _loader(run, batch_size, masks=True)
-    dataset = load(rows)
+def _segmentation(run, rows, batch_size, score, by, resamples):
+    def load(some):
+        return evaluation_dataset(
+            some,
+            input_size=run.input_size,
+            channels=run.channels,
+            batch_size=batch_size,
+            inference_clahe=run.inference_clahe,
+            masks=True,
+        )
+
     with plain_errors():
-        batches = track(dataset, len(rows), "Predicting", size=lambda batch: len(batch[0]))
-        parts = [metrics.overlap(masks.numpy(), score(images).numpy()) for images, masks in batches]
+        batches = track(load(rows), len(rows), "Predicting", size=lambda batch: len(batch[0]))
+        parts = [
+            metrics.overlap(masks.numpy(), score(images).numpy(), surface=True) for images, masks in batches
+        ]
     scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     figures = metrics.mean_overlap(scores)
+    columns = usual_subgroups(rows) if by is None else list(by)
+    details = {
+        "class_names": list(run.class_names),
+        "intervals": mean_intervals(scores, rows["patient"].to_numpy(), resamples),
+        "subgroups": subgroup_means(scores, rows, columns),
+    }
     table = pd.concat([rows[["file", "patient"]], pd.DataFrame(scores)], axis=1)
     cards = sheets.outline_sheet(rows, scores, score, load)
-    return figures, table, report.segmentation_sections(scores, cards)
-
-
-def _loader(run, batch_size, masks=False):
-    """Function from rows to their dataset, in the network's terms."""
-    return functools.partial(
-        evaluation_dataset,
-        input_size=run.input_size,
-        channels=run.channels,
-        batch_size=batch_size,
-        inference_clahe=run.inference_clahe,
-        masks=masks,
-    )
-
-
-def _command(run_path, manifest_path, split, out, root, batch_size):
-    """The command that does the same again, whoever called."""
-    arguments = [run_path, "--manifest", manifest_path, "--split", split, "--out", out]
-    if root is not None:
-        arguments += ["--root", root]
-    arguments += ["--batch-size", batch_size]
-    return shlex.join(["semenet", "evaluate", *map(str, arguments)])
+    return figures, details, table, sections.segmentation_sections(figures, details, scores, cards)

@@ -1,242 +1,279 @@
-"""Grad-CAM: which parts of a radiograph spoke for a class."""
+"""Explains predictions for image files: heat maps, overlays, and panels to look at."""
 
 import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import sys
 
-import cv2
-import keras
-import matplotlib
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
+from semenet import metrics
+from semenet.data import host_transforms
 from semenet.data.files import output_folder, unique_stems, write_bytes
 from semenet.data.image_files import list_images
-from semenet.data.images import read_image
+from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import prepare
+from semenet.data.resized import read_pair
 from semenet.errors import SemenetError
+from semenet.evaluation.class_activation import method_function
+from semenet.evaluation.lungs import LungMasks, lungs_alone
+from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
+from semenet.evaluation.panels import panel
+from semenet.evaluation.scoring import scorer
 from semenet.training.progress import track
 
-# Perceptually even, and its steps stay apart in print and for colour-blind readers.
-COLOUR_MAP = "inferno"
+CASES = ("wrong", "right", "all")
 
 
-def grad_cam(model, images, class_index=None, layer="features"):
-    """Heat maps of a batch of images; `grad_cam_function` serves many batches with one tracing.
+@dataclasses.dataclass(frozen=True)
+class _Case:
+    """An image to explain: what the table calls it, where it lies, its outputs' stem, and what is known."""
 
-    Args:
-        model: a classifier with a dense layer `head`.
-        images: `(N, H, W, C)`, values in [0, 255], as the model takes them.
-        class_index: the class to explain: an int, or one for each image `(N,)`; None for the class
-            predicted.
-        layer: name of the layer whose feature map is weighted.
-
-    Returns:
-        float32 array `(N, h, w)` in [0, 1], the feature map's size. See `grad_cam_function`.
-
-    Raises:
-        ValueError: as `grad_cam_function`, and for images or classes that do not fit the model.
-    """
-    heat, _ = grad_cam_function(model, layer)(images, class_index)
-    return heat
+    name: str
+    path: str
+    stem: str
+    label: str | None = None
+    mask_path: str | None = None
 
 
-def grad_cam_function(model, layer="features"):
-    """Prepares Grad-CAM of a model: traced once, for batches of any size.
+def write_explanations(
+    run,
+    files,
+    out,
+    batch_size=16,
+    *,
+    method="grad-cam",
+    layer="features",
+    class_name=None,
+    true_labels=None,
+    masks=None,
+    lungs=None,
+):
+    """Explains the predictions for image files.
 
-    A map is the feature map's channels, added up with the mean gradient of the class's score (before
-    softmax or sigmoid) as their weights, less what speaks against the class (ReLU), divided by its
-    highest value. A map without positive value is 0 throughout. Maps of different images thus do not
-    compare in strength. For a head of global average pooling it is, up to that scale, the class
-    activation map.
-
-    Args:
-        model: a classifier with a dense layer `head`, on the TensorFlow backend.
-        layer: name of the layer whose feature map is weighted.
-
-    Returns:
-        A function of `images` and `class_index=None` (see `grad_cam`) that returns the maps, float32
-        array `(N, h, w)` in [0, 1], and the model's outputs, float32 array `(N, K)`.
-
-    Raises:
-        ValueError: if the model has no dense `head`, or no such layer with a feature map on the
-            way to it, or Keras runs on another backend.
-
-    Reference:
-        Selvaraju et al., "Grad-CAM", https://arxiv.org/abs/1610.02391, section 3.
-    """
-    if keras.backend.backend() != "tensorflow":
-        raise SemenetError(
-            "Grad-CAM takes its gradients from TensorFlow. "
-            f"Received: Keras on the {keras.backend.backend()} backend. Set KERAS_BACKEND=tensorflow; "
-            "models trained on other backends load there."
-        )
-    head = _dense_head(model)
-    taps = keras.Model(model.inputs[0], [_feature_map(model, layer).output, head.input])
-    inputs = model.inputs[0]
-    classes = head.kernel.shape[-1]
-
-    @tf.function(input_signature=[tf.TensorSpec(inputs.shape, tf.float32), tf.TensorSpec((None,), tf.int32)])
-    def explain(images, class_index):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            # Within a graph only what lies between score and feature map is differentiated.
-            tape.watch(images)
-            features, vector = taps(images, training=False)
-            logits = tf.matmul(tf.cast(vector, tf.float32), tf.convert_to_tensor(head.kernel))
-            if head.use_bias:
-                logits += tf.convert_to_tensor(head.bias)
-            chosen = tf.where(class_index < 0, tf.argmax(logits, axis=1, output_type=tf.int32), class_index)
-            score = tf.reduce_sum(logits * tf.one_hot(chosen, classes))
-            # The gradient of a mean over positions is small: in float16 it would vanish.
-            score *= tf.cast(tf.reduce_prod(tf.shape(features)[1:3]), tf.float32)
-        gradient = tape.gradient(score, features)
-        if gradient is None:
-            raise SemenetError(
-                "The layer to explain must lie between the model's input and `head`. "
-                f"Received: {layer!r}, on which `head` does not depend. Use 'features'."
-            )
-        weights = tf.reduce_mean(tf.cast(gradient, tf.float32), axis=(1, 2), keepdims=True)
-        heat = tf.nn.relu(tf.reduce_sum(tf.cast(features, tf.float32) * weights, axis=-1))
-        highest = tf.reduce_max(heat, axis=(1, 2), keepdims=True)
-        return tf.math.divide_no_nan(heat, highest), head.activation(logits)
-
-    def run(images, class_index=None):
-        images = np.asarray(images)
-        index = _class_indices(class_index, len(images), classes)
-        heat, outputs = (value.numpy() for value in explain(tf.cast(images, tf.float32), index))
-        if not np.isfinite(heat).all() or not np.isfinite(outputs).all():
-            raise SemenetError(
-                f"A network's features and outputs must be finite. Received: `{model.name}`, which gives "
-                "NaN or infinity for these images. Its training diverged: lower the learning rate."
-            )
-        return heat, outputs
-
-    return run
-
-
-def overlay(image, heat, alpha=0.6):
-    """Lays a heat map over a radiograph; where the map is 0 the radiograph shows unchanged.
-
-    Args:
-        image: uint8 `(H, W)`.
-        heat: `(h, w)` in [0, 1], stretched bilinearly to the image's size.
-        alpha: float in [0, 1], the opacity of the colour where the map is 1; elsewhere in proportion.
-
-    Returns:
-        uint8 RGB `(H, W, 3)`, in the colours of matplotlib's `COLOUR_MAP`.
-    """
-    heat = stretch(heat, image.shape)
-    colours = matplotlib.colormaps[COLOUR_MAP](heat)[..., :3] * 255
-    opacity = alpha * heat[..., None]
-    return np.rint(image[..., None] * (1 - opacity) + colours * opacity).astype(np.uint8)
-
-
-def stretch(heat, shape):
-    """Stretches a heat map `(h, w)` bilinearly to `(H, W)`, the way images are stretched to the network."""
-    height, width = shape
-    return cv2.resize(np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def write_explanations(run, files, out, batch_size=16):
-    """Explains the predictions for image files: a heat map and an overlay for each.
-
-    Writes `<stem>_heatmap.png` (8-bit grey, 255 for 1), `<stem>_overlay.png` (RGB), both in the image's
-    own size, and `explanations.csv` with the columns file, predicted, probability, heatmap and overlay
-    (the latter two relative to `out`). Images of one stem get numbers: `<stem>_2_heatmap.png`.
+    Writes for each image, in its own size, `<stem>_heatmap.png` (8-bit grey, 255 for 1) and
+    `<stem>_overlay.png` (RGB); `<stem>_panel.png`, see `semenet.evaluation.panels.panel`; and
+    `explanations.csv` with the columns file, label (only with `true_labels`), predicted, probability (of the
+    class predicted, calibrated where the run is), class (the one explained), method, heatmap, overlay and
+    panel (the last three relative to `out`). Images of one stem get numbers: `<stem>_2_heatmap.png`.
 
     Args:
         run: a trained classifier, a `semenet.training.run.Run`.
         files: paths of images, or of folders that hold some.
         out: the folder to write to; made if absent.
         batch_size: int, images explained at a time.
+        method: a key of `semenet.evaluation.class_activation.METHODS`.
+        layer: name of the layer whose feature map is weighted.
+        class_name: the class to explain; None for each image's predicted one.
+        true_labels: sequence of str or None, one for each image that `files` lists, in
+            `semenet.data.image_files.list_images`'s order; None where they are not known.
+        masks: sequence of paths of lung masks or None, likewise: outside of a mask the network's input is
+            0, as in training's masked views. The pictures show the radiograph whole.
+        lungs: for a network that is fed lungs alone, the run of a U-Net that finds them where there are no
+            `masks`.
 
     Returns:
         pathlib.Path of `explanations.csv`.
 
     Raises:
-        ImageError: a file is absent or cannot be decoded, or a folder holds no image.
-        ValueError: the run is of a segmentation network.
+        ImageError: a file is absent or cannot be decoded, a mask has not its image's size, or a folder
+            holds no image.
+        ValueError: the run is of a segmentation network; there is no such method, layer or class;
+            `true_labels` or `masks` are not as many as the images; or the network is fed lungs alone, and
+            there are neither `masks` nor `lungs`.
     """
+    _check_classifier(run)
+    if run.lungs_alone and masks is None and lungs is None:
+        raise SemenetError(
+            f"A network that is fed lungs alone needs to be told where they are. Received: {run.path} and "
+            "files without masks. Name a U-Net's run with --lungs."
+        )
+    files = list_images(files)
+    columns = {"true_labels": true_labels, "masks": masks}
+    for name, values in columns.items():
+        if values is not None and len(values) != len(files):
+            raise SemenetError(
+                f"`{name}` has one entry for each image that `files` lists. Received: {len(values)} for "
+                f"{len(files)} images. Give None for an image without."
+            )
+    nothing = [None] * len(files)
+    cases = [
+        _Case(str(file), str(file), stem, label, mask)
+        for file, stem, label, mask in zip(
+            files, unique_stems(files), true_labels or nothing, masks or nothing, strict=True
+        )
+    ]
+    finder = LungMasks.of(lungs) if run.lungs_alone and masks is None else LungMasks()
+    labelled = true_labels is not None
+    return _explain(run, cases, out, batch_size, method, layer, class_name, finder, labelled=labelled)
+
+
+def explain_split(
+    run,
+    manifest_path,
+    split,
+    out,
+    only="wrong",
+    *,
+    root=None,
+    batch_size=16,
+    method="grad-cam",
+    layer="features",
+    class_name=None,
+    lungs=None,
+):
+    """Scores a split of a manifest and explains the cases that were classified wrongly, rightly, or all.
+
+    Writes what `write_explanations` does, with the true labels; without a case to explain, a table
+    without rows.
+
+    Args:
+        run: a trained classifier, a `semenet.training.run.Run`.
+        manifest_path: the manifest's CSV.
+        split: the split to score, such as "val".
+        out: the folder to write to; made if absent.
+        only: "wrong", "right" or "all".
+        root: the folder that the manifest's paths start from; None for the CSV's own.
+        batch_size: int, images at a time.
+        method: as for `write_explanations`.
+        layer: as for `write_explanations`.
+        class_name: as for `write_explanations`.
+        lungs: for a network that is fed lungs alone, the run of a U-Net that finds them; None for the
+            manifest's masks.
+
+    Returns:
+        pathlib.Path of `explanations.csv`.
+
+    Raises:
+        ManifestError: the manifest cannot be used, has no such split, or a label that the network does not
+            know.
+        ImageError: an image or mask cannot be read.
+        ValueError: as `write_explanations`, or for another `only`; or a mask is needed and absent.
+    """
+    _check_classifier(run)
+    _check_only(only)
+    rows = read_manifest(manifest_path, root).split(split)
+    names = np.array(run.class_names, dtype=object)
+    label_index(rows, run.class_names)
+    finder = LungMasks.of(lungs)
+    score = scorer(run)
+    batches = track(finder.fed(rows, run, batch_size), len(rows), "Predicting")
+    outputs = [score(images).numpy() for images in batches]
+    predicted = names[np.concatenate(outputs).argmax(axis=1)]
+    chosen = choose_cases(rows.assign(predicted=predicted), only)
+    if chosen.empty:
+        print(f"No image of the split {split} was classified {only}ly: nothing to explain.", file=sys.stderr)
+    stems = unique_stems([pathlib.PurePath(file) for file in chosen["file"]])
+    masked = run.lungs_alone and finder.run is None
+    cases = [
+        _Case(row.file, row.path, stem, row.label, row.mask_path if masked else None)
+        for row, stem in zip(chosen.itertuples(), stems, strict=True)
+    ]
+    return _explain(run, cases, out, batch_size, method, layer, class_name, finder, labelled=True)
+
+
+def choose_cases(predictions, only="wrong"):
+    """The rows of a table of predictions that were classified wrongly, rightly, or all.
+
+    Args:
+        predictions: DataFrame with the columns label and predicted, such as `semenet evaluate`'s
+            predictions.csv.
+        only: "wrong", "right" or "all".
+
+    Returns:
+        DataFrame of the rows chosen, in their order.
+
+    Raises:
+        ValueError: for another `only`, or without these columns.
+    """
+    _check_only(only)
+    if missing := {"label", "predicted"} - set(predictions.columns):
+        raise SemenetError(
+            "Cases are chosen by the columns label and predicted. "
+            f"Received: a table without {' and '.join(sorted(missing))}. Use predictions.csv of a classifier."
+        )
+    right = predictions["label"] == predictions["predicted"]
+    return predictions[{"wrong": ~right, "right": right, "all": right | ~right}[only]]
+
+
+def _explain(run, cases, out, batch_size, method, layer, class_name, finder, labelled):
+    explained = None if class_name is None else _class_index(run, class_name)
+    explain = method_function(method)(run.model, layer)
+    geometry = cell_geometry(run, layer)
+    out = output_folder(out)
+
+    def load(case):
+        image, mask = read_pair(case.path, case.mask_path)
+        prepared = prepare(image, run.input_size, run.channels, run.inference_clahe)
+        if mask is not None:
+            prepared = prepared * host_transforms.resize_mask(mask, run.input_size)[..., None]
+        return image, prepared
+
+    def write(case, image, heat, output):
+        winner = int(output.argmax())
+        index = winner if explained is None else explained
+        picture = overlay(image, heat, geometry=geometry)
+        caption = [f"{method} for {run.class_names[index]}: probability {output[index]:.3f}"]
+        caption.append(f"predicted: {run.class_names[winner]}, probability {output[winner]:.3f}")
+        if case.label is not None:
+            caption.append(f"true: {case.label}")
+        if not heat.any():
+            caption.append("The map is 0 throughout: nothing spoke for the class.")
+        grey = np.rint(stretch(heat, image.shape, geometry) * 255).astype(np.uint8)
+        pictures = {"heatmap": grey, "overlay": picture, "panel": panel(image, picture, caption)}
+        names = {kind: f"{case.stem}_{kind}.png" for kind in pictures}
+        for kind, name in names.items():
+            write_bytes(out / name, encode(pictures[kind]))
+        return {
+            "file": case.name,
+            "label": case.label,
+            "predicted": run.class_names[winner],
+            "probability": float(output[winner]),
+            "class": run.class_names[index],
+            "method": method,
+        } | names
+
+    rows = []
+    batches = (cases[start : start + batch_size] for start in range(0, len(cases), batch_size))
+    # Decoding and encoding run outside Python's lock.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in track(batches, len(cases), "Explaining"):
+            images, inputs = zip(*pool.map(load, batch), strict=True)
+            inputs = np.stack(inputs)
+            if run.lungs_alone and finder.run is not None:
+                inputs = lungs_alone(inputs, finder.find(images, run.input_size))
+            heat, outputs = explain(inputs, explained)
+            outputs = metrics.temper(outputs, run.temperature, run.activation)
+            rows += pool.map(write, batch, images, heat, outputs)
+    columns = ["file", "label", "predicted", "probability", "class", "method", "heatmap", "overlay", "panel"]
+    table = pd.DataFrame(rows, columns=columns if labelled else [name for name in columns if name != "label"])
+    path = out / "explanations.csv"
+    write_bytes(path, table.to_csv(index=False).encode())
+    return path
+
+
+def _check_only(only):
+    if only not in CASES:
+        raise SemenetError(
+            f"`only` must be one of {', '.join(CASES)}. Received: {only!r}. Use 'all' for every case."
+        )
+
+
+def _check_classifier(run):
     if run.segments:
         raise SemenetError(
             "Grad-CAM explains a classifier. "
             f"Received: {run.path}, a segmentation network, whose output is a map already. "
             "Use `semenet evaluate` to see its masks."
         )
-    files = list_images(files)
-    out = output_folder(out)
-    explain = grad_cam_function(run.model)
-    named = list(zip(files, unique_stems(files), strict=True))
-    batches = (named[start : start + batch_size] for start in range(0, len(named), batch_size))
-
-    def load(file):
-        image = read_image(file)
-        return image, prepare(image, run.input_size, run.channels, run.inference_clahe)
-
-    def write(name, image, heat, output):
-        file, stem = name
-        heat_name, overlay_name = f"{stem}_heatmap.png", f"{stem}_overlay.png"
-        grey = np.rint(stretch(heat, image.shape) * 255).astype(np.uint8)
-        write_bytes(out / heat_name, encode(grey))
-        write_bytes(out / overlay_name, encode(overlay(image, heat)))
-        winner = int(output.argmax())
-        return str(file), run.class_names[winner], float(output[winner]), heat_name, overlay_name
-
-    rows = []
-    # Decoding and encoding run outside Python's lock.
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        for batch in track(batches, len(named), "Explaining"):
-            images, inputs = zip(*pool.map(load, [file for file, _ in batch]), strict=True)
-            heat, outputs = explain(np.stack(inputs))
-            rows += pool.map(write, batch, images, heat, outputs)
-    table = pd.DataFrame(rows, columns=["file", "predicted", "probability", "heatmap", "overlay"])
-    path = out / "explanations.csv"
-    write_bytes(path, table.to_csv(index=False).encode())
-    return path
 
 
-def encode(image, suffix=".png"):
-    """Encodes a uint8 image, grey `(H, W)` or RGB `(H, W, 3)`, as the bytes of a PNG or JPEG file."""
-    options = []
-    if suffix == ".jpg":
-        # Thin coloured lines need the colours at full resolution.
-        options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    _, encoded = cv2.imencode(suffix, image if image.ndim == 2 else image[..., ::-1], options)
-    return encoded.tobytes()
-
-
-def _dense_head(model):
-    head = next((layer for layer in model.layers if layer.name == "head"), None)
-    if not isinstance(head, keras.layers.Dense):
-        found = "none of that name" if head is None else type(head).__name__
+def _class_index(run, name):
+    if name not in run.class_names:
         raise SemenetError(
-            "Grad-CAM explains a classifier whose last layer is dense and named `head`. "
-            f"Received: `{model.name}` with {found}. Use a classifier that semenet.build made."
+            f"The class to explain is one of {', '.join(run.class_names)}. Received: {name!r}. "
+            "Leave it out for the class predicted."
         )
-    return head
-
-
-def _feature_map(model, name):
-    named = {layer.name: layer for layer in model.layers}
-    maps = [key for key, layer in named.items() if len(getattr(layer.output, "shape", ())) == 4]
-    if name not in maps:
-        raise SemenetError(
-            "Grad-CAM weights the feature map (N, H, W, C) of a layer. "
-            f"Received: {name!r} for `{model.name}`. Layers with one: {', '.join(maps)}."
-        )
-    return named[name]
-
-
-def _class_indices(class_index, count, classes):
-    if class_index is None:
-        return np.full(count, -1, np.int32)
-    index = np.asarray(class_index)
-    if (
-        index.dtype.kind not in "iu"
-        or index.shape not in ((), (count,))
-        or np.any((index < 0) | (index >= classes))
-    ):
-        raise SemenetError(
-            f"`class_index` must be an integer in [0, {classes}), or one for each of the {count} images. "
-            f"Received: {class_index!r}. Leave it out for the class predicted."
-        )
-    return np.broadcast_to(index, count).astype(np.int32)
+    return run.class_names.index(name)

@@ -7,7 +7,8 @@ import numpy as np
 
 from semenet.data.images import read_image
 from semenet.data.pipeline import plain_errors
-from semenet.evaluation.explain import encode, grad_cam_function, overlay
+from semenet.evaluation.class_activation import grad_cam_function
+from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
 from semenet.evaluation.plots import data_uri, outlines
 
 EXAMPLES = 3
@@ -90,6 +91,7 @@ def grad_cam_sheet(run, rows, true_index, probabilities, load):
     groups = choose_classified(true_index, probabilities)
     chosen = sorted({index for group in groups for index in group})
     explain = grad_cam_function(run.model)
+    geometry = cell_geometry(run)
     heat = {}
     with plain_errors():
         for images in load(rows.iloc[chosen]):
@@ -110,9 +112,9 @@ def grad_cam_sheet(run, rows, true_index, probabilities, load):
             file=rows["file"][index],
             right=right,
             original=_jpeg(image),
-            picture=_jpeg(overlay(image, heat[index])),
+            picture=_jpeg(overlay(image, heat[index], geometry=geometry)),
             alt=f"Grad-CAM overlay for the prediction {run.class_names[predicted]}, "
-            f"{_strongest(heat[index])}",
+            f"{_strongest(heat[index], image.shape, geometry)}",
         )
 
     cards = {
@@ -192,10 +194,11 @@ def _jpeg(image):
     return data_uri(encode(image, ".jpg"), "image/jpeg")
 
 
-def _strongest(heat):
+def _strongest(heat, shape, geometry):
     if not heat.any():
         return "empty: nothing spoke for it"
-    row, column = np.unravel_index(heat.argmax(), heat.shape)
-    vertical = ("upper", "middle", "lower")[3 * row // heat.shape[0]]
-    horizontal = ("left", "centre", "right")[3 * column // heat.shape[1]]
+    heat = stretch(heat, shape, geometry)
+    row, column = np.unravel_index(heat.argmax(), shape)
+    vertical = ("upper", "middle", "lower")[3 * row // shape[0]]
+    horizontal = ("left", "centre", "right")[3 * column // shape[1]]
     return f"strongest in the {vertical} {horizontal} of the picture"

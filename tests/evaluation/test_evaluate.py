@@ -1,9 +1,11 @@
 import base64
 import html.parser
+import importlib.resources
 import json
 import re
 
 import cv2
+import jsonschema
 import keras
 import numpy as np
 import pandas as pd
@@ -17,6 +19,9 @@ from semenet.evaluation.evaluate import evaluate
 from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.training.run import Run
 
+SCHEMA = json.loads(
+    importlib.resources.files("semenet.evaluation").joinpath("metrics.schema.json").read_text()
+)
 SIDE = 32
 CLASSES = ("normal", "bacteria", "virus")
 DARK, MIDDLE, BRIGHT = 25, 125, 230
@@ -117,6 +122,7 @@ def test_metrics_json(evaluated):
     data, run, returned = evaluated
     written = json.loads((data / "out" / "metrics.json").read_text())
     assert written == returned
+    jsonschema.validate(written, SCHEMA)
     assert written["confusion_matrix"] == [[2, 1, 0], [0, 2, 0], [1, 0, 1]]
     assert written["accuracy"] == pytest.approx(5 / 7)
     assert written["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 2 / 3) / 3)
@@ -135,6 +141,7 @@ def test_metrics_json(evaluated):
         "--batch-size 3"
     )
     assert {path.name for path in (data / "out").iterdir()} == {
+        "card.md",
         "metrics.json",
         "predictions.csv",
         "report.html",
@@ -195,7 +202,9 @@ def test_report_is_complete_and_self_contained(evaluated):
     assert f"semenet evaluate {run}" in page.text
     for fact in ("7 images of 6 patients", "0.714", "tensorflow", "train 2 2 1 0 1", "val 7 6 3 2 2"):
         assert fact in page.text
-    assert "bacteria 2 0.667 1.000 0.800" in page.text
+    # Precision, recall and F1, each with its interval.
+    number, interval = r"\d\.\d{3}", r"(?: \d\.\d{3} to \d\.\d{3})?"
+    assert re.search(rf"bacteria 2 0\.667{interval} 1\.000{interval} 0\.800{interval} {number}", page.text)
     assert any(meta.get("name") == "viewport" for meta in page.named("meta"))
     assert page.named("html") == [{"lang": "en"}]
     images = page.named("img")
@@ -248,6 +257,7 @@ def test_names_are_escaped(data):
     evaluate(data / "odd.keras", data / "manifest.csv", "val", data / "out")
     page = Page((data / "out" / "report.html").read_text())
     assert "<script>alert(1)</script> 2 0.667" in page.text
+    assert "<script>" not in (data / "out" / "report.html").read_text()
     assert not page.named("script")
 
 
@@ -319,13 +329,18 @@ def lungs(tmp_path):
 def test_segmentation(lungs):
     figures = evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", lungs / "out", batch_size=2)
     table = pd.read_csv(lungs / "out" / "predictions.csv")
-    assert list(table.columns) == ["file", "patient", "dice", "iou", "mean_iou"]
+    assert list(table.columns) == ["file", "patient", "dice", "iou", "mean_iou", "hausdorff95"]
     assert table["file"].tolist() == ["a.png", "b.png", "c.png"]
     # b: 256 of 512 pixels are right; outside 512 of 768.
     assert table["dice"].tolist() == pytest.approx([1, 2 / 3, 1])
     assert table["iou"].tolist() == pytest.approx([1, 1 / 2, 1])
     assert table["mean_iou"].tolist() == pytest.approx([1, (1 / 2 + 2 / 3) / 2, 1])
+    # b: eight rows lie between the lower edges of a half and a quarter of 32.
+    assert table["hausdorff95"].tolist() == [0, 8, 0]
     assert figures["dice"] == pytest.approx((2 + 2 / 3) / 3)
+    assert figures["hausdorff95"] == pytest.approx(8 / 3)
+    assert figures["hausdorff95_undefined"] == 0
+    jsonschema.validate(figures, SCHEMA)
     assert figures["mean_iou"] == pytest.approx((2 + 7 / 12) / 3)
     assert (figures["count"], figures["patients"], figures["split"]) == (3, 3, "val")
     page = Page((lungs / "out" / "report.html").read_text())

@@ -23,7 +23,9 @@ def manifest(tmp_path):
 
 
 def a_run(**record):
-    return types.SimpleNamespace(record=record, segments=False, class_names=("normal", "virus"))
+    return types.SimpleNamespace(
+        record=record, segments=False, class_names=("normal", "virus"), calibration=None
+    )
 
 
 def test_counts_of_every_split(manifest):
@@ -35,18 +37,18 @@ def test_counts_of_every_split(manifest):
 
 def test_warns_of_patients_that_were_trained_on(manifest):
     same = a_run(manifest_sha256=manifest.sha256)
-    shared, chosen = report._warnings(manifest, "val", same)
+    shared, chosen, few = report._warnings(manifest, "val", same)
     assert shared.startswith("1 patients of this split")
     assert "best epoch was chosen" in chosen
-    assert report._warnings(manifest, "extra", same) == []
-    (trained,) = report._warnings(manifest, "train", same)
+    assert few == "The split has 2 patients: with fewer than 30, intervals come out too narrow."
+    trained, _ = report._warnings(manifest, "train", same)
     assert "training images" in trained
 
 
 def test_warns_where_the_training_data_are_others_or_unknown(manifest):
-    (unknown,) = report._warnings(manifest, "extra", a_run())
+    _, unknown = report._warnings(manifest, "extra", a_run())
     assert "not recorded" in unknown
-    (other,) = report._warnings(manifest, "extra", a_run(manifest_sha256="00"))
+    _, other = report._warnings(manifest, "extra", a_run(manifest_sha256="00"))
     assert "another manifest" in other
 
 
@@ -60,3 +62,21 @@ def test_training_curves_are_described(manifest):
     assert figures["alt"].endswith("accuracy 0.750")
     run.history = None
     assert report._training_pictures(run) == []
+
+
+def test_warns_where_calibration_chose_on_the_very_split(manifest):
+    run = a_run(manifest_sha256="00")
+    run.calibration = {"split": "extra", "manifest_sha256": manifest.sha256}
+    found = report._warnings(manifest, "extra", run)
+    assert any("were chosen on this split" in warning for warning in found)
+    assert not any("were chosen on this split" in warning for warning in report._warnings(manifest, "val", run))
+
+
+def test_many_patients_are_no_caution(tmp_path):
+    frame = pd.DataFrame(
+        [(f"{number}.png", "normal", f"p{number}", "val") for number in range(30)],
+        columns=["file", "label", "patient", "split"],
+    )
+    frame.to_csv(tmp_path / "manifest.csv", index=False)
+    found = report._warnings(read_manifest(tmp_path / "manifest.csv"), "val", a_run(manifest_sha256="00"))
+    assert not any("too narrow" in warning for warning in found)

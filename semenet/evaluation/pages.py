@@ -1,0 +1,45 @@
+"""Pages that need nothing outside themselves: the templates, and how figures are written in them."""
+
+import jinja2
+
+RESEARCH_USE = (
+    "Research use only: not a medical device. Nothing here may guide the diagnosis or treatment of a patient."
+)
+
+
+def page(template, **variables):
+    """Fills a template of this package.
+
+    Args:
+        template: its file name in `templates`; what ends in `.html.j2` is escaped as HTML.
+        **variables: what it names.
+
+    Returns:
+        str.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("semenet.evaluation", "templates"),
+        autoescape=jinja2.select_autoescape(enabled_extensions=("html.j2",), default=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template(template).render(research_use=RESEARCH_USE, **variables)
+
+
+def number(value, digits=3):
+    """A figure as text: so many digits behind the point, or "undefined" for None."""
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def with_interval(value, interval):
+    """A figure and its interval as text; None for what is undefined."""
+    if interval is None:
+        return number(value)
+    return f"{number(value)} (95 % interval {number(interval[0])} to {number(interval[1])})"
+
+
+def cell(value, interval=None):
+    """A table's cell of a figure, with its interval below it where there is one."""
+    return {"value": value, "interval": interval}

@@ -1,0 +1,310 @@
+"""The sections of the report that only classifiers, or only segmentation networks, have."""
+
+import numpy as np
+
+from semenet.evaluation import plots
+from semenet.evaluation.looking import in_lung_plot
+from semenet.evaluation.pages import cell, number, with_interval
+from semenet.evaluation.sanity import sanity_curve
+from semenet.evaluation.where import ZONES
+
+_SUBGROUP_FIGURES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "macro_auroc": "Macro AUROC",
+    "dice": "Dice",
+    "iou": "IoU",
+    "mean_iou": "Mean IoU",
+    "hausdorff95": "95 % Hausdorff",
+}
+
+
+def classification_sections(figures, details, true_index, probabilities, cards, cells):
+    """What the report of a classifier shows beyond every report's parts.
+
+    Args:
+        figures: dict, of `semenet.metrics.classification`.
+        details: dict, of `semenet.evaluation.classified.measure_classification`, and `where`, of
+            `semenet.evaluation.looking.look`.
+        true_index: int array `(N,)`.
+        probabilities: float array `(N, K)`.
+        cards: dict from class name to a list of `semenet.evaluation.sheets.Card`.
+        cells: `(h, w)`, the size of the Grad-CAM maps.
+
+    Returns:
+        dict of the template's variables.
+    """
+    names, matrix = figures["class_names"], figures["confusion_matrix"]
+    rows = "; ".join(
+        f"true {name}: " + ", ".join(f"{count} as {other}" for other, count in zip(names, row, strict=True))
+        for name, row in zip(names, matrix, strict=True)
+    )
+    return {
+        "per_class": _per_class(figures, details["intervals"]),
+        "curves": [
+            picture(
+                "ROC curves",
+                plots.roc_curves(true_index, probabilities, names),
+                "ROC curves, one class against the rest. Areas under the curve: "
+                f"{_by_class(figures, 'auroc')}.",
+            ),
+            picture(
+                "Precision-recall curves",
+                plots.precision_recall_curves(true_index, probabilities, names),
+                "Precision-recall curves, one class against the rest. Average precision: "
+                f"{_by_class(figures, 'average_precision')}.",
+            ),
+            picture(
+                "Confusion matrix: images, and share of the true class",
+                plots.confusion(matrix, names),
+                f"Confusion matrix. {rows}.",
+            ),
+        ],
+        "calibration": _calibration(figures, details),
+        "subgroups": _subgroups(details["subgroups"]),
+        "where": _where(details["where"]),
+        "sheet": {
+            "title": "What the network looked at (Grad-CAM)",
+            "explanation": "For each true class up to three images that were classified rightly (the surest, "
+            "the least sure, and one between) and up to three that were not (the surest mistakes). The "
+            "overlay shows what spoke for the class predicted. Each map is scaled to its own highest value: "
+            f"its colours say where, not how much; and it has {cells[0]} x {cells[1]} cells, stretched to "
+            "the picture: it places nothing more finely than that. A map shows where a network looked, not "
+            "why, and no map proves that it looked at disease.",
+            "group": "True class",
+            "groups": cards,
+            "colour_bar": plots.svg_uri(plots.colour_bar()),
+        },
+    }
+
+
+def segmentation_sections(figures, details, scores, cards):
+    """What the report of a segmentation network shows beyond every report's parts.
+
+    Args:
+        figures: dict, of `semenet.metrics.mean_overlap`.
+        details: dict with `subgroups`, of `semenet.evaluation.subgroups.subgroup_means`.
+        scores: dict of arrays `(N,)`, of `semenet.metrics.overlap`.
+        cards: dict from "worst", "middle" and "best" to a list of `semenet.evaluation.sheets.Card`.
+
+    Returns:
+        dict of the template's variables.
+    """
+    quantiles = {"lowest": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "highest": 1}
+    undefined = figures["hausdorff95_undefined"]
+    return {
+        "spread": [
+            [_SUBGROUP_FIGURES[name], *(_quantile(values, share) for share in quantiles.values())]
+            for name, values in scores.items()
+        ],
+        "spread_labels": list(quantiles),
+        "subgroups": _subgroups(details["subgroups"]),
+        "sheet": {
+            "title": "Lung outlines",
+            "explanation": "The worst, middling and best images by Dice, as the network sees them. The 95 % "
+            "Hausdorff distance is in pixels of the network's input"
+            + (f"; {undefined} images have none, one of the masks being empty." if undefined else "."),
+            "group": "Dice",
+            "groups": cards,
+            "outlines": {"true": _css(plots.TRUE_COLOUR), "predicted": _css(plots.PREDICTED_COLOUR)},
+        },
+    }
+
+
+def audit_tables(audit):
+    """The tables of an audit: variables `audit_views` and `audit_origins`.
+
+    Args:
+        audit: dict, the content of audit.json.
+    """
+    names = {
+        "as_fed": "as the network is fed",
+        "without_lungs": "lungs blacked out" if audit["fed"] == "whole images" else "lungs' outline alone",
+        "lungs_alone": "lungs alone",
+        "without_corners": "corners flattened",
+        "without_border": "border flattened",
+    }
+    views = [
+        [
+            names[view],
+            cell(found["macro_auroc"], found["interval"]),
+            cell(found["accuracy"]),
+            f"{found['changed']:.1%}" if "changed" in found else "",
+            cell(found["difference"], found["difference_interval"]) if "difference" in found else "",
+        ]
+        for view, found in audit["views"].items()
+    ]
+    origins = []
+    for column, found in audit["origins"].items():
+        told = found["network"] or dict.fromkeys(("macro_auroc", "interval", "balanced_accuracy"))
+        origins.append(
+            [
+                column,
+                len(found["values"]),
+                cell(told["macro_auroc"], told["interval"]),
+                cell(told["balanced_accuracy"]),
+                cell(found["label"]["balanced_accuracy"]),
+                cell(found["label"]["chance"]),
+            ]
+        )
+    return {"audit_views": views, "audit_origins": origins}
+
+
+def picture(title, figure, alt):
+    """A matplotlib Figure for the template, with what it shows in words."""
+    return {"title": title, "uri": plots.svg_uri(figure), "alt": alt}
+
+
+def _per_class(figures, intervals):
+    columns = ("ppv", "sensitivity", "f1", "auroc", "specificity", "npv", "average_precision")
+    return [
+        [
+            name,
+            of_class["support"],
+            *(cell(of_class[column], intervals[f"per_class.{name}.{column}"]) for column in columns),
+        ]
+        for name, of_class in figures["per_class"].items()
+    ]
+
+
+def _by_class(figures, figure):
+    return ", ".join(f"{name} {number(of_class[figure])}" for name, of_class in figures["per_class"].items())
+
+
+def _calibration(figures, details):
+    found, intervals = details["calibration"], details["intervals"]
+    words = (
+        f"The expected calibration error is {with_interval(figures['ece'], intervals['ece'])}: by how much "
+        "the highest probability and the share of right classes differ. The Brier score is "
+        f"{with_interval(figures['brier'], intervals['brier'])}. "
+    )
+    if found["chosen_on"] is None:
+        words += (
+            "The network is not calibrated: `semenet calibrate` chooses a temperature on validation images."
+        )
+        diagram = plots.reliability_diagram(_arrays(found["reliability"]))
+    else:
+        own = found["uncalibrated"]
+        words += (
+            f"The network's logits are divided by a temperature of {found['temperature']:.3f}, chosen on "
+            f"{found['chosen_on']['count']} images of the split {found['chosen_on']['split']}; without it "
+            f"these would be {own['ece']:.3f} and {own['brier']:.3f}."
+        )
+        diagram = plots.reliability_diagram(_arrays(own["reliability"]), _arrays(found["reliability"]))
+    alt = f"Reliability diagram: accuracy against the highest probability. {words}"
+    return {
+        "words": words,
+        "pictures": [picture("Reliability diagram", diagram, alt)],
+        **_points(details["operating_points"], details["calibration"]["chosen_on"]),
+        "abstain": _abstention(details["abstain"]),
+    }
+
+
+def _points(points, chosen_on):
+    rows = []
+    for name, aims in (points or {}).items():
+        for aim, found in aims.items():
+            if found is not None:
+                rates = (
+                    cell(found[rate], found["intervals"][rate])
+                    for rate in ("sensitivity", "specificity", "ppv", "npv")
+                )
+                rows.append([f"{name}: {aim} of {found['target']:g}", cell(found["threshold"]), *rates])
+    words = chosen_on and (
+        f"Thresholds of the calibrated probability, chosen on the split {chosen_on['split']} to reach the "
+        "aim there; the figures are of the images measured here. Predictive values hold for these images' "
+        "share of the class."
+    )
+    return {"points": rows, "points_words": words}
+
+
+def _abstention(found):
+    if found is None:
+        return None
+    return (
+        f"Answering only where the highest probability is {found['confidence']:.3f} or more, chosen for an "
+        f"accuracy of {found['target_accuracy']:g} among the images answered, answers a share of "
+        f"{with_interval(found['coverage'], found['intervals']['coverage'])} of these images, with an "
+        f"accuracy of {with_interval(found['accuracy'], found['intervals']['accuracy'])}."
+    )
+
+
+def _subgroups(subgroups):
+    tables = []
+    for column, values in subgroups.items():
+        shown = [name for name in _SUBGROUP_FIGURES if name in next(iter(values.values()))["figures"]]
+        tables.append(
+            {
+                "column": column,
+                "columns": [column, "Images", "Patients", *(_SUBGROUP_FIGURES[name] for name in shown)],
+                "rows": [
+                    [
+                        value,
+                        found["count"],
+                        found["patients"],
+                        *(cell(found["figures"][name], found["intervals"][name]) for name in shown),
+                    ]
+                    for value, found in values.items()
+                ],
+            }
+        )
+    return tables
+
+
+def _where(found):
+    sanity = found["sanity"]
+    verdict = {True: "They pass", False: "They fail", None: "It is open whether they pass"}[sanity["passes"]]
+    pictures = [
+        picture(
+            "Randomisation check: maps with weights drawn anew, from the top downwards",
+            sanity_curve(sanity),
+            "Rank correlation of heat maps with those of the trained network after drawing anew "
+            + ", ".join(f"{group['group']}: {number(group['correlation'], 2)}" for group in sanity["groups"]),
+        )
+    ]
+    words = (
+        f"Heat maps ({found['method']}) of {found['images']} of the images, for the class predicted. Maps "
+        "that stay the same when the network's weights are drawn at random show nothing of what it has "
+        f"learnt (Adebayo et al. 2018). {verdict} the check: {sanity['rule']}."
+    )
+    if found["classes"] is None:
+        words += " Where the heat lies is not measured: there are no lung masks (--lungs names a U-Net)."
+        return {"words": words, "pictures": pictures, "zones": []}
+    measured = {name: of_class for name, of_class in found["classes"].items() if of_class["count"]}
+    words += f" Lungs by {found['masks']}. Looking everywhere alike would give their share of the image."
+    if measured:
+        told = "; ".join(
+            f"{name}: median {of_class['in_lung']['p50']:.2f}, lungs {of_class['lung_area']['mean']:.2f}"
+            for name, of_class in measured.items()
+        )
+        alt = f"Share of the heat maps inside the lungs. {told}"
+        pictures.insert(0, picture("Heat inside the lungs", in_lung_plot(measured), alt))
+    rows = [
+        [
+            name,
+            of_class["count"],
+            number(of_class["in_lung"]["mean"], 2),
+            *(f"{of_class['zones'][zone]:.2f} ({of_class['zone_areas'][zone]:.2f})" for zone in ZONES),
+        ]
+        for name, of_class in measured.items()
+        if of_class["zones"] is not None
+    ]
+    columns = ["Class predicted", "Maps", "In the lungs", *(zone.capitalize() for zone in ZONES)]
+    return {"words": words, "pictures": pictures, "zones": rows, "zone_columns": columns}
+
+
+def _arrays(bins):
+    return {
+        name: np.array([np.nan if value is None else value for value in values])
+        for name, values in bins.items()
+    }
+
+
+def _quantile(values, share):
+    defined = values[~np.isnan(values)]
+    return cell(float(np.quantile(defined, share)) if len(defined) else None)
+
+
+def _css(colour):
+    return "#{:02x}{:02x}{:02x}".format(*colour)
