@@ -30,7 +30,8 @@ def page(template, **variables):
 
 def number(value, digits=3):
     """A figure as text: so many digits behind the point, or "undefined" for None."""
-    return "undefined" if value is None else f"{value:.{digits}f}"
+    # z: a change of -0.0001 is written 0.000, which has no sign.
+    return "undefined" if value is None else f"{value:z.{digits}f}"
 
 
 def with_interval(value, interval):

@@ -16,6 +16,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
 TRUE_COLOUR, PREDICTED_COLOUR = (86, 180, 233), (230, 159, 0)
 
+# Inches. On a phone and in print a figure is some 3.5 wide: drawn much wider, its letters would shrink.
+_WIDTH = 4.0
+# A legend hides what it covers, for letters over curves are hard to read.
+_LEGEND = {"framealpha": 0.9, "edgecolor": "none"}
+
 # Up to this many epochs a curve gets a dot for each: a line of one point would not show.
 _DOTTED_EPOCHS = 20
 
@@ -31,7 +36,7 @@ def roc_curves(true_index, probabilities, class_names):
     Returns:
         Figure; a class that no image, or every image, is of has no curve, and the legend says so.
     """
-    figure, axes = new_figure(4.8, 4.6)
+    figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
     figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
     for index, (name, of_class) in enumerate(figures.items()):
@@ -48,7 +53,7 @@ def roc_curves(true_index, probabilities, class_names):
         aspect="equal",
     )
     axes.grid(color="0.92")
-    axes.legend(loc="lower right", title="AUROC, class against rest", frameon=False)
+    axes.legend(loc="lower right", title="AUROC, class against rest", **_LEGEND)
     return figure
 
 
@@ -63,7 +68,7 @@ def precision_recall_curves(true_index, probabilities, class_names):
     Returns:
         Figure; a class that no image is of has no curve, and the legend says so.
     """
-    figure, axes = new_figure(4.8, 4.6)
+    figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
     for index, (name, of_class) in enumerate(figures.items()):
         if of_class["average_precision"] is None:
@@ -83,7 +88,7 @@ def precision_recall_curves(true_index, probabilities, class_names):
         aspect="equal",
     )
     axes.grid(color="0.92")
-    axes.legend(loc="lower left", title="Average precision; thin: chance", frameon=False)
+    axes.legend(loc="lower left", title="Average precision; thin: chance", **_LEGEND)
     return figure
 
 
@@ -100,14 +105,19 @@ def confusion(matrix, class_names):
     matrix = np.asarray(matrix)
     classes = len(class_names)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = max(4.0, 0.9 * classes + 1.4)
+    side = max(_WIDTH - 0.6, 0.8 * classes + 1.2)
     figure, axes = new_figure(side + 0.6, side)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(classes, classes):
-        colour = "white" if shares[row, column] > 0.55 else "black"
+        # From here on white stands out more than black from the blue.
+        colour = "white" if shares[row, column] > 0.71 else "black"
         text = f"{matrix[row, column]}\n{shares[row, column]:.0%}"
         axes.text(column, row, text, ha="center", va="center", color=colour)
-    axes.set_xticks(range(classes), class_names, rotation=30 if classes > 4 else 0)
+    axes.set_xticks(range(classes), class_names)
+    if classes > 4 or max(map(len, class_names)) > 10:
+        axes.tick_params("x", rotation=30)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(classes), class_names)
     axes.set(xlabel="Predicted", ylabel="True")
     axes.tick_params(length=0)
@@ -128,7 +138,7 @@ def reliability_diagram(bins_before, bins_after=None):
     Returns:
         Figure of two axes.
     """
-    figure = Figure(figsize=(4.8, 5.8), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, 1.2 * _WIDTH), layout="constrained")
     axes, counts = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
     named = {"before calibration": bins_before, "after calibration": bins_after}
@@ -143,7 +153,7 @@ def reliability_diagram(bins_before, bins_after=None):
         counts.stairs(bins["count"], bins["edges"], color=style["color"], linestyle=style["linestyle"])
     axes.set(ylabel="Accuracy", xlim=(-0.01, 1.01), ylim=(-0.03, 1.03))
     if bins_after is not None:
-        axes.legend(loc="upper left", frameon=False)
+        axes.legend(loc="upper left", **_LEGEND)
     counts.set(xlabel="Confidence (highest probability)", ylabel="Images")
     counts.yaxis.get_major_locator().set_params(integer=True)
     for panel in (axes, counts):
@@ -210,7 +220,8 @@ def svg_uri(figure):
     """A Figure as a data URI that holds an SVG; the same figure gives the same text."""
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "semenet"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+        # Tight: the picture grows by what stands out of it, so that no label is cut off.
+        figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
     return data_uri(stream.getvalue(), "image/svg+xml")
 
 
@@ -236,7 +247,7 @@ def _style(index):
 
 
 def _epochs(history, columns, best_epoch, label):
-    figure, axes = new_figure(4.8, 3.6)
+    figure, axes = new_figure(_WIDTH, 0.8 * _WIDTH)
     marker = "o" if len(history) <= _DOTTED_EPOCHS else None
     for index, column in enumerate(columns):
         axes.plot(

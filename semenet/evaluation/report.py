@@ -57,7 +57,7 @@ def render(*, run, manifest, result, sections, audit, date):
         manifest=manifest,
         headline=_headline(result),
         splits=[[name, *of_split.values()] for name, of_split in counts.items()],
-        split_columns=list(next(iter(counts.values()))),
+        split_columns=["Images", "Patients", *list(next(iter(counts.values())))[2:]],
         warnings=_warnings(manifest, result["split"], run),
         audit=audit,
         date=date,

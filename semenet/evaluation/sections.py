@@ -48,17 +48,20 @@ def classification_sections(figures, details, true_index, probabilities, cards, 
                 plots.roc_curves(true_index, probabilities, names),
                 "ROC curves, one class against the rest. Areas under the curve: "
                 f"{_by_class(figures, 'auroc')}.",
+                "Nearer the upper left is better; the grey diagonal is chance.",
             ),
             picture(
                 "Precision-recall curves",
                 plots.precision_recall_curves(true_index, probabilities, names),
                 "Precision-recall curves, one class against the rest. Average precision: "
                 f"{_by_class(figures, 'average_precision')}.",
+                "Nearer the upper right is better; chance is the class's share of the images.",
             ),
             picture(
-                "Confusion matrix: images, and share of the true class",
+                "Confusion matrix",
                 plots.confusion(matrix, names),
                 f"Confusion matrix. {rows}.",
+                "In each cell images, and their share of the true class.",
             ),
         ],
         "calibration": _calibration(figures, details),
@@ -67,8 +70,9 @@ def classification_sections(figures, details, true_index, probabilities, cards, 
         "sheet": {
             "title": "What the network looked at (Grad-CAM)",
             "explanation": "For each true class up to three images that were classified rightly (the surest, "
-            "the least sure, and one between) and up to three that were not (the surest mistakes). The "
-            "overlay shows what spoke for the class predicted. Each map is scaled to its own highest value: "
+            "the least sure, and one between) and up to three that were not (the surest mistakes). Below "
+            "each stands the class predicted with its probability, then the true class. The overlay shows "
+            "what spoke for the class predicted. Each map is scaled to its own highest value: "
             f"its colours say where, not how much; and it has {cells[0]} x {cells[1]} cells, stretched to "
             "the picture: it places nothing more finely than that. A map shows where a network looked, not "
             "why, and no map proves that it looked at disease.",
@@ -151,9 +155,9 @@ def audit_tables(audit):
     return {"audit_views": views, "audit_origins": origins}
 
 
-def picture(title, figure, alt):
-    """A matplotlib Figure for the template, with what it shows in words."""
-    return {"title": title, "uri": plots.svg_uri(figure), "alt": alt}
+def picture(title, figure, alt, note=None):
+    """A matplotlib Figure for the template, with what it shows in words and a note on how to read it."""
+    return {"title": title, "uri": plots.svg_uri(figure), "alt": alt, "note": note}
 
 
 def _per_class(figures, intervals):
@@ -175,9 +179,11 @@ def _by_class(figures, figure):
 def _calibration(figures, details):
     found, intervals = details["calibration"], details["intervals"]
     words = (
-        f"The expected calibration error is {with_interval(figures['ece'], intervals['ece'])}: by how much "
-        "the highest probability and the share of right classes differ. The Brier score is "
-        f"{with_interval(figures['brier'], intervals['brier'])}. "
+        f"The expected calibration error is {with_interval(figures['ece'], intervals['ece'])}: by how much, "
+        "on average, the highest probability and the share of right answers differ. Few images raise it, "
+        "and resampling them raises it more: its interval lies too high. The Brier score, the squared "
+        f"distance of the probabilities from the truth, is "
+        f"{with_interval(figures['brier'], intervals['brier'])}. For both, 0 is best. "
     )
     if found["chosen_on"] is None:
         words += (
@@ -192,12 +198,16 @@ def _calibration(figures, details):
             f"these would be {own['ece']:.3f} and {own['brier']:.3f}."
         )
         diagram = plots.reliability_diagram(_arrays(own["reliability"]), _arrays(found["reliability"]))
-    alt = f"Reliability diagram: accuracy against the highest probability. {words}"
+    alt = "Reliability diagram: accuracy against the highest probability; the text above has its figures"
+    note = (
+        "On the diagonal a probability holds what it says; below it the network is too sure. Larger dots: "
+        "more images."
+    )
     return {
         "words": words,
-        "pictures": [picture("Reliability diagram", diagram, alt)],
+        "pictures": [picture("Reliability diagram", diagram, alt, note)],
         **_points(details["operating_points"], details["calibration"]["chosen_on"]),
-        "abstain": _abstention(details["abstain"]),
+        "abstain": _abstention(details["abstain"], found["chosen_on"]),
     }
 
 
@@ -219,14 +229,16 @@ def _points(points, chosen_on):
     return {"points": rows, "points_words": words}
 
 
-def _abstention(found):
+def _abstention(found, chosen_on):
     if found is None:
         return None
     return (
-        f"Answering only where the highest probability is {found['confidence']:.3f} or more, chosen for an "
-        f"accuracy of {found['target_accuracy']:g} among the images answered, answers a share of "
-        f"{with_interval(found['coverage'], found['intervals']['coverage'])} of these images, with an "
-        f"accuracy of {with_interval(found['accuracy'], found['intervals']['accuracy'])}."
+        f"The network answers only where the highest probability is {found['confidence']:.3f} or more, "
+        f"chosen on the split {chosen_on['split']} for an accuracy of {found['target_accuracy']:g} among the "
+        "answers. "
+        "Share of the images measured here that it answers: "
+        f"{with_interval(found['coverage'], found['intervals']['coverage'])}. Accuracy of the answers: "
+        f"{with_interval(found['accuracy'], found['intervals']['accuracy'])}."
     )
 
 
@@ -257,29 +269,39 @@ def _where(found):
     verdict = {True: "They pass", False: "They fail", None: "It is open whether they pass"}[sanity["passes"]]
     pictures = [
         picture(
-            "Randomisation check: maps with weights drawn anew, from the top downwards",
+            "Randomisation check",
             sanity_curve(sanity),
             "Rank correlation of heat maps with those of the trained network after drawing anew "
             + ", ".join(f"{group['group']}: {number(group['correlation'], 2)}" for group in sanity["groups"]),
+            "How alike the maps stay while the weights are drawn anew, from the last layers (left) down to "
+            "the first; 1 is alike, 0 is unlike. The band is the 95 % interval.",
         )
     ]
+    method = {"cam": "CAM", "grad-cam": "Grad-CAM"}[found["method"]]
     words = (
-        f"Heat maps ({found['method']}) of {found['images']} of the images, for the class predicted. Maps "
+        f"Heat maps ({method}) of {found['images']} of the images, for the class predicted. Maps "
         "that stay the same when the network's weights are drawn at random show nothing of what it has "
-        f"learnt (Adebayo et al. 2018). {verdict} the check: {sanity['rule']}."
+        f"learnt (Adebayo et al. 2018). {verdict} this check: {sanity['rule']}."
     )
     if found["classes"] is None:
         words += " Where the heat lies is not measured: there are no lung masks (--lungs names a U-Net)."
         return {"words": words, "pictures": pictures, "zones": []}
     measured = {name: of_class for name, of_class in found["classes"].items() if of_class["count"]}
-    words += f" Lungs by {found['masks']}. Looking everywhere alike would give their share of the image."
+    words += (
+        f" The lungs are those of {found['masks']}. A map that is the same everywhere has the lungs' share "
+        "of the image inside them."
+    )
     if measured:
         told = "; ".join(
             f"{name}: median {of_class['in_lung']['p50']:.2f}, lungs {of_class['lung_area']['mean']:.2f}"
             for name, of_class in measured.items()
         )
         alt = f"Share of the heat maps inside the lungs. {told}"
-        pictures.insert(0, picture("Heat inside the lungs", in_lung_plot(measured), alt))
+        note = (
+            "By class predicted. Line: the median map; box: the middle half of the maps; whiskers: 90 % of "
+            "them; diamond: the lungs' share of the image."
+        )
+        pictures.insert(0, picture("Heat inside the lungs", in_lung_plot(measured), alt, note))
     rows = [
         [
             name,
