@@ -94,6 +94,7 @@ def predict(
     on_error: Literal["raise", "skip"] = "raise",
     batch_size: int = 16,
     tta: int = 1,
+    lungs: pathlib.Path | None = None,
 ) -> None:
     """Scores radiographs: a CSV with file, one column of probabilities a class, and predicted.
 
@@ -105,10 +106,11 @@ def predict(
         batch_size: Images a step.
         tta: Test-time augmentation, as for `semenet evaluate`: how many fixed views to average over. 1: the
             image alone. A SavedModel does not do it.
+        lungs: For a network fed lungs alone: run of a U-Net that finds them.
     """
     from semenet.serving.predict import predict as score
 
-    score(run, images, out, on_error=on_error, batch_size=batch_size, tta=tta)
+    score(run, images, out, on_error=on_error, batch_size=batch_size, tta=tta, lungs=lungs)
     print(out)
 
 

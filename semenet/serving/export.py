@@ -42,6 +42,7 @@ def export(run_path, out):
         ExportError: if `out` holds something.
         WeightsError: if the run cannot be loaded.
         RunFolderError: if its calibration is broken, or of another network than the one there now.
+        ValueError: if the network is fed lungs alone, which a SavedModel of its own cannot find.
     """
     out = pathlib.Path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -50,6 +51,12 @@ def export(run_path, out):
         )
     output_folder(out.parent)
     run = Run.open(run_path)
+    if run.lungs_alone:
+        raise SemenetError(
+            "A SavedModel takes whole images, and one of a classifier alone cannot find lungs in them. "
+            f"Received: {run.path}, a network that is fed lungs alone. Use `semenet predict --lungs` with a "
+            "U-Net's run."
+        )
     # Written beside its place and moved, so that nobody serves half a model.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

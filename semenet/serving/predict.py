@@ -13,7 +13,9 @@ from semenet.data.image_files import list_images
 from semenet.data.images import ImageError, check_range, read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
+from semenet.evaluation.lungs import LungMasks, lungs_alone
 from semenet.evaluation.scoring import scorer
+from semenet.metrics.probabilities import check_probabilities
 from semenet.training.progress import track
 from semenet.training.run import Run
 
@@ -21,8 +23,10 @@ MASK_THRESHOLD = 0.5
 BATCH_SIZE = 16
 
 
-def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZE, tta=1):
+def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZE, tta=1, lungs=None):
     """Scores files and folders of images, calibrated where the run is.
+
+    A network that is fed lungs alone gets the images with all else blacked out.
 
     Args:
         run_path: run folder or `.keras` file.
@@ -35,6 +39,8 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
         batch_size: int, images a step.
         tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
             over, as for `semenet.evaluation.scoring.scorer`.
+        lungs: for a network that is fed lungs alone, the run of a U-Net that finds them; other networks do
+            not look at it.
 
     Returns:
         DataFrame, a row an image: `file`, one column of probabilities a class, and `predicted`; for a
@@ -44,7 +50,8 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
         ImageError: for a file that cannot be read, a path that does not exist, or a folder without images.
         WeightsError: if the run cannot be loaded.
         RunFolderError: if its calibration is broken, or of another network than the one there now.
-        ValueError: for another `on_error`, or a `tta` that there is not, or not for this network.
+        ValueError: for another `on_error`, or a `tta` that there is not, or not for this network; a network
+            that is fed lungs alone and no `lungs`, or such that do not segment; or outputs that are NaN.
     """
     if on_error not in ("raise", "skip"):
         raise SemenetError(
@@ -61,14 +68,16 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
             "Masks are written of a network with one class. "
             f"Received: {run.path} with {', '.join(run.class_names)}. Use its model from Python."
         )
+    finder = _finder(run, lungs)
     score = scorer(run, tta)
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
-    for batch in track(_batches(items, run, batch_size, on_error), len(files), "Predicting"):
+    for batch in track(_batches(items, run, finder, batch_size, on_error), len(files), "Predicting"):
         errors += [(file, str(image)) for (file, _), image in batch if isinstance(image, ImageError)]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
-            outputs = score(np.stack([image for _, image in read])).numpy()
+            outputs = score(_fed([image for _, image in read], run, finder)).numpy()
+            check_probabilities(outputs)
             rows += [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
     last = "mask" if run.segments else "predicted"
     frame = pd.DataFrame(rows, columns=["file", *run.class_names, last])
@@ -81,12 +90,13 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
     return frame
 
 
-def predict_arrays(run_path, images):
+def predict_arrays(run_path, images, *, lungs=None):
     """Scores images that are in memory.
 
     Args:
         run_path: run folder or `.keras` file.
         images: sequence of `(H, W)` arrays of any sizes, uint8 or float in [0, 255].
+        lungs: as for `predict`.
 
     Returns:
         float32 `(N, K)` probabilities, calibrated where the run is, or `(N, h, w, K)` of a segmentation
@@ -94,10 +104,12 @@ def predict_arrays(run_path, images):
 
     Raises:
         RunFolderError: as `predict`.
-        ValueError: if there is no image, or one is no finite array of two axes.
+        ValueError: if there is no image, or one is no finite array of two axes; as `predict` for `lungs` and
+            NaN.
     """
     run = Run.open(run_path)
-    prepared = []
+    finder = _finder(run, lungs)
+    read = []
     for number, image in enumerate(images):
         image = np.asarray(image)
         name = f"image {number}"
@@ -107,21 +119,48 @@ def predict_arrays(run_path, images):
                 f"Received: {name} of shape {image.shape}. Convert colour to grey, replace NaN."
             )
         check_range(image, name)
-        grey = np.clip(np.rint(image), 0, 255).astype("uint8")
-        prepared.append(prepare(grey, run.input_size, run.channels, run.inference_clahe))
-    if not prepared:
+        read.append(_read(np.clip(np.rint(image), 0, 255).astype("uint8"), run, finder))
+    if not read:
         raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
     score = scorer(run)
-    starts = range(0, len(prepared), BATCH_SIZE)
-    return np.concatenate([score(np.stack(prepared[start:][:BATCH_SIZE])).numpy() for start in starts])
+    batches = (read[start : start + BATCH_SIZE] for start in range(0, len(read), BATCH_SIZE))
+    probabilities = np.concatenate([score(_fed(batch, run, finder)).numpy() for batch in batches])
+    check_probabilities(probabilities)
+    return probabilities
 
 
-def _batches(items, run, batch_size, on_error):
-    """Reads ahead in threads; yields lists of `((file, stem), image or ImageError)`."""
+def _finder(run, lungs):
+    """`LungMasks` for a network that is fed lungs alone, else None."""
+    if run.segments or not run.lungs_alone:
+        return None
+    if lungs is None:
+        raise SemenetError(
+            f"A network that is fed lungs alone needs to be told where they are. Received: {run.path} and "
+            "images without masks: of whole images its probabilities mean nothing. Name a U-Net's run with "
+            "--lungs."
+        )
+    return LungMasks.of(lungs)
+
+
+def _read(grey, run, finder):
+    """The image as the network takes it, and as it was read where its lungs are to be found."""
+    prepared = prepare(grey, run.input_size, run.channels, run.inference_clahe)
+    return prepared, None if finder is None else grey
+
+
+def _fed(read, run, finder):
+    """A batch of what `_read` gives, as the network is fed it."""
+    prepared, greys = zip(*read, strict=True)
+    images = np.stack(prepared)
+    return images if finder is None else lungs_alone(images, finder.find(greys, run.input_size))
+
+
+def _batches(items, run, finder, batch_size, on_error):
+    """Reads ahead in threads; yields lists of `((file, stem), what _read gives, or ImageError)`."""
 
     def read(item):
         try:
-            return item, prepare(read_image(item[0]), run.input_size, run.channels, run.inference_clahe)
+            return item, _read(read_image(item[0]), run, finder)
         except ImageError as error:
             if on_error == "raise":
                 raise

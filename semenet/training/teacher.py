@@ -67,7 +67,7 @@ def load_teacher(recipe, out=None):
 
     Raises:
         TeacherError: if there is no such teacher, or either network segments, or the teacher has other
-            classes, another order of them, another `inference_clahe`, or a sigmoid head.
+            classes, another order of them, another `inference_clahe` or `lungs_alone`, or a sigmoid head.
         WeightsError: if its file cannot be read.
     """
     if recipe.segments:
@@ -90,6 +90,12 @@ def load_teacher(recipe, out=None):
             "Teacher and student see the same images: CLAHE applies to both at inference, or to neither. "
             f"Received: inference_clahe {head.inference_clahe} of {recipe.teacher}, and "
             f"{recipe.inference_clahe} of the recipe. Give another --teacher, or change --inference-clahe."
+        )
+    if head.lungs_alone != recipe.lungs_alone:
+        raise TeacherError(
+            "Teacher and student see the same images: whole ones, or lungs alone. "
+            f"Received: lungs_alone {head.lungs_alone} of {recipe.teacher}, and {recipe.lungs_alone} of the "
+            "recipe, as its --views make it. Give another --teacher, or change --views."
         )
     return teacher
 

@@ -16,6 +16,8 @@ from semenet.data.shards import file_of
 class Validation:
     """Measures the validation split, each process its share of it.
 
+    A network that is fed lungs alone is measured on lungs alone, as everything feeds it later.
+
     Args:
         rows: DataFrame of the validation split.
         recipe: `Recipe`.
@@ -28,8 +30,8 @@ class Validation:
             segmentation network.
 
     Raises:
-        ManifestError: for a label that the recipe's classes lack, or one class alone where the monitor
-            needs two.
+        ManifestError: for a label that the recipe's classes lack, one class alone where the monitor
+            needs two, or a row without the mask that a network fed lungs alone needs.
         ImageError: for a file that is not there, which would show only after a whole epoch.
     """
 
@@ -37,6 +39,9 @@ class Validation:
         self.recipe = recipe
         self.devices = devices
         self.confusion = None
+        lungs_alone = recipe.lungs_alone and not recipe.segments
+        if lungs_alone:
+            _check_masks(rows)
         _check_files(rows)
         self.true = None if recipe.segments else label_index(rows, recipe.classes)
         if recipe.monitor == "val_macro_auroc" and len(set(self.true)) < 2:
@@ -51,10 +56,12 @@ class Validation:
             channels=recipe.channels,
             batch_size=recipe.batch_size,
             inference_clahe=recipe.inference_clahe,
-            masks=recipe.segments,
+            masks=recipe.segments or lungs_alone,
             cache=cache,
             cache_folder=cache_folder,
         )
+        if lungs_alone:
+            self.dataset = self.dataset.map(_blacked_out)
 
     def measure(self, network):
         """Predicts the split.
@@ -93,6 +100,21 @@ class Validation:
         sizes, *values = self.devices.gather(np.array(batches)).T
         names = ("loss", "dice", "iou", "mean_iou")
         return {name: np.average(value, weights=sizes) for name, value in zip(names, values, strict=True)}
+
+
+def _blacked_out(images, masks):
+    """What training's masked views do: the mask comes last, after CLAHE."""
+    return images * tf.cast(masks, images.dtype)
+
+
+def _check_masks(rows):
+    bare = rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
+    if len(bare):
+        raise ManifestError(
+            "A network that is fed lungs alone is validated on lungs alone: every row of the split val needs "
+            f"a mask. Received: {len(bare)} of {len(rows)} rows without one, first {bare['file'].iloc[0]}. "
+            "Fill the manifest's column `mask`, or add 'original' to --views."
+        )
 
 
 def _check_files(rows):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import semenet
+from semenet.errors import SemenetError
 from semenet.serving.export import ExportError, export
 from semenet.serving.predict import predict
 from semenet.training.fit import train
@@ -130,6 +132,17 @@ def test_metadata_says_what_the_network_is(saved_model):
     assert "Research use only" in description["use"]
     assert description["temperature"] == 1.0
     assert description["operating_points"] is description["abstain"] is None
+
+
+def test_a_network_that_is_fed_lungs_alone_is_not_exported_without_a_finder(classifier_run, tmp_path):
+    model = semenet.load_model(classifier_run)
+    model.get_layer("head").lungs_alone = True
+    model.save(tmp_path / "alone.keras")
+    with pytest.raises(
+        SemenetError, match=r"cannot find lungs.*Received: .*alone.keras.*semenet predict --lungs"
+    ):
+        export(tmp_path / "alone.keras", tmp_path / "out" / "saved")
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_never_overwrites(classifier_run, tmp_path):

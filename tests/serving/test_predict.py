@@ -1,4 +1,5 @@
 import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +8,8 @@ import semenet
 from semenet.data.images import ImageError, PixelRangeWarning, read_image
 from semenet.data.manifest import read_manifest
 from semenet.data.pipeline import evaluation_dataset
+from semenet.errors import SemenetError
+from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.models.loading import WeightsError
 from semenet.serving.predict import predict, predict_arrays
 from semenet.training.fit import train
@@ -114,6 +117,100 @@ def test_what_is_no_grey_image_is_refused(classifier_run, image):
 def test_no_image_at_all_is_refused(classifier_run):
     with pytest.raises(ValueError, match="one image or more. Received: none"):
         predict_arrays(classifier_run, [])
+
+
+def brightness_network(path, lungs_alone, clahe=False, bias=0.0):
+    """Its probability of "bright" is sigmoid(20 m - 8 + bias), m the mean of what it is fed, of white."""
+    image = keras.Input((32, 32, 1), name="image")
+    x = keras.layers.Rescaling(1 / 255, name="features")(image)
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
+    head = ClassifierHead(("dark", "bright"), clahe, lungs_alone, activation="softmax", name="head")
+    model = keras.Model(image, head(x))
+    model.get_layer("head").set_weights([np.float32([[0, 20]]), np.float32([0, bias - 8])])
+    model.save(path)
+    return path
+
+
+@pytest.fixture
+def finder(tmp_path):
+    """A U-Net's stand-in of another size: lungs are what is brighter than half of white."""
+    image = keras.Input((64, 64, 1), name="image")
+    x = keras.layers.Rescaling(1 / 255, name="features")(image)
+    model = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
+    model.get_layer("head").set_weights([np.float32([[[[40]]]]), np.float32([-20])])
+    model.save(tmp_path / "unet.keras")
+    return tmp_path / "unet.keras"
+
+
+def half_bright(number, height=64):
+    """The upper half is bright, the lower one grey."""
+    image = np.full((height, 48), 100, "uint8")
+    image[: height // 2] = 200 + number
+    return image
+
+
+def probability(mean):
+    return 1 / (1 + np.exp(-(20 * mean / 255 - 8)))
+
+
+def test_a_network_that_is_fed_lungs_alone_gets_them(finder, tmp_path):
+    (tmp_path / "in").mkdir()
+    images = [half_bright(number, height) for number, height in enumerate((64, 32, 128))]
+    for number, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), image)
+    alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
+    whole = brightness_network(tmp_path / "whole.keras", lungs_alone=False)
+    expected = [probability((200 + number) / 2) for number in range(3)]
+    found = predict(alone, [tmp_path / "in"], tmp_path / "p.csv", lungs=finder, batch_size=2)
+    np.testing.assert_allclose(found["bright"], expected, atol=0.01)
+    np.testing.assert_allclose(predict_arrays(alone, images, lungs=finder)[:, 1], expected, atol=0.01)
+    # A network that is fed whole images is fed them, whether lungs are named or not.
+    expected = [probability((300 + number) / 2) for number in range(3)]
+    for lungs in (None, finder):
+        found = predict(whole, [tmp_path / "in"], lungs=lungs)
+        np.testing.assert_allclose(found["bright"], expected, atol=0.01)
+        np.testing.assert_allclose(predict_arrays(whole, images, lungs=lungs)[:, 1], expected, atol=0.01)
+
+
+def test_what_is_no_lung_is_black_after_clahe_and_in_every_view(finder, tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), np.full((64, 64), 100, "uint8"))
+    alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True, clahe=True)
+    found = predict(alone, [tmp_path / "0.png"], lungs=finder, tta=3)
+    np.testing.assert_allclose(found["bright"], probability(0), atol=1e-6)
+
+
+def test_such_a_network_is_not_fed_whole_images(finder, tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), half_bright(0))
+    alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
+    message = r"told where they are. Received: .*alone.keras.*Name a U-Net's run with --lungs"
+    with pytest.raises(SemenetError, match=message):
+        predict(alone, [tmp_path / "0.png"], tmp_path / "p.csv")
+    with pytest.raises(SemenetError, match=message):
+        predict_arrays(alone, [half_bright(0)])
+    with pytest.raises(SemenetError, match="Give a U-Net's run"):
+        predict(alone, [tmp_path / "0.png"], lungs=alone)
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_bad_files_are_skipped_beside_lungs(finder, tmp_path):
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), half_bright(number))
+    (tmp_path / "bad.png").write_text("none")
+    files = [tmp_path / name for name in ("0.png", "bad.png", "1.png")]
+    alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
+    found = predict(alone, files, on_error="skip", lungs=finder, batch_size=2)
+    assert found["file"].tolist() == [str(files[0]), str(files[2])]
+    np.testing.assert_allclose(found["bright"], [probability(100), probability(100.5)], atol=0.01)
+
+
+def test_a_diverged_network_is_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "0.png"), half_bright(0))
+    run = brightness_network(tmp_path / "nan.keras", lungs_alone=False, bias=np.nan)
+    with pytest.raises(SemenetError, match="2 NaN among 2 values"):
+        predict(run, [tmp_path / "0.png"], tmp_path / "p.csv")
+    with pytest.raises(SemenetError, match="2 NaN among 2 values"):
+        predict_arrays(run, [half_bright(0)])
+    assert not (tmp_path / "p.csv").exists()
 
 
 @pytest.mark.parametrize("factor", [1 / 255, 16.0])

@@ -300,6 +300,7 @@ def test_a_recipe_s_settings_arrive(tmp_path):
         attention_weight=3.0,
         classes=CLASSES,
         inference_clahe=False,
+        lungs_alone=False,
         segments=False,
     )
     student = network()

@@ -17,7 +17,7 @@ CLASSES = ("normal", "bacteria", "virus")
 
 
 def recipe(teacher, **changes):
-    fields = {"classes": CLASSES, "inference_clahe": False, "segments": False}
+    fields = {"classes": CLASSES, "inference_clahe": False, "lungs_alone": False, "segments": False}
     return types.SimpleNamespace(teacher=str(teacher), **fields | changes)
 
 
@@ -108,6 +108,16 @@ def test_clahe_for_one_alone_is_refused(tmp_path, clahe):
     assert load_teacher(recipe(tmp_path, inference_clahe=clahe)).get_layer("head").inference_clahe is clahe
     with pytest.raises(TeacherError, match=f"see the same images.*inference_clahe {clahe} of"):
         load_teacher(recipe(tmp_path, inference_clahe=not clahe))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_lungs_alone_for_one_alone_is_refused(tmp_path, alone):
+    network = semenet.build("vgg19_gap", **SMALL)
+    network.get_layer("head").lungs_alone = alone
+    network.save(tmp_path / "model.keras")
+    assert load_teacher(recipe(tmp_path, lungs_alone=alone)).get_layer("head").lungs_alone is alone
+    with pytest.raises(TeacherError, match=f"see the same images.*lungs_alone {alone} of.*change --views"):
+        load_teacher(recipe(tmp_path, lungs_alone=not alone))
 
 
 def test_a_sigmoid_or_a_foreign_head_is_refused(tmp_path):
