@@ -17,7 +17,7 @@ import tyro
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-MINE = {"phantoms", "run", "evaluation", "maps", "savedmodel"}
+MINE = {"phantoms", "run", "audit", "evaluation", "maps", "savedmodel"}
 
 
 def main(
@@ -58,10 +58,18 @@ def main(
             seed=seed,
         )
         run = train(recipe, manifest, out / "run")
+    with step("Calibrating it on the validation patients"):
+        from semenet.evaluation.calibrate import calibrate
+
+        calibrate(out / "run", manifest, "val")
+    with step("Auditing it: can it tell without the lungs?"):
+        from semenet.evaluation.audit import audit
+
+        audited = audit(out / "run", manifest, out / "audit", "test")
     with step("Evaluating it on the test patients"):
         from semenet.evaluation.evaluate import evaluate
 
-        figures = evaluate(out / "run", manifest, "test", out / "evaluation")
+        figures = evaluate(out / "run", manifest, "test", out / "evaluation", audit=out / "audit")
     with step("Explaining its predictions"):
         from semenet.evaluation.explain import write_explanations
 
@@ -83,7 +91,8 @@ def main(
         print(f"  {image.name}  {shares}")
     print(
         f"\nOn {figures['count']} images of test patients: accuracy {figures['accuracy']:.3f}, macro AUROC "
-        f"{figures['macro_auroc']:.3f}.\nReport:     {(out / 'evaluation' / 'report.html').resolve()}\n"
+        f"{figures['macro_auroc']:.3f}. Audit: {audited['verdict']}.\n"
+        f"Report:     {(out / 'evaluation' / 'report.html').resolve()}\n"
         f"Heat maps:  {(out / 'maps').resolve()}\nSavedModel: {(out / 'savedmodel').resolve()}"
     )
 
