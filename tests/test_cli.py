@@ -1,11 +1,13 @@
 import csv
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 import semenet
@@ -145,11 +147,14 @@ def test_a_defect_keeps_its_traceback(monkeypatch, defect):
         main(["doctor"])
 
 
-@pytest.mark.parametrize("command", ["predict", "explain"])
-def test_no_image_at_all_is_an_error(command, classifier_run, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("predict", "at least one image"), ("explain", "Either files or a manifest are explained.")],
+)
+def test_no_image_at_all_is_an_error(command, message, classifier_run, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([command, str(classifier_run), "--out", str(tmp_path / "out")])
-    assert "at least one image" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -273,3 +278,166 @@ def test_a_range_mistake_is_noticed_on_the_command_line(classifier_run, tmp_path
     assert result.returncode == 0, result.stderr
     assert "PixelRangeWarning" in result.stderr
     assert "scaled.png" in result.stderr
+
+
+@pytest.fixture
+def copied_run(classifier_run, tmp_path):
+    """A copy of the tiny classifier: what is written into it, others do not see."""
+    return shutil.copytree(classifier_run, tmp_path / "run")
+
+
+@pytest.fixture
+def run_of_lungs(classifier_run, tmp_path):
+    """The tiny classifier as one that is fed lungs alone, a bare file."""
+    model = semenet.load_model(classifier_run)
+    model.get_layer("head").lungs_alone = True
+    model.save(tmp_path / "alone.keras")
+    return tmp_path / "alone.keras"
+
+
+def fails(command, capsys):
+    """The message of a user's error."""
+    with pytest.raises(SystemExit) as exit_status:
+        main([str(word) for word in command])
+    error = capsys.readouterr().err
+    assert exit_status.value.code == 1
+    assert "Traceback" not in error
+    return " ".join(error.split())
+
+
+def without_masks(manifest):
+    """The manifest beside itself, without masks."""
+    frame = pd.read_csv(manifest).drop(columns=["mask", "lesion_mask"], errors="ignore")
+    path = manifest.with_name("without_masks.csv")
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_calibrate_says_what_it_chose_and_from_then_on_it_applies(copied_run, phantoms, tmp_path, capsys):
+    main(["calibrate", str(copied_run), "--manifest", str(phantoms), "--accuracy", "0.9"])
+    chosen = json.loads((copied_run / "calibration.json").read_text())
+    output = capsys.readouterr().out
+    assert f"temperature {chosen['temperature']:.3f}; expected calibration error" in output
+    assert f"; {copied_run / 'calibration.json'}" in output
+    # Of 12 images, which the best epoch was chosen on too.
+    assert "caution: The split val has 12 images" in output
+    assert "caution: The best epoch was chosen on the split val too" in output
+    assert "--accuracy 0.9" in chosen["command"]
+    out = tmp_path / "out"
+    main(["evaluate", str(copied_run), "--manifest", str(phantoms), "--out", str(out), "--resamples", "20"])
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["calibration"]["temperature"] == chosen["temperature"]
+    assert figures["calibration"]["chosen_on"]["split"] == "val"
+    error = fails(["calibrate", copied_run, "--manifest", phantoms, "--split", "test"], capsys)
+    assert "Received: the split 'test', on which they would be measured" in error
+
+
+def test_compare_prints_a_table_and_writes_where_asked(
+    copied_run, classifier_run, phantoms, tmp_path, capsys
+):
+    command = ["compare", copied_run, classifier_run, "--manifest", phantoms, "--resamples", "20"]
+    main([str(word) for word in command])
+    output = capsys.readouterr().out
+    assert f"first:  {copied_run}" in output
+    assert "val: 12 images of " in output
+    line = next(line for line in output.splitlines() if line.startswith("accuracy")).split()
+    # A network and its copy.
+    assert line[1] == line[2]
+    assert line[3:] == ["+0.000", "[+0.000,", "+0.000]", "1.000"]
+    assert not (tmp_path / "out").exists()
+    main([str(word) for word in [*command, "--out", tmp_path / "out"]])
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert found["count"] == 12
+    assert f"--out {tmp_path / 'out'}" in found["command"]
+    assert "Received: 'vla'" in fails([*command, "--split", "vla"], capsys)
+
+
+@pytest.mark.slow
+def test_audit_prints_a_verdict_and_goes_into_the_report(
+    classifier_run, unet_run, phantoms, tmp_path, capsys
+):
+    out = tmp_path / "audit"
+    main(["audit", str(classifier_run), "--manifest", str(phantoms), "--out", str(out)])
+    found = json.loads((out / "audit.json").read_text())
+    output = capsys.readouterr().out
+    assert f"{found['verdict']}: {found['words'][0]}" in output
+    assert str(out / "audit.json") in output
+    command = ["evaluate", classifier_run, "--manifest", phantoms, "--out", tmp_path / "out"]
+    main([str(word) for word in [*command, "--audit", out, "--resamples", "20"]])
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert figures["audit"]["verdict"] == found["verdict"]
+    assert f"**{found['verdict']}**" in (tmp_path / "out" / "card.md").read_text()
+    bare = without_masks(phantoms)
+    command = ["audit", classifier_run, "--manifest", bare, "--out", tmp_path / "bare"]
+    assert "Received: 12 of 12 images without one" in fails(command, capsys)
+    main([str(word) for word in [*command, "--lungs", unet_run]])
+    found = json.loads((tmp_path / "bare" / "audit.json").read_text())
+    assert found["masks"] == f"masks by the U-Net {unet_run}"
+
+
+@pytest.mark.slow
+def test_evaluate_by_columns_and_with_lungs(classifier_run, unet_run, phantoms, tmp_path, capsys):
+    frame = pd.read_csv(without_masks(phantoms))
+    frame["sex"], frame["room"] = "F", ["one", "two", "three"] * 15
+    manifest = phantoms.with_name("rooms.csv")
+    frame.to_csv(manifest, index=False)
+    out = tmp_path / "out"
+    command = ["evaluate", classifier_run, "--manifest", manifest, "--out", out, "--resamples", "20"]
+    main([str(word) for word in [*command, "--by", "sex,room", "--lungs", unet_run]])
+    assert str(out / "report.html") in capsys.readouterr().out
+    figures = json.loads((out / "metrics.json").read_text())
+    assert list(figures["subgroups"]) == ["sex", "room"]
+    assert set(figures["subgroups"]["room"]) == set(frame.loc[frame["split"] == "val", "room"])
+    assert figures["where"]["masks"] == f"masks by the U-Net {unet_run}"
+    assert f"--by sex,room --lungs {unet_run}" in figures["command"]
+    error = fails([*command, "--by", "hospital"], capsys)
+    assert "Received: 'hospital'. There are: file" in error
+    assert "Give a U-Net's run" in fails([*command, "--lungs", classifier_run], capsys)
+    assert "audit.json that `semenet audit` writes" in fails([*command, "--audit", out], capsys)
+
+
+def test_explain_takes_files_or_a_manifest(classifier_run, phantoms, tmp_path, capsys):
+    images = sorted((phantoms.parent / "images").glob("*.png"))[:2]
+    out = tmp_path / "maps"
+    command = ["explain", classifier_run, "--out", out]
+    manifest = ["--manifest", phantoms, "--only", "all"]
+    for given, received in (
+        ([], "0 paths and no manifest"),
+        ([*images, *manifest], f"2 paths and {phantoms}"),
+    ):
+        error = fails([*command[:2], *given, *command[2:]], capsys)
+        assert "Either files or a manifest are explained." in error
+        assert received in error
+    assert not out.exists()
+    main([str(word) for word in [*command, *manifest, "--method", "cam", "--class-name", "virus"]])
+    table = pd.read_csv(out / "explanations.csv")
+    rows = pd.read_csv(phantoms)
+    rows = rows[rows["split"] == "val"]
+    assert table["file"].tolist() == rows["file"].tolist()
+    assert table["label"].tolist() == rows["label"].tolist()
+    assert set(table["class"]) == {"virus"}
+    assert set(table["method"]) == {"cam"}
+    assert all((out / name).is_file() for name in table["panel"])
+    assert str(out / "explanations.csv") in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_network_fed_lungs_alone_needs_them_in_every_command(
+    run_of_lungs, unet_run, phantoms, tmp_path, capsys
+):
+    image, bare = next((phantoms.parent / "images").glob("*.png")), without_masks(phantoms)
+    needing = {
+        "predict": ["predict", run_of_lungs, image, "--out", tmp_path / "p.csv"],
+        "explain": ["explain", run_of_lungs, image, "--out", tmp_path / "maps"],
+        "evaluate": ["evaluate", run_of_lungs, "--manifest", bare, "--out", tmp_path / "eval"],
+        "calibrate": ["calibrate", run_of_lungs, "--manifest", bare],
+        "compare": ["compare", run_of_lungs, run_of_lungs, "--manifest", bare, "--resamples", "20"],
+    }
+    for command in needing.values():
+        assert "--lungs" in fails(command, capsys)
+    assert "semenet predict --lungs" in fails(["export", run_of_lungs, tmp_path / "saved"], capsys)
+    for command in needing.values():
+        main([str(word) for word in [*command, "--lungs", unet_run]])
+    scored = pd.read_csv(tmp_path / "p.csv")
+    assert len(scored) == 1
+    assert "lungs alone" in (tmp_path / "eval" / "card.md").read_text()

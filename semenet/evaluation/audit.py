@@ -20,6 +20,7 @@ from semenet.evaluation.origins import origin_probes
 from semenet.evaluation.pages import page
 from semenet.evaluation.probes import crossed_probabilities, fitted_probabilities
 from semenet.evaluation.sections import audit_tables
+from semenet.metrics.probabilities import check_probabilities
 from semenet.training.progress import show_steps, track
 from semenet.training.run import Run, model_file, sha256_of, versions
 
@@ -191,6 +192,8 @@ class _Measured:
             if masks.run is not None and not run.lungs_alone:
                 kept += [np.packbits(mask_for_marks(mask)) for mask in found]
         joined = {name: [np.concatenate(part) for part in pair] for name, pair in parts.items()}
+        for _, outputs in joined.values():
+            check_probabilities(outputs)
         self.features = {name: features for name, (features, _) in joined.items()}
         self.probabilities = {
             name: metrics.temper(outputs, run.temperature, run.activation)

@@ -1,5 +1,7 @@
 """The model card: what a network is, is for and is not for, from its run and its measured figures."""
 
+import re
+
 from semenet.evaluation.pages import number, page, with_interval
 
 _FIGURES = {
@@ -37,7 +39,13 @@ def render(run, manifest, result, date):
         manifest=manifest,
         result=result,
         date=date,
-        licences=licences,
+        name=in_text(run.model.name),
+        class_names=[in_text(name) for name in result["class_names"]],
+        split=in_text(result["split"]),
+        trained_by=in_code(run.record["command"]) if "command" in run.record else None,
+        measured_by=in_code(result["command"]),
+        audited_split=in_text(result["audit"]["split"]) if result["audit"] else None,
+        licences=[in_text(licence) for licence in licences],
         parameters=run.model.count_params(),
         figures=[
             (name, with_interval(result[key], result["intervals"][key]))
@@ -46,7 +54,7 @@ def render(run, manifest, result, date):
         ],
         per_class=[
             (
-                name,
+                in_text(name),
                 of_class["support"],
                 *(
                     with_interval(of_class[key], result["intervals"][f"per_class.{name}.{key}"])
@@ -59,10 +67,31 @@ def render(run, manifest, result, date):
     )
 
 
+def in_text(text):
+    """Text, such as a class's name, as Markdown that shows it as it is, in a line and in a table's cell."""
+    line = " ".join(str(text).split())
+    return re.sub(r"[\\`*\[\]<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
+
+
+def in_code(text):
+    """Text as a span of code, on one line, whatever marks of code it holds itself."""
+    line = " ".join(str(text).splitlines())
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    # A blank beside a mark of its own, which Markdown takes off again.
+    space = " " if line[:1] == "`" or line[-1:] == "`" else ""
+    return f"{fence}{space}{line}{space}{fence}"
+
+
 def _located(result):
     classes = (result.get("where") or {}).get("classes") or {}
     return [
-        (name, found["count"], number(found["in_lung"]["p50"], 2), number(found["lung_area"]["mean"], 2))
+        (
+            in_text(name),
+            found["count"],
+            number(found["in_lung"]["p50"], 2),
+            number(found["lung_area"]["mean"], 2),
+        )
         for name, found in classes.items()
         if found["count"]
     ]

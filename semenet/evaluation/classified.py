@@ -1,10 +1,13 @@
 """All that is measured of a classifier on a split, from its probabilities."""
 
+import warnings
+
 import numpy as np
 
 from semenet import metrics
+from semenet.errors import SemenetError
 from semenet.evaluation.intervals import classification_intervals, share_intervals
-from semenet.evaluation.subgroups import subgroup_figures
+from semenet.evaluation.subgroups import subgroup_figures, subgroups
 
 # What a report looks at where the manifest has it and nobody asked for others.
 USUAL_SUBGROUPS = ("source", "view", "sex", "age")
@@ -51,8 +54,21 @@ def measure_classification(run, rows, true_index, probabilities, by=None, resamp
 
 
 def usual_subgroups(rows):
-    """The columns of `USUAL_SUBGROUPS` that tell these rows apart."""
-    return [column for column in USUAL_SUBGROUPS if column in rows and rows[column].nunique() > 1]
+    """The columns of `USUAL_SUBGROUPS` that tell these rows apart.
+
+    One that does not make subgroups, such as a source for each image, is left out with a warning: nobody
+    asked for it.
+    """
+    usual = []
+    for column in USUAL_SUBGROUPS:
+        if column in rows and rows[column].nunique() > 1:
+            try:
+                subgroups(rows, [column])
+            except SemenetError as error:
+                warnings.warn(f"No subgroups by {column}. {error}", stacklevel=2)
+            else:
+                usual.append(column)
+    return usual
 
 
 def _calibration(run, true_index, probabilities):

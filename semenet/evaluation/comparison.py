@@ -53,15 +53,18 @@ def compare(
             know.
         ImageError: an image cannot be read.
         WeightsError: there is no run, or its network cannot be loaded.
-        ValueError: a network segments, gives logits or NaN, or the two have different classes.
+        ValueError: a network segments, gives logits or NaN, the two have different classes, or lung masks
+            are needed and absent.
     """
     runs = [Run.open(path) for path in (first_run, second_run)]
     class_names = _same_classes(*runs)
     read = read_manifest(manifest, root)
     rows = read.split(split)
     true_index = label_index(rows, class_names)
-    out = None if out is None else output_folder(out)
     masks = LungMasks.of(lungs)
+    if any(run.lungs_alone for run in runs):
+        masks.check(rows)
+    out = None if out is None else output_folder(out)
     first, second = (_probabilities(run, rows, class_names, batch_size, masks) for run in runs)
     patients = rows["patient"].to_numpy()
     figures = paired_intervals(true_index, first, second, class_names, patients, resamples)

@@ -17,7 +17,7 @@ from semenet.evaluation.audit import read_audit
 from semenet.evaluation.classified import measure_classification, usual_subgroups
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.intervals import mean_intervals
-from semenet.evaluation.looking import look
+from semenet.evaluation.looking import explainer, look
 from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.scoring import scorer
 from semenet.evaluation.subgroups import subgroup_means, subgroups
@@ -100,13 +100,17 @@ def evaluate(
     masks = LungMasks.of(lungs)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
-    # Before the work: a column that is not there.
+    # Before the work: a column that is not there, or a mask that is needed.
     subgroups(rows, by or ())
+    if not run.segments and run.lungs_alone:
+        masks.check(rows)
     out = output_folder(out)
     skipped = []
     if on_error == "skip":
         with show_steps("Reading") as progress:
-            rows, bad = screen(rows, masks=run.segments, skip_at_most=skip_at_most, progress=progress)
+            # Those that a classifier is fed by, or that say where it looks, too.
+            of_masks = run.segments or (masks.run is None and masks.covered(rows).all())
+            rows, bad = screen(rows, masks=of_masks, skip_at_most=skip_at_most, progress=progress)
         skipped = bad.to_dict("records")
     arguments = (run, rows, batch_size, score, by, resamples)
     if run.segments:
@@ -176,8 +180,9 @@ def _classification(run, rows, batch_size, score, by, resamples, masks):
         ],
         axis=1,
     )
-    details["where"] = look(run, rows, predicted, masks, batch_size)
-    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, probabilities, load)
+    explained = explainer(run)
+    details["where"] = look(run, rows, predicted, masks, batch_size, explained)
+    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, probabilities, load, explained[1])
     shown = sections.classification_sections(figures, details, true_index, probabilities, cards, cells)
     return figures, details, table, shown
 

@@ -22,6 +22,7 @@ from semenet.evaluation.lungs import LungMasks, lungs_alone
 from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
 from semenet.evaluation.panels import panel
 from semenet.evaluation.scoring import scorer
+from semenet.metrics.probabilities import check_probabilities
 from semenet.training.progress import track
 
 CASES = ("wrong", "right", "all")
@@ -71,8 +72,8 @@ def write_explanations(
             `semenet.data.image_files.list_images`'s order; None where they are not known.
         masks: sequence of paths of lung masks or None, likewise: outside of a mask the network's input is
             0, as in training's masked views. The pictures show the radiograph whole.
-        lungs: for a network that is fed lungs alone, the run of a U-Net that finds them where there are no
-            `masks`.
+        lungs: for a network that is fed lungs alone, the run of a U-Net that finds them where `masks` has
+            none.
 
     Returns:
         pathlib.Path of `explanations.csv`.
@@ -81,15 +82,10 @@ def write_explanations(
         ImageError: a file is absent or cannot be decoded, a mask has not its image's size, or a folder
             holds no image.
         ValueError: the run is of a segmentation network; there is no such method, layer or class;
-            `true_labels` or `masks` are not as many as the images; or the network is fed lungs alone, and
-            there are neither `masks` nor `lungs`.
+            `true_labels` or `masks` are not as many as the images; the network is fed lungs alone, and an
+            image has no mask and there are no `lungs`; or outputs are NaN.
     """
     _check_classifier(run)
-    if run.lungs_alone and masks is None and lungs is None:
-        raise SemenetError(
-            f"A network that is fed lungs alone needs to be told where they are. Received: {run.path} and "
-            "files without masks. Name a U-Net's run with --lungs."
-        )
     files = list_images(files)
     columns = {"true_labels": true_labels, "masks": masks}
     for name, values in columns.items():
@@ -99,13 +95,20 @@ def write_explanations(
                 f"{len(files)} images. Give None for an image without."
             )
     nothing = [None] * len(files)
+    masks = nothing if masks is None else list(masks)
+    find = run.lungs_alone and None in masks
+    if find and lungs is None:
+        raise SemenetError(
+            f"A network that is fed lungs alone needs to be told where they are. Received: {run.path} and "
+            "files without masks. Name a U-Net's run with --lungs."
+        )
     cases = [
         _Case(str(file), str(file), stem, label, mask)
         for file, stem, label, mask in zip(
-            files, unique_stems(files), true_labels or nothing, masks or nothing, strict=True
+            files, unique_stems(files), true_labels or nothing, masks, strict=True
         )
     ]
-    finder = LungMasks.of(lungs) if run.lungs_alone and masks is None else LungMasks()
+    finder = LungMasks.of(lungs if find else None)
     labelled = true_labels is not None
     return _explain(run, cases, out, batch_size, method, layer, class_name, finder, labelled=labelled)
 
@@ -160,8 +163,9 @@ def explain_split(
     finder = LungMasks.of(lungs)
     score = scorer(run)
     batches = track(finder.fed(rows, run, batch_size), len(rows), "Predicting")
-    outputs = [score(images).numpy() for images in batches]
-    predicted = names[np.concatenate(outputs).argmax(axis=1)]
+    outputs = np.concatenate([score(images).numpy() for images in batches])
+    check_probabilities(outputs)
+    predicted = names[outputs.argmax(axis=1)]
     chosen = choose_cases(rows.assign(predicted=predicted), only)
     if chosen.empty:
         print(f"No image of the split {split} was classified {only}ly: nothing to explain.", file=sys.stderr)
@@ -242,8 +246,10 @@ def _explain(run, cases, out, batch_size, method, layer, class_name, finder, lab
         for batch in track(batches, len(cases), "Explaining"):
             images, inputs = zip(*pool.map(load, batch), strict=True)
             inputs = np.stack(inputs)
-            if run.lungs_alone and finder.run is not None:
-                inputs = lungs_alone(inputs, finder.find(images, run.input_size))
+            bare = [place for place, case in enumerate(batch) if case.mask_path is None]
+            if run.lungs_alone and bare:
+                found = finder.find([images[place] for place in bare], run.input_size)
+                inputs[bare] = lungs_alone(inputs[bare], found)
             heat, outputs = explain(inputs, explained)
             outputs = metrics.temper(outputs, run.temperature, run.activation)
             rows += pool.map(write, batch, images, heat, outputs)

@@ -13,7 +13,17 @@ MOST_LOOKED_AT = 150
 MOST_RANDOMIZED = 16
 
 
-def look(run, rows, predicted, lungs, batch_size, seed=0):
+def explainer(run):
+    """The cheapest method that explains a classifier, prepared once: its name and function.
+
+    For a head of global average pooling that is class activation mapping, whose maps are Grad-CAM's and cost
+    a forward pass; else Grad-CAM.
+    """
+    method = "cam" if any(layer.name == "avg_pool" for layer in run.model.layers) else "grad-cam"
+    return method, method_function(method)(run.model)
+
+
+def look(run, rows, predicted, lungs, batch_size, explained, seed=0):
     """Maps where the network looks on some of the images, and checks that the maps depend on its weights.
 
     Args:
@@ -22,19 +32,20 @@ def look(run, rows, predicted, lungs, batch_size, seed=0):
         predicted: int array `(N,)`, the classes predicted, which are explained.
         lungs: `semenet.evaluation.lungs.LungMasks`.
         batch_size: int.
+        explained: what `explainer` gives.
         seed: int, of the images drawn, as many of each class predicted as can be.
 
     Returns:
-        dict, ready for JSON: `method`, `images` (how many were looked at), `masks` (where they come from),
-        `classes` (of `where_it_looks`; None where the rows have no lung masks), and `sanity` (of
-        `randomization_check`).
+        dict, ready for JSON: `method`, `images` (how many were looked at, of those with a lung mask), `masks`
+        (where they come from), `classes` (of `where_it_looks`; None where no row has a lung mask), and
+        `sanity` (of `randomization_check`).
     """
-    method = "cam" if any(layer.name == "avg_pool" for layer in run.model.layers) else "grad-cam"
-    chosen = drawn_evenly(predicted, MOST_LOOKED_AT, seed)
+    method, explain = explained
+    masked = np.flatnonzero(lungs.covered(rows))
+    chosen = masked[drawn_evenly(predicted[masked], MOST_LOOKED_AT, seed)]
     some = rows.iloc[chosen].reset_index(drop=True)
     located = None
-    if lungs.covers(some):
-        explain = method_function(method)(run.model)
+    if len(chosen):
         heats, masks = [], []
         for images, found in lungs.fed_with_masks(some, run, batch_size):
             classes = predicted[chosen[len(heats) : len(heats) + len(images)]]

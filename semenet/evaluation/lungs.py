@@ -40,9 +40,11 @@ class LungMasks:
         """str, where the masks come from, as a report says it."""
         return "the manifest's masks" if self.run is None else f"masks by the U-Net {self.run.path}"
 
-    def covers(self, rows):
-        """Whether every row has a mask, or gets one."""
-        return self.run is not None or not len(_without_mask(rows))
+    def covered(self, rows):
+        """Which rows have a mask, or get one: bool array `(N,)`."""
+        if self.run is not None:
+            return np.ones(len(rows), bool)
+        return (rows["mask_path"] != "").to_numpy() if "mask_path" in rows else np.zeros(len(rows), bool)
 
     def check(self, rows):
         """Refuses rows without masks where the manifest is to have them.
@@ -50,8 +52,8 @@ class LungMasks:
         Raises:
             ValueError: the message says how many have none.
         """
-        bare = _without_mask(rows)
-        if self.run is None and len(bare):
+        bare = rows[~self.covered(rows)]
+        if len(bare):
             raise SemenetError(
                 f"Lung masks are needed for every image. Received: {len(bare)} of {len(rows)} images without "
                 f"one in the manifest's column `mask`, first {bare['file'].iloc[0]}. "
@@ -143,10 +145,6 @@ def lungs_alone(images, masks):
         uint8 `(n, H, W, C)`.
     """
     return np.where(masks[..., np.newaxis], images, np.uint8(0))
-
-
-def _without_mask(rows):
-    return rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
 
 
 def _dataset(rows, run, batch_size, masks=False):

@@ -6,6 +6,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from semenet.errors import SemenetError
+
 FOLDS = 5
 # Strong: there are about as many features as images.
 _REGULARISATION = 0.02
@@ -24,10 +26,19 @@ def fitted_probabilities(features, index, other_features, classes):
         float64 `(N, classes)`, rows that add up to 1; 0 for a class that no image to fit to is of. None where
         these are all of one class.
 
+    Raises:
+        ValueError: for a feature that is not finite.
+
     Reference:
         Alain & Bengio, "Understanding intermediate layers using linear classifier probes",
         https://arxiv.org/abs/1610.01644
     """
+    bad = sum(int(np.count_nonzero(~np.isfinite(part))) for part in (features, other_features))
+    if bad:
+        raise SemenetError(
+            f"A network's features must be finite. Received: {bad} that are not. They come from a training "
+            "that diverged, or from a half-precision policy that overflows: load the network in float32."
+        )
     if len(np.unique(index)) < 2:
         return None
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=_REGULARISATION, max_iter=1000))

@@ -279,17 +279,17 @@ def _where(found):
     ]
     method = {"cam": "CAM", "grad-cam": "Grad-CAM"}[found["method"]]
     words = (
-        f"Heat maps ({method}) of {found['images']} of the images, for the class predicted. Maps "
-        "that stay the same when the network's weights are drawn at random show nothing of what it has "
-        f"learnt (Adebayo et al. 2018). {verdict} this check: {sanity['rule']}."
+        f"Heat maps ({method}) for the class predicted. Maps that stay the same when the network's weights "
+        "are drawn at random show nothing of what it has learnt (Adebayo et al. 2018). "
+        f"{verdict} this check: {sanity['rule']}."
     )
     if found["classes"] is None:
         words += " Where the heat lies is not measured: there are no lung masks (--lungs names a U-Net)."
         return {"words": words, "pictures": pictures, "zones": []}
     measured = {name: of_class for name, of_class in found["classes"].items() if of_class["count"]}
     words += (
-        f" The lungs are those of {found['masks']}. A map that is the same everywhere has the lungs' share "
-        "of the image inside them."
+        f" {found['images']} maps are measured by {found['masks']}. A map that is the same everywhere has "
+        "the lungs' share of the image inside them."
     )
     if measured:
         told = "; ".join(

@@ -7,7 +7,6 @@ import numpy as np
 
 from semenet.data.images import read_image
 from semenet.data.pipeline import plain_errors
-from semenet.evaluation.class_activation import grad_cam_function
 from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
 from semenet.evaluation.plots import data_uri, outlines
 
@@ -75,7 +74,7 @@ def choose_segmented(dice):
     return {name: found.tolist() for name, found in groups.items() if len(found)}
 
 
-def grad_cam_sheet(run, rows, true_index, probabilities, load):
+def grad_cam_sheet(run, rows, true_index, probabilities, load, explain):
     """Grad-CAM of chosen examples of each class, for the class predicted.
 
     Args:
@@ -83,14 +82,14 @@ def grad_cam_sheet(run, rows, true_index, probabilities, load):
         rows: DataFrame of the split evaluated.
         true_index: int array `(N,)`.
         probabilities: float array `(N, K)`.
-        load: function from rows to a dataset of batches of images.
+        load: function from rows to batches of images.
+        explain: function that gives heat maps, of `semenet.evaluation.class_activation`.
 
     Returns:
         dict from class name to a list of `Card`, and the maps' size in cells `(h, w)`.
     """
     groups = choose_classified(true_index, probabilities)
     chosen = sorted({index for group in groups for index in group})
-    explain = grad_cam_function(run.model)
     geometry = cell_geometry(run)
     heat = {}
     with plain_errors():

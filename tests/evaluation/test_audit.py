@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from semenet.cli import main
+from semenet.data.manifest import ManifestError
 from semenet.errors import SemenetError
 from semenet.evaluation.audit import audit, read_audit
 from semenet.models.heads import ClassifierHead, SegmentationHead
@@ -228,3 +229,70 @@ def test_phantoms_both_ways_by_the_commands(correlation, verdict, tmp_path, caps
     assert found["learnt"]["macro_auroc"] > 0.85
     assert found["verdict"] == verdict
     assert f"{verdict}: " in capsys.readouterr().out
+
+
+def one_split(manifest, keep):
+    """Of the split val what `keep` says of its labels, and the split train as it is."""
+    frame = pd.read_csv(manifest)
+    frame[(frame["split"] == "train") | keep(frame["label"])].to_csv(manifest, index=False)
+
+
+@pytest.mark.parametrize("splits", [("val", "train"), ("val",)])
+def test_one_class_alone_leaves_it_undecided(splits, tmp_path):
+    manifest = write_data(tmp_path, inside=own, splits=splits, count=60)
+    one_split(manifest, lambda label: label == "virus")
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["verdict"] == "undecided"
+    assert "its macro AUROC is undefined" in found["words"][0]
+    assert "What the corners do to the network's decisions is undefined on these images." in found["words"]
+    assert found["views"]["as_fed"]["accuracy"] == 1
+    assert found["learnt"] == {"macro_auroc": None, "interval": None}
+    assert "Verdict: undecided." in (tmp_path / "audit" / "audit.html").read_text()
+
+
+def test_a_class_absent_from_the_split_is_left_out_of_the_mean(tmp_path):
+    manifest = write_data(tmp_path, inside=own, count=120)
+    one_split(manifest, lambda label: label != "virus")
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["learnt"]["macro_auroc"] == 1
+    assert found["views"]["as_fed"]["auroc"]["virus"] is None
+    assert found["verdict"] in ("clean", "undecided")
+
+
+def test_train_of_one_class_alone_tells_nothing(tmp_path):
+    """There is nothing to fit to: that its features tell nothing would not be known."""
+    manifest = write_data(tmp_path, inside=own, count=60)
+    frame = pd.read_csv(manifest)
+    frame[(frame["split"] == "val") | (frame["label"] == "normal")].to_csv(manifest, index=False)
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["evidence"]["features_without_lungs"] == {"macro_auroc": None, "interval": None}
+    assert found["verdict"] == "undecided"
+    assert "undefined" in found["words"][0]
+
+
+def test_one_patient_alone_is_undecided(tmp_path):
+    manifest = write_data(tmp_path, inside=own, splits=("val",), count=30)
+    pd.read_csv(manifest).assign(patient="p").to_csv(manifest, index=False)
+    found = run_audit(tmp_path, reader(LUNGS), manifest)
+    assert found["verdict"] == "undecided"
+    assert "without an interval" in found["words"][0]
+
+
+@pytest.mark.parametrize("place", ["features", "head"])
+def test_a_diverged_network_is_refused(place, tmp_path):
+    manifest = write_data(tmp_path, inside=own, count=6)
+    model = reader(LUNGS, kernel=(np.nan, 0, 0) if place == "head" else (0, 1, 2))
+    if place == "features":
+        features = keras.layers.Rescaling(np.nan, name="features")(model.layers[0].output)
+        x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
+        model = keras.Model(model.inputs, model.get_layer("head")(x))
+    with pytest.raises(SemenetError, match="18 NaN among 18 values"):
+        run_audit(tmp_path, model, manifest)
+    assert not list((tmp_path / "audit").glob("*"))
+
+
+@pytest.mark.parametrize("split", ["", "nowhere"])
+def test_a_split_that_is_not_there_is_named(split, tmp_path):
+    manifest = write_data(tmp_path, inside=own, splits=("val",), count=6)
+    with pytest.raises(ManifestError, match=rf"Received: '{split}'. There are: val \(6 rows\)"):
+        run_audit(tmp_path, reader(LUNGS), manifest, split=split)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from semenet import metrics
 from semenet.data.files import OutputError
-from semenet.data.manifest import read_manifest
+from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import evaluation_dataset
 from semenet.errors import SemenetError
 from semenet.evaluation import calibrate as module
@@ -216,6 +216,37 @@ def test_a_small_split_says_so_and_what_it_leaves_open(run, data, tmp_path):
     few[few["label"] == "normal"].to_csv(tmp_path / "one.csv", index=False)
     with pytest.raises(SemenetError, match="two classes or more. Received: .* of one class alone"):
         calibrate(run, tmp_path / "one.csv", "tuning")
+
+
+def test_an_empty_split_s_name_and_a_diverged_network_are_refused(run, data, tmp_path):
+    with pytest.raises(ManifestError, match=r"Received: ''. There are: .*val \(300 rows\)"):
+        calibrate(run, data, "")
+    model = brightness_classifier(scale=np.nan)
+    model.save(tmp_path / "nan.keras")
+    with pytest.raises(SemenetError, match="900 NaN among 900 values"):
+        calibrate(tmp_path / "nan.keras", data)
+    assert not list(tmp_path.glob("*calibration.json"))
+
+
+def test_a_network_fed_lungs_alone_is_calibrated_on_them(tmp_path, data):
+    """With masks that are lungs throughout, as a network that is fed whole images."""
+    model = brightness_classifier()
+    model.save(tmp_path / "whole.keras")
+    model.get_layer("head").lungs_alone = True
+    model.save(tmp_path / "alone.keras")
+    with pytest.raises(SemenetError, match="Received: 300 of 300 images without one.*--lungs"):
+        calibrate(tmp_path / "alone.keras", data)
+    cv2.imwrite(str(tmp_path / "all.png"), np.full((SIDE, SIDE), 255, np.uint8))
+    cv2.imwrite(str(tmp_path / "none.png"), np.zeros((SIDE, SIDE), np.uint8))
+    rows = pd.read_csv(data)
+    rows["file"] = [str(data.parent / file) for file in rows["file"]]
+    found = {}
+    for mask in ("all", "none"):
+        rows.assign(mask=f"{mask}.png").to_csv(tmp_path / "manifest.csv", index=False)
+        found[mask] = calibrate(tmp_path / "alone.keras", tmp_path / "manifest.csv")
+    assert found["all"]["temperature"] == calibrate(tmp_path / "whole.keras", data)["temperature"]
+    # All black, which is all the same: no threshold tells one from another.
+    assert found["none"]["operating_points"]["virus"]["specificity"] is None
 
 
 def test_a_run_s_own_validation_split_says_so(run_folder, phantoms):

@@ -12,6 +12,7 @@ from scipy import stats
 import semenet
 from semenet import metrics
 from semenet.data.manifest import ManifestError, read_manifest
+from semenet.errors import SemenetError
 from semenet.evaluation.comparison import clustered_delong, compare, comparison_lines, delong
 from semenet.evaluation.delong import TooFewImagesError
 from semenet.evaluation.intervals import paired_intervals
@@ -288,3 +289,50 @@ def test_an_unknown_split_is_refused(data):
     with pytest.raises(ManifestError, match="Received: 'val'"):
         compare(run, run, data / "manifest.csv", "val", data / "out")
     assert not (data / "out").exists()
+
+
+def test_one_class_alone_has_what_figures_there_are(data):
+    run = brightness_network(data / "first.keras")
+    frame = pd.read_csv(data / "manifest.csv")
+    frame[frame["label"] == "normal"].to_csv(data / "manifest.csv", index=False)
+    found = compare(run, run, data / "manifest.csv", "test", data / "out", resamples=20)
+    # Of 20, 40, 60 and 130 the last is taken for bacteria.
+    assert found["figures"]["accuracy"]["first"] == pytest.approx(3 / 4)
+    for value in found["figures"]["macro_auroc"].values():
+        assert value is None
+    assert found["delong"] == {name: {"plain": None, "clustered": None} for name in CLASSES}
+    assert any(line.split() == ["macro_auroc", *"-----"] for line in comparison_lines(found))
+
+
+def test_a_diverged_network_and_an_empty_split_s_name_are_refused(data):
+    run = brightness_network(data / "first.keras")
+    diverged = brightness_network(data / "nan.keras", shift=np.nan)
+    with pytest.raises(SemenetError, match="36 NaN among 36 values"):
+        compare(run, diverged, data / "manifest.csv", "test", data / "out")
+    with pytest.raises(ManifestError, match=r"Received: ''. There are: test \(12 rows\)"):
+        compare(run, run, data / "manifest.csv", "", data / "out")
+    assert not list((data / "out").glob("*"))
+
+
+def test_a_network_fed_lungs_alone_beside_one_fed_whole_images(data):
+    """With masks of the left half, what is fed lungs alone sees half the brightness."""
+    frame = pd.read_csv(data / "manifest.csv")
+    mask = np.zeros((40, 30), np.uint8)
+    mask[:, :15] = 255
+    cv2.imwrite(str(data / "mask.png"), mask)
+    whole, alone = brightness_network(data / "whole.keras"), data / "alone.keras"
+    model = semenet.load_model(whole)
+    model.get_layer("head").lungs_alone = True
+    model.save(alone)
+    with pytest.raises(SemenetError, match=r"12 of 12 images without one.*--lungs"):
+        compare(whole, alone, data / "manifest.csv", "test", data / "out")
+    # Before the work, too.
+    assert not (data / "out").exists()
+    frame.assign(mask="mask.png").to_csv(data / "manifest.csv", index=False)
+    found = compare(whole, alone, data / "manifest.csv", "test", resamples=20)
+    assert found["figures"]["accuracy"]["first"] == pytest.approx(9 / 12)
+    # Of the halves only those from 64 to 191 are bacteria, none virus: five greys of 130 or more.
+    halves = [grey / 2 / 255 for greys in GREYS.values() for grey in greys]
+    predicted = [0 if half < 0.25 else 1 for half in halves]
+    expected = np.mean(np.array(predicted) == np.repeat([0, 1, 2], 4))
+    assert found["figures"]["accuracy"]["second"] == pytest.approx(expected)

@@ -15,6 +15,7 @@ import semenet
 from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import prepare
+from semenet.errors import SemenetError
 from semenet.evaluation.evaluate import evaluate
 from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.training.run import Run
@@ -356,3 +357,95 @@ def test_segmentation_needs_masks(lungs):
     frame.to_csv(lungs / "manifest.csv", index=False)
     with pytest.raises(ManifestError, match="mask"):
         evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", lungs / "out")
+
+
+def test_one_class_alone_is_null_and_undefined(data, run):
+    frame = pd.read_csv(data / "manifest.csv")
+    frame[(frame["split"] != "val") | (frame["label"] == "normal")].to_csv(data / "manifest.csv", index=False)
+    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=20)
+    assert figures["macro_auroc"] is figures["intervals"]["macro_auroc"] is None
+    # Two of three normal ones are dark.
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+    jsonschema.validate(json.loads((data / "out" / "metrics.json").read_text()), SCHEMA)
+    assert "| Macro AUROC | undefined |" in (data / "out" / "card.md").read_text()
+
+
+def test_an_empty_split_s_name_and_absent_columns_are_refused(data, run):
+    with pytest.raises(ManifestError, match=r"Received: ''. There are: .*val \(7 rows\)"):
+        evaluate(run, data / "manifest.csv", "", data / "out")
+    with pytest.raises(SemenetError, match="Received: 'hospital'. There are: file, label, patient, split"):
+        evaluate(run, data / "manifest.csv", "val", data / "out", by=("split", "hospital"))
+    assert not (data / "out").exists()
+
+
+def test_more_values_than_subgroups_are_left_out_unless_asked_for(data, run):
+    frame = pd.concat([pd.read_csv(data / "manifest.csv")[:7]] * 3, ignore_index=True)
+    for number, file in enumerate(frame["file"]):
+        (data / f"{number}_{file}").write_bytes((data / file).read_bytes())
+    frame["file"] = [f"{number}_{file}" for number, file in enumerate(frame["file"])]
+    frame["source"] = [f"clinic {number}" for number in range(21)]
+    frame.assign(sex=["F", "M", "F"] * 7).to_csv(data / "manifest.csv", index=False)
+    with pytest.warns(UserWarning, match="No subgroups by source"):
+        figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=20)
+    assert list(figures["subgroups"]) == ["sex"]
+    with pytest.raises(SemenetError, match="Received: 21 values in 'source'"):
+        evaluate(run, data / "manifest.csv", "val", data / "other", by=("source",))
+    assert not (data / "other").exists()
+
+
+def fed_lungs_alone(data):
+    """The network as one that is fed lungs alone, and masks of the left half."""
+    model = brightness_classifier()
+    model.get_layer("head").lungs_alone = True
+    model.save(data / "alone.keras")
+    mask = np.zeros((40, 30), np.uint8)
+    mask[:, :15] = 255
+    frame = pd.read_csv(data / "manifest.csv")
+    for number in range(len(frame)):
+        cv2.imwrite(str(data / f"mask{number}.png"), mask)
+    frame["mask"] = [f"mask{number}.png" for number in range(len(frame))]
+    frame.to_csv(data / "manifest.csv", index=False)
+    return data / "alone.keras"
+
+
+def test_a_network_that_is_fed_lungs_alone(data):
+    run = fed_lungs_alone(data)
+    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=20)
+    table = pd.read_csv(data / "out" / "predictions.csv")
+    for values, row in zip(table[list(CLASSES)].to_numpy(), ROWS[:7], strict=True):
+        np.testing.assert_allclose(values, expected_probabilities(row[4] / 2), atol=1e-4)
+    assert figures["where"]["masks"] == "the manifest's masks"
+    assert figures["where"]["classes"]["bacteria"]["lung_area"]["mean"] == pytest.approx(0.5)
+    assert "lungs alone" in (data / "out" / "card.md").read_text()
+
+
+@pytest.mark.parametrize("network", ["alone.keras", pytest.param("model.keras", marks=pytest.mark.slow)])
+def test_bad_masks_are_skipped_with_their_images_where_they_are_read(data, run, network):
+    fed_lungs_alone(data)
+    (data / "mask1.png").write_bytes(b"none")
+    with pytest.raises(ImageError, match=r"mask1\.png"):
+        evaluate(data / network, data / "manifest.csv", "val", data / "out")
+    figures = evaluate(
+        data / network,
+        data / "manifest.csv",
+        "val",
+        data / "out",
+        on_error="skip",
+        skip_at_most=0.2,
+        resamples=20,
+    )
+    assert [skipped["file"] for skipped in figures["skipped"]] == ["n2.png"]
+    assert figures["count"] == 6
+
+
+def test_masks_that_are_absent_are_refused_before_the_work(data):
+    run = fed_lungs_alone(data)
+    frame = pd.read_csv(data / "manifest.csv")
+    frame.loc[3, "mask"] = ""
+    frame.to_csv(data / "manifest.csv", index=False)
+    for on_error in ("raise", "skip"):
+        with pytest.raises(
+            SemenetError, match=r"Received: 1 of 7 images without one.*first b1\.png.*--lungs"
+        ):
+            evaluate(run, data / "manifest.csv", "val", data / "out", on_error=on_error)
+    assert not (data / "out").exists()

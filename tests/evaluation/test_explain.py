@@ -12,11 +12,13 @@ from semenet import metrics
 from semenet.data import host_transforms
 from semenet.data.images import ImageError, read_image
 from semenet.data.pipeline import prepare
+from semenet.errors import SemenetError
 from semenet.evaluation import explain
 from semenet.evaluation.class_activation import grad_cam, method_function
 from semenet.evaluation.explain import choose_cases, explain_split, unique_stems, write_explanations
 from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
 from semenet.evaluation.panels import panel
+from semenet.models.heads import SegmentationHead
 from semenet.training.run import Run
 
 COLUMNS = ["file", "predicted", "probability", "class", "method", "heatmap", "overlay", "panel"]
@@ -290,3 +292,39 @@ def test_encoded_pictures_keep_their_colours():
     picture[..., 0] = 200
     decoded = cv2.imdecode(np.frombuffer(encode(picture), np.uint8), cv2.IMREAD_COLOR)
     assert (decoded[..., ::-1] == picture).all()
+
+
+def test_a_network_fed_lungs_alone_is_never_fed_a_whole_image(tmp_path):
+    """Where some images have masks, the finder finds the others' lungs; without one they are refused."""
+    run = a_run()
+    run.lungs_alone = True
+    files = [write_image(tmp_path / "in" / f"{name}.png", seed, (16, 16)) for seed, name in enumerate("ab")]
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:, :8] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    for masks in (None, [tmp_path / "mask.png", None]):
+        with pytest.raises(SemenetError, match="told where they are. Received: run and files without masks"):
+            write_explanations(run, files, tmp_path / "out", masks=masks)
+    image = keras.Input((16, 16, 1))
+    x = keras.layers.Identity(name="features")(image)
+    finder = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
+    # Lungs are what is brighter than half of white.
+    finder.get_layer("head").set_weights([np.float32([[[[1]]]]), np.float32([-127.5])])
+    finder.save(tmp_path / "unet.keras")
+    masks = [tmp_path / "mask.png", None]
+    path = write_explanations(run, files, tmp_path / "out", masks=masks, lungs=tmp_path / "unet.keras")
+    images = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
+    fed = np.stack([np.where(mask > 0, images[0], 0), np.where(images[1] >= 128, images[1], 0)])
+    expected = run.model.predict(fed[..., None], verbose=0).max(axis=1)
+    np.testing.assert_allclose(pd.read_csv(path)["probability"], expected, rtol=1e-5)
+
+
+def test_a_diverged_network_is_refused(phantoms, tmp_path):
+    run = a_run()
+    weights = run.model.get_layer("head").get_weights()
+    run.model.get_layer("head").set_weights([weights[0] * np.nan, weights[1]])
+    with pytest.raises(SemenetError, match="gives NaN or infinity"):
+        write_explanations(run, [write_image(tmp_path / "a.png", 0)], tmp_path / "out")
+    with pytest.raises(SemenetError, match="NaN among"):
+        explain_split(run, phantoms, "val", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*"))
