@@ -324,7 +324,7 @@ def test_calibrate_says_what_it_chose_and_from_then_on_it_applies(copied_run, ph
     assert "caution: The best epoch was chosen on the split val too" in output
     assert "--accuracy 0.9" in chosen["command"]
     out = tmp_path / "out"
-    main(["evaluate", str(copied_run), "--manifest", str(phantoms), "--out", str(out), "--resamples", "20"])
+    main(["evaluate", str(copied_run), "--manifest", str(phantoms), "--out", str(out), "--resamples", "200"])
     figures = json.loads((out / "metrics.json").read_text())
     assert figures["calibration"]["temperature"] == chosen["temperature"]
     assert figures["calibration"]["chosen_on"]["split"] == "val"
@@ -335,7 +335,7 @@ def test_calibrate_says_what_it_chose_and_from_then_on_it_applies(copied_run, ph
 def test_compare_prints_a_table_and_writes_where_asked(
     copied_run, classifier_run, phantoms, tmp_path, capsys
 ):
-    command = ["compare", copied_run, classifier_run, "--manifest", phantoms, "--resamples", "20"]
+    command = ["compare", copied_run, classifier_run, "--manifest", phantoms, "--resamples", "200"]
     main([str(word) for word in command])
     output = capsys.readouterr().out
     assert f"first:  {copied_run}" in output
@@ -363,7 +363,7 @@ def test_audit_prints_a_verdict_and_goes_into_the_report(
     assert f"{found['verdict']}: {found['words'][0]}" in output
     assert str(out / "audit.json") in output
     command = ["evaluate", classifier_run, "--manifest", phantoms, "--out", tmp_path / "out"]
-    main([str(word) for word in [*command, "--audit", out, "--resamples", "20"]])
+    main([str(word) for word in [*command, "--audit", out, "--resamples", "200"]])
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert figures["audit"]["verdict"] == found["verdict"]
     assert f"**{found['verdict']}**" in (tmp_path / "out" / "card.md").read_text()
@@ -382,7 +382,7 @@ def test_evaluate_by_columns_and_with_lungs(classifier_run, unet_run, phantoms, 
     manifest = phantoms.with_name("rooms.csv")
     frame.to_csv(manifest, index=False)
     out = tmp_path / "out"
-    command = ["evaluate", classifier_run, "--manifest", manifest, "--out", out, "--resamples", "20"]
+    command = ["evaluate", classifier_run, "--manifest", manifest, "--out", out, "--resamples", "200"]
     main([str(word) for word in [*command, "--by", "sex,room", "--lungs", unet_run]])
     assert str(out / "report.html") in capsys.readouterr().out
     figures = json.loads((out / "metrics.json").read_text())
@@ -431,7 +431,7 @@ def test_a_network_fed_lungs_alone_needs_them_in_every_command(
         "explain": ["explain", run_of_lungs, image, "--out", tmp_path / "maps"],
         "evaluate": ["evaluate", run_of_lungs, "--manifest", bare, "--out", tmp_path / "eval"],
         "calibrate": ["calibrate", run_of_lungs, "--manifest", bare],
-        "compare": ["compare", run_of_lungs, run_of_lungs, "--manifest", bare, "--resamples", "20"],
+        "compare": ["compare", run_of_lungs, run_of_lungs, "--manifest", bare, "--resamples", "200"],
     }
     for command in needing.values():
         assert "--lungs" in fails(command, capsys)

@@ -14,7 +14,7 @@ from semenet.errors import SemenetError
 from semenet.evaluation import blackouts, verdict
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.intervals import classification_intervals, paired_intervals
-from semenet.evaluation.lungs import LungMasks
+from semenet.evaluation.lungs import PLAUSIBLE_AREA, LungMasks
 from semenet.evaluation.marks import SIDE, marks_of_files, mask_for_marks
 from semenet.evaluation.origins import origin_probes
 from semenet.evaluation.pages import page
@@ -27,6 +27,23 @@ from semenet.training.run import Run, model_file, sha256_of, versions
 FIT_SPLIT = "train"
 # Of these so many are drawn; a linear probe gains nothing from more.
 MOST_FITTED = 2000
+# What a report shows of an audit.
+_REPORTED = {
+    *(
+        "verdict",
+        "words",
+        "rule",
+        "split",
+        "count",
+        "patients",
+        "fed",
+        "masks",
+        "fitted_to",
+        "views",
+        "origins",
+    ),
+    *("model_sha256", "manifest_sha256"),
+}
 
 
 def audit(
@@ -97,7 +114,12 @@ def audit(
     fitted = _Measured(run, masks, fit_rows, batch_size, views, "Fitting") if len(fit_rows) else None
     evidence = _evidence(run, subjects, measured, fitted, fit_rows)
     own = subjects.judge(measured.probabilities["as_fed"])
-    found, words = verdict.decide(own, evidence)
+    found, words = verdict.decide(
+        own,
+        evidence,
+        fewest_patients=int(rows.groupby("label")["patient"].nunique().min()),
+        implausible=measured.lungs["implausible"] / len(rows),
+    )
     of_views = _views(subjects, measured.probabilities, run.class_names)
     if "without_corners" in of_views:
         words.append(verdict.dependence(own, of_views["without_corners"]))
@@ -114,6 +136,7 @@ def audit(
         "network": run.model.name,
         "fed": "lungs alone" if run.lungs_alone else "whole images",
         "masks": masks.source,
+        "lungs": measured.lungs,
         "fitted_to": {"split": FIT_SPLIT, "images": len(fit_rows)} if fitted else {"folds_of": split},
         "split": split,
         "count": len(rows),
@@ -151,15 +174,16 @@ class _Subjects:
         self.resampling = {"resamples": resamples, "seed": seed}
 
     def judge(self, probabilities):
-        """How well probabilities tell the class: dict of `macro_auroc` and `interval`."""
+        """How well probabilities tell the class: dict of `macro_auroc`, its `interval`, and of `classes`."""
         if probabilities is None:
-            return {"macro_auroc": None, "interval": None}
+            return {"macro_auroc": None, "interval": None, "classes": dict.fromkeys(self.class_names)}
         found = classification_intervals(
             self.index, probabilities, self.class_names, self.patients, **self.resampling
         )
         return {
             "macro_auroc": metrics.macro_auroc(self.index, probabilities),
             "interval": found["macro_auroc"],
+            "classes": {name: found[f"per_class.{name}.auroc"] for name in self.class_names},
         }
 
     def compare(self, first, second):
@@ -177,15 +201,18 @@ class _Measured:
         features: dict of view to float32 (N, C), the last feature map's means over its positions.
         probabilities: dict of view to float32 (N, K).
         marks: float32 (N, F) of `marks_of_files`; None where the network is fed lungs alone.
+        lungs: dict of `implausible`, the number of masks that can be no lungs, and of the masks' share of
+            the image `least`, `median` and `most`.
     """
 
     def __init__(self, run, masks, rows, batch_size, views, description):
         look = _outputs_function(run)
         parts = {name: ([], []) for name in views}
         # Masks that a U-Net finds are kept packed until the marks are looked for: 8 kB each.
-        kept = []
+        kept, areas = [], []
         batches = masks.batches(rows, run, batch_size)
         for images, found in track(batches, len(rows), description, size=lambda batch: len(batch[0])):
+            areas += found.mean(axis=(1, 2)).tolist()
             for name, view in views.items():
                 for part, values in zip(parts[name], look(view(images, found)), strict=True):
                     part.append(values.numpy())
@@ -198,6 +225,13 @@ class _Measured:
         self.probabilities = {
             name: metrics.temper(outputs, run.temperature, run.activation)
             for name, (_, outputs) in joined.items()
+        }
+        least, most = PLAUSIBLE_AREA
+        self.lungs = {
+            "implausible": sum(not least <= area <= most for area in areas),
+            "least": min(areas),
+            "median": float(np.median(areas)),
+            "most": max(areas),
         }
         self.marks = None
         if not run.lungs_alone:
@@ -271,11 +305,10 @@ def _rows_to_fit(rows, measured, split, class_names, seed):
     """Rows of the split train of other patients than those measured, with labels the network knows."""
     usable = (
         (rows["split"] == FIT_SPLIT)
+        & (split != FIT_SPLIT)
         & ~rows["patient"].isin(set(measured["patient"]))
         & rows["label"].isin(class_names)
     )
-    if split == FIT_SPLIT:
-        usable &= False
     chosen = rows[usable]
     if len(chosen) > MOST_FITTED:
         drawn = np.random.default_rng(seed).permutation(len(chosen))[:MOST_FITTED]
@@ -283,31 +316,35 @@ def _rows_to_fit(rows, measured, split, class_names, seed):
     return chosen.reset_index(drop=True)
 
 
-def read_audit(folder, model_sha256):
+def read_audit(folder, model_sha256, manifest_sha256):
     """Reads what `audit` wrote.
 
     Args:
         folder: the folder it wrote to.
         model_sha256: str, the hash of the network that is reported now.
+        manifest_sha256: str, the hash of the manifest it is reported on.
 
     Returns:
         dict, the content of audit.json.
 
     Raises:
-        ValueError: there is no whole audit.json, or it is of another network.
+        ValueError: there is no whole audit.json, or it is of another network or manifest.
     """
     path = pathlib.Path(folder) / "audit.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        its_sha256 = found["model_sha256"]
+        if missing := _REPORTED - set(found):
+            raise KeyError(*sorted(missing))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SemenetError(
             "An audit is a folder with the audit.json that `semenet audit` writes. "
             f"Received: {path}: {error!r}. Audit the network again."
         ) from error
-    if its_sha256 != model_sha256:
-        raise SemenetError(
-            f"A report shows the audit of its own network. Received: {path}, of another one. "
-            "Audit this network, and name that folder."
-        )
+    hashes = {"network": ("model_sha256", model_sha256), "manifest": ("manifest_sha256", manifest_sha256)}
+    for what, (name, own) in hashes.items():
+        if found[name] != own:
+            raise SemenetError(
+                f"A report shows the audit of its own network and manifest. Received: {path}, of another "
+                f"{what}. Audit this network on this manifest, and name that folder."
+            )
     return found

@@ -49,7 +49,7 @@ def measure_classification(run, rows, true_index, probabilities, by=None, resamp
         "calibration": _calibration(run, true_index, probabilities),
         "operating_points": _operating_points(run, true_index, probabilities, patients, resamples),
         "abstain": _abstention(run, true_index, probabilities, patients, resamples),
-        "subgroups": subgroup_figures(true_index, probabilities, run.class_names, rows, columns),
+        "subgroups": subgroup_figures(true_index, probabilities, run.class_names, rows, columns, resamples),
     }
 
 

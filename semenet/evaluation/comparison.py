@@ -10,7 +10,7 @@ from semenet.data.manifest import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.delong import TooFewImagesError, clustered_delong, delong
-from semenet.evaluation.intervals import paired_intervals
+from semenet.evaluation.intervals import check_resamples, paired_intervals
 from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.scoring import scorer
 from semenet.training.progress import track
@@ -56,6 +56,7 @@ def compare(
         ValueError: a network segments, gives logits or NaN, the two have different classes, or lung masks
             are needed and absent.
     """
+    check_resamples(resamples)
     runs = [Run.open(path) for path in (first_run, second_run)]
     class_names = _same_classes(*runs)
     read = read_manifest(manifest, root)

@@ -16,7 +16,7 @@ from semenet.evaluation import card, report, sections, sheets
 from semenet.evaluation.audit import read_audit
 from semenet.evaluation.classified import measure_classification, usual_subgroups
 from semenet.evaluation.commands import command_line
-from semenet.evaluation.intervals import mean_intervals
+from semenet.evaluation.intervals import check_resamples, mean_intervals
 from semenet.evaluation.looking import explainer, look
 from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.scoring import scorer
@@ -95,11 +95,12 @@ def evaluate(
         )
     run = Run.open(run_path)
     model_sha256 = sha256_of(model_file(run.path))
-    audited = None if audit is None else read_audit(audit, model_sha256)
+    check_resamples(resamples)
     score = scorer(run, tta)
     masks = LungMasks.of(lungs)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
+    audited = None if audit is None else read_audit(audit, model_sha256, manifest.sha256)
     # Before the work: a column that is not there, or a mask that is needed.
     subgroups(rows, by or ())
     if not run.segments and run.lungs_alone:
@@ -108,9 +109,11 @@ def evaluate(
     skipped = []
     if on_error == "skip":
         with show_steps("Reading") as progress:
-            # Those that a classifier is fed by, or that say where it looks, too.
-            of_masks = run.segments or (masks.run is None and masks.covered(rows).all())
+            of_masks = run.segments or (run.lungs_alone and masks.run is None)
             rows, bad = screen(rows, masks=of_masks, skip_at_most=skip_at_most, progress=progress)
+            if not of_masks and masks.run is None:
+                rows, bad_masks = _without_bad_masks(rows, masks.covered(rows), progress)
+                bad = pd.concat([bad, bad_masks])
         skipped = bad.to_dict("records")
     arguments = (run, rows, batch_size, score, by, resamples)
     if run.segments:
@@ -161,6 +164,15 @@ def evaluate(
     return result
 
 
+def _without_bad_masks(rows, covered, progress):
+    """Rows whose masks that cannot be read are taken for none: they only say where a network looks."""
+    if not covered.any():
+        return rows, pd.DataFrame(columns=["file", "reason"])
+    _, bad = screen(rows[covered], masks=True, skip_at_most=1.0, progress=progress)
+    mask_path = rows["mask_path"].where(~rows["file"].isin(bad["file"]), "")
+    return rows.assign(mask_path=mask_path), bad.assign(reason="its mask, left out alone: " + bad["reason"])
+
+
 def _classification(run, rows, batch_size, score, by, resamples, masks):
     true_index = label_index(rows, run.class_names)
 
@@ -209,7 +221,7 @@ def _segmentation(run, rows, batch_size, score, by, resamples):
     details = {
         "class_names": list(run.class_names),
         "intervals": mean_intervals(scores, rows["patient"].to_numpy(), resamples),
-        "subgroups": subgroup_means(scores, rows, columns),
+        "subgroups": subgroup_means(scores, rows, columns, resamples),
     }
     table = pd.concat([rows[["file", "patient"]], pd.DataFrame(scores)], axis=1)
     cards = sheets.outline_sheet(rows, scores, score, load)

@@ -157,6 +157,8 @@ def explain_split(
     """
     _check_classifier(run)
     _check_only(only)
+    if class_name is not None:
+        _class_index(run, class_name)
     rows = read_manifest(manifest_path, root).split(split)
     names = np.array(run.class_names, dtype=object)
     label_index(rows, run.class_names)

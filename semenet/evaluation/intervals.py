@@ -25,6 +25,7 @@ from semenet.metrics.resampled import resampled_classification
 # Images' weights in a chunk of resamples: 4 MB as uint16.
 _CHUNK_WEIGHTS = 2_000_000
 _SMALLEST_SHARE_DEFINED = 0.5
+LEAST_RESAMPLES = 200
 
 
 class PatientBootstrap:
@@ -75,6 +76,14 @@ class PatientBootstrap:
             drawn += np.arange(chunk)[:, None] * self.count
             counts = np.bincount(drawn.ravel(), minlength=chunk * self.count)
             yield counts.reshape(chunk, self.count).astype(np.uint16)[:, self.patients]
+
+
+def check_resamples(resamples):
+    """Refuses, with ValueError, a number of resamples whose extremes say nothing of a 95 % interval."""
+    if resamples < LEAST_RESAMPLES:
+        raise SemenetError(
+            f"An interval needs {LEAST_RESAMPLES} resamples or more. Received: {resamples}. 2000 is usual."
+        )
 
 
 def classification_intervals(

@@ -7,6 +7,8 @@ from semenet.data.pipeline import evaluation_dataset, plain_errors, prepare
 from semenet.errors import SemenetError
 from semenet.training.run import Run
 
+# The share of a chest radiograph that both lungs may take up.
+PLAUSIBLE_AREA = (0.05, 0.75)
 # Of a U-Net's probability that a pixel lies in the lungs.
 _THRESHOLD = 0.5
 

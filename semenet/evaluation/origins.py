@@ -37,8 +37,9 @@ def origin_probes(rows, features, fit_rows, fit_features, columns=COLUMNS):
     for column in columns:
         if column not in rows:
             continue
-        counts = rows[column].value_counts()
-        table = origin_table(column, rows[column], rows["label"], rows["patient"])
+        stated = rows[rows[column] != ""]
+        counts = stated[column].value_counts()
+        table = origin_table(column, stated[column], stated["label"], stated["patient"])
         found[column] = {
             "values": {str(value): int(count) for value, count in counts.items()},
             "network": _told(column, rows, features, fit_rows, fit_features),

@@ -58,7 +58,7 @@ def render(*, run, manifest, result, sections, audit, date):
         headline=_headline(result),
         splits=[[name, *of_split.values()] for name, of_split in counts.items()],
         split_columns=["Images", "Patients", *list(next(iter(counts.values())))[2:]],
-        warnings=_warnings(manifest, result["split"], run),
+        warnings=_warnings(manifest, result["split"], run, result["tta"]),
         audit=audit,
         date=date,
         **{
@@ -120,7 +120,7 @@ def _split_counts(manifest, run):
     return counts
 
 
-def _warnings(manifest, split, run):
+def _warnings(manifest, split, run, tta=1):
     """What makes the figures look better than the network is, or hard to compare."""
     warnings = []
     rows = manifest.rows
@@ -154,6 +154,11 @@ def _warnings(manifest, split, run):
         warnings.append(
             f"The split has {patients} patients: with fewer than {FEW_PATIENTS}, intervals come out too "
             "narrow."
+        )
+    if tta > 1:
+        warnings.append(
+            f"Probabilities are means over {tta} views of each image (--tta)"
+            + ("; temperature and thresholds were chosen without." if run.calibration else ".")
         )
     if trained_with is None:
         warnings.append(

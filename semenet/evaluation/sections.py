@@ -187,7 +187,7 @@ def _calibration(figures, details):
     )
     if found["chosen_on"] is None:
         words += (
-            "The network is not calibrated: `semenet calibrate` chooses a temperature on validation images."
+            "The network is not calibrated: semenet calibrate chooses a temperature on validation images."
         )
         diagram = plots.reliability_diagram(_arrays(found["reliability"]))
     else:
@@ -287,9 +287,10 @@ def _where(found):
         words += " Where the heat lies is not measured: there are no lung masks (--lungs names a U-Net)."
         return {"words": words, "pictures": pictures, "zones": []}
     measured = {name: of_class for name, of_class in found["classes"].items() if of_class["count"]}
+    maps = sum(of_class["count"] for of_class in measured.values())
     words += (
-        f" {found['images']} maps are measured by {found['masks']}. A map that is the same everywhere has "
-        "the lungs' share of the image inside them."
+        f" {maps} maps are measured by {found['masks']}. A map that is the same everywhere has the lungs' "
+        "share of the image inside them."
     )
     if measured:
         told = "; ".join(

@@ -103,7 +103,10 @@ def read_calibration(path):
             raise ValueError(f"temperature {temperature}")
         if not isinstance(calibration["operating_points"], dict):
             raise TypeError("operating_points")
-        if not isinstance(calibration["abstain"], dict | None):
+        if missing := {"split", "count", "manifest_sha256"} - set(calibration):
+            raise KeyError(*sorted(missing))
+        abstain = calibration["abstain"]
+        if abstain is not None and {"target_accuracy", "confidence"} - set(abstain):
             raise TypeError("abstain")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(

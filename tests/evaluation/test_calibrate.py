@@ -92,6 +92,9 @@ def write_calibration(path, temperature):
     content = {
         "temperature": temperature,
         "model_sha256": module.sha256_of(file),
+        "split": "val",
+        "count": 8,
+        "manifest_sha256": "0",
         "operating_points": {"normal": {"sensitivity": {"target": 0.9, "threshold": 0.25}}},
         "abstain": {"target_accuracy": 0.95, "confidence": 0.75, "coverage": 0.5, "accuracy": 1.0},
     }

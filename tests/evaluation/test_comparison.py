@@ -194,7 +194,7 @@ def test_a_run_is_compared_with_a_run(data):
     first = brightness_network(data / "first.keras")
     # Its own size, and the classes in another order.
     second = brightness_network(data / "second.keras", ("virus", "normal", "bacteria"), 48, shift=0.2)
-    returned = compare(first, second, data / "manifest.csv", "test", data / "out", resamples=100)
+    returned = compare(first, second, data / "manifest.csv", "test", data / "out", resamples=200)
     assert json.loads((data / "out" / "comparison.json").read_text()) == returned
     of_first, of_second = probabilities_of(first, SIDE), probabilities_of(second, 48)
     true = np.repeat([0, 1, 2], 4)
@@ -202,7 +202,7 @@ def test_a_run_is_compared_with_a_run(data):
     assert returned["figures"]["accuracy"]["second"] == metrics.accuracy(true, of_second)
     assert returned["class_names"] == list(CLASSES)
     rows = read_manifest(data / "manifest.csv").split("test")
-    expected = paired_intervals(true, of_first, of_second, CLASSES, rows["patient"], 100)
+    expected = paired_intervals(true, of_first, of_second, CLASSES, rows["patient"], 200)
     assert returned["figures"]["macro_auroc"] == expected["macro_auroc"]
     assert returned["figures"]["per_class.virus.recall"] == expected["per_class.virus.recall"]
     virus = returned["delong"]["virus"]
@@ -216,12 +216,12 @@ def test_a_run_is_compared_with_a_run(data):
     assert returned["versions"]["keras"] == keras.__version__
     assert returned["command"] == (
         f"semenet compare {first} {second} --manifest {data / 'manifest.csv'} --split test "
-        f"--out {data / 'out'} --batch-size 16 --resamples 100"
+        f"--out {data / 'out'} --batch-size 16 --resamples 200"
     )
 
 
 def test_a_run_compared_with_itself(phantoms, classifier_run):
-    result = compare(classifier_run, classifier_run, phantoms, "test", resamples=50)
+    result = compare(classifier_run, classifier_run, phantoms, "test", resamples=200)
     defined = [found for found in result["figures"].values() if found["difference"] is not None]
     assert defined
     assert all(found["difference"] == 0 and found["p_value"] == 1 for found in defined)
@@ -235,7 +235,7 @@ def test_classes_with_too_few_images_have_no_test(data):
     rows[rows["file"] != "bacteria2.png"].to_csv(data / "few.csv", index=False)
     run = brightness_network(data / "first.keras")
     other = brightness_network(data / "other.keras", shift=0.2)
-    result = compare(run, other, data / "few.csv", "test", data / "out", resamples=20)
+    result = compare(run, other, data / "few.csv", "test", data / "out", resamples=200)
     assert result["delong"]["virus"] == {"plain": None, "clustered": None}
     assert result["delong"]["bacteria"]["clustered"] is not None
     lines = comparison_lines(result)
@@ -295,7 +295,7 @@ def test_one_class_alone_has_what_figures_there_are(data):
     run = brightness_network(data / "first.keras")
     frame = pd.read_csv(data / "manifest.csv")
     frame[frame["label"] == "normal"].to_csv(data / "manifest.csv", index=False)
-    found = compare(run, run, data / "manifest.csv", "test", data / "out", resamples=20)
+    found = compare(run, run, data / "manifest.csv", "test", data / "out", resamples=200)
     # Of 20, 40, 60 and 130 the last is taken for bacteria.
     assert found["figures"]["accuracy"]["first"] == pytest.approx(3 / 4)
     for value in found["figures"]["macro_auroc"].values():
@@ -329,7 +329,7 @@ def test_a_network_fed_lungs_alone_beside_one_fed_whole_images(data):
     # Before the work, too.
     assert not (data / "out").exists()
     frame.assign(mask="mask.png").to_csv(data / "manifest.csv", index=False)
-    found = compare(whole, alone, data / "manifest.csv", "test", resamples=20)
+    found = compare(whole, alone, data / "manifest.csv", "test", resamples=200)
     assert found["figures"]["accuracy"]["first"] == pytest.approx(9 / 12)
     # Of the halves only those from 64 to 191 are bacteria, none virus: five greys of 130 or more.
     halves = [grey / 2 / 255 for greys in GREYS.values() for grey in greys]

@@ -91,6 +91,9 @@ def write_calibration(run, temperature):
     calibration = {
         "temperature": temperature,
         "model_sha256": sha256_of(run / "model.keras"),
+        "split": "val",
+        "count": 8,
+        "manifest_sha256": "0",
         "operating_points": {"virus": {"sensitivity": {"target": 0.9, "threshold": 0.25}}},
         "abstain": {"target_accuracy": 0.95, "confidence": 0.75, "coverage": 0.5, "accuracy": 1.0},
     }
