@@ -10,7 +10,7 @@ DEMO := demo
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## phantoms, training, report, heat maps, export: the whole path, in some two minutes
+demo: $(VENV)/.run ## phantoms, training, audit, report, heat maps, export: the whole path, in some minutes
 	$(BIN)/python tools/demo.py --out $(DEMO)
 
 test: $(VENV)/.test ## every test that CI runs
