@@ -74,7 +74,8 @@ def optimizer(name):
     import keras
 
     if name == "sgd":
-        return keras.optimizers.SGD(0.01, momentum=0.9)
+        # Small: a rounding error may turn a ReLU, and a step as large as a training's would carry it on.
+        return keras.optimizers.SGD(0.001, momentum=0.9)
     return keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-3, use_ema=True, ema_momentum=0.5)
 
 
