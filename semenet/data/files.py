@@ -112,8 +112,9 @@ def replacing(path):
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        # A write that fails, for want of room most often, does not say where.
-        if error.filename is None:
+        # A write that fails, for want of room most often, does not say where. Without a number, the message
+        # is all there is, and a file's name would hide it.
+        if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
     finally:

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import stat
@@ -171,10 +172,10 @@ def test_writing_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def full_disk(*_):
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match=rf"no space left.*{path.name}"):
         write_manifest(pd.DataFrame({"file": ["b"], "patient": ["p"], "split": ["val"]}), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.csv"]
