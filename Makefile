@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
+# Processes that share the tests out: two, as CI has cores. JOBS=0 runs them in one.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 .PHONY: demo test test-fast coverage lint lowest clean help
 
@@ -14,13 +17,13 @@ demo: $(VENV)/.run ## phantoms, training, audit, report, heat maps, export: the 
 	$(BIN)/python tools/demo.py --out $(DEMO)
 
 test: $(VENV)/.test ## every test that CI runs
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.test ## the tests to run on every change
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 coverage: $(VENV)/.test ## the fast tests, with the lines they miss
-	$(BIN)/python -m pytest -m "not slow" --cov
+	$(PYTEST) -m "not slow" --cov
 
 lint: $(VENV)/.lint ## what pre-commit checks
 	$(BIN)/ruff check .

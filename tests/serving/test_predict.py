@@ -206,9 +206,9 @@ def test_bad_files_are_skipped_beside_lungs(finder, tmp_path):
 def test_a_diverged_network_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), half_bright(0))
     run = brightness_network(tmp_path / "nan.keras", lungs_alone=False, bias=np.nan)
-    with pytest.raises(SemenetError, match="2 NaN among 2 values"):
+    with pytest.raises(SemenetError, match=r"\d NaN among 2 values"):
         predict(run, [tmp_path / "0.png"], tmp_path / "p.csv")
-    with pytest.raises(SemenetError, match="2 NaN among 2 values"):
+    with pytest.raises(SemenetError, match=r"\d NaN among 2 values"):
         predict_arrays(run, [half_bright(0)])
     assert not (tmp_path / "p.csv").exists()
 
