@@ -27,7 +27,7 @@ def list_entries(pattern: Positional[str] = "*") -> None:
     import rich.table
 
     from semenet.models.catalog import CATALOG, list_models
-    from semenet.models.published import published
+    from semenet.models.published import published_names
 
     names = list_models(pattern)
     if not names:
@@ -37,7 +37,7 @@ def list_entries(pattern: Positional[str] = "*") -> None:
     table = rich.table.Table("name", "parameters", "input", "in the paper", "weights", box=None)
     for name in names:
         entry = CATALOG[name]
-        weights = ", ".join(published(name)) or "-"
+        weights = ", ".join(published_names(name)) or "-"
         table.add_row(name, f"{entry.parameters:,}", str(entry.input_size), entry.paper, weights)
     rich.console.Console(soft_wrap=True).print(table)
 

@@ -9,7 +9,7 @@ import rich.markup
 import rich.table
 
 from semenet.models.catalog import CATALOG
-from semenet.models.published import published, zoo_folders
+from semenet.models.published import published_names, zoo_folders
 
 
 def dependencies():
@@ -76,6 +76,6 @@ def examine(console=None):
         # Rich takes [gpu] for one of its own marks.
         table.add_row(f"extra {extra}" if extra else "packages", rich.markup.escape(versions))
     table.add_row("zoo folders", ", ".join(map(str, zoo_folders())) or "none: set SEMENET_ZOO")
-    weights = [f"{entry}/{name}" for entry in CATALOG for name in published(entry)]
+    weights = [f"{entry}/{name}" for entry in CATALOG for name in published_names(entry)]
     table.add_row("published weights", ", ".join(weights) or "none found")
     console.print(table)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from published_set import write_set
 
 import semenet
 from semenet.cli import main
@@ -39,14 +40,11 @@ def test_list_loads_no_tensorflow():
 
 
 def test_list_shows_published_weights(capsys, tmp_path, monkeypatch):
-    folder = tmp_path / "unet" / "lung"
-    folder.mkdir(parents=True)
-    metadata = {"file": "a.weights.h5", "sha256": "0", "class_names": ["lung"], "input_shape": [32, 32, 1]}
-    metadata["imagenet_scaling"] = False
-    (folder / "metadata.json").write_text(json.dumps(metadata))
+    cut = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
+    write_set(tmp_path, semenet.build("unet", **cut), "unet", "trial")
     monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
     main(["list", "unet"])
-    assert "lung" in capsys.readouterr().out.split("\n")[1].split()[-1]
+    assert "trial" in capsys.readouterr().out.split("\n")[1].split()[-2:]
 
 
 def test_doctor_names_versions_devices_extras_and_weights(capsys):

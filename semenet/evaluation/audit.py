@@ -22,7 +22,7 @@ from semenet.evaluation.probes import crossed_probabilities, fitted_probabilitie
 from semenet.evaluation.sections import audit_tables
 from semenet.metrics.probabilities import check_probabilities
 from semenet.training.progress import show_steps, track
-from semenet.training.run import Run, model_file, sha256_of, versions
+from semenet.training.run import Run, versions
 
 FIT_SPLIT = "train"
 # Of these so many are drawn; a linear probe gains nothing from more.
@@ -93,7 +93,7 @@ def audit(
         ValueError: the network segments; `lungs` does not; an image has no mask; or outputs are NaN.
     """
     run = Run.open(run_path)
-    model_sha256 = sha256_of(model_file(run.path))
+    model_sha256 = run.sha256
     if run.segments:
         raise SemenetError(
             f"An audit is of a classifier. Received: {run.path}, a segmentation network. "

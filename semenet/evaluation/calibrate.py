@@ -13,7 +13,7 @@ from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.scoring import scorer, tempering
 from semenet.metrics.operating_points import check_target
 from semenet.training.progress import track
-from semenet.training.run import Run, calibration_file, model_file, sha256_of, versions
+from semenet.training.run import Run, calibration_file, versions
 
 SMALL_SPLIT = 100
 _REFUSED = {
@@ -86,7 +86,12 @@ def calibrate(
     run = Run.open(run_path)
     # Before it is loaded: should a training that goes on write it anew meanwhile, the calibration is
     # refused later, and not taken for the new network's.
-    model_sha256 = sha256_of(model_file(run.path))
+    model_sha256 = run.sha256
+    if run.published is not None:
+        raise SemenetError(
+            "Published weights come with their calibration, which stands in their metadata.json. "
+            f"Received: {run_path}. Save the network to calibrate anew: semenet.build(..., weights=...).save"
+        )
     if run.segments:
         raise SemenetError(
             "Calibration is of a classifier's probabilities. "

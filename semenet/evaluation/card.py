@@ -4,7 +4,7 @@ import re
 
 from semenet.evaluation.pages import number, page, with_interval
 
-_FIGURES = {
+FIGURES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
@@ -49,7 +49,7 @@ def render(run, manifest, result, date):
         parameters=run.model.count_params(),
         figures=[
             (name, with_interval(result[key], result["intervals"][key]))
-            for key, name in _FIGURES.items()
+            for key, name in FIGURES.items()
             if key in result
         ],
         per_class=[

@@ -22,7 +22,7 @@ from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.scoring import scorer
 from semenet.evaluation.subgroups import subgroup_means, subgroups
 from semenet.training.progress import show_steps, track
-from semenet.training.run import Run, model_file, sha256_of
+from semenet.training.run import Run
 from semenet.training.run import versions as run_versions
 
 # The layout of metrics.json; raised when a reader of the last one would misread it.
@@ -94,7 +94,7 @@ def evaluate(
             "Use 'skip' to go on past bad files."
         )
     run = Run.open(run_path)
-    model_sha256 = sha256_of(model_file(run.path))
+    model_sha256 = run.sha256
     check_resamples(resamples)
     score = scorer(run, tta)
     masks = LungMasks.of(lungs)

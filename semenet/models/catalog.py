@@ -124,7 +124,7 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
         activation: "softmax", "sigmoid" or "linear" (logits). None: softmax; sigmoid for `unet`.
         **architecture: `width` and `depth` (1.0, the full size); but for VGG19 `bn_momentum`; of entries with
             squeeze-and-excitation `se_ratio` (16) and `se_placement`; of entries with MoEx `moex_p` (0.5),
-            `moex_lam` (0.9) and `moex_position`.
+            `moex_lam` (0.9) and `moex_position`. Left out: those of published weights, else these.
 
     Returns:
         `keras.Model`, a `MoExModel` for MoEx entries, with the attribute `class_names`. Output:
@@ -150,7 +150,8 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
     class_names = _class_names(entry, classes)
     shape = _check_shape(name, entry, input_shape)
     activation = _check_activation(entry, activation, class_names)
-    arguments = _backbone_arguments(name, entry, architecture)
+    known = {} if source is None else source.architecture
+    arguments = _backbone_arguments(name, entry, {**known, **architecture})
     if entry.moment_exchange:
         exchange = {key: arguments.pop(f"moex_{key}") for key in ("p", "lam")}
         arguments["moex"] = MomentExchange(**exchange, name="moex")

@@ -1,13 +1,18 @@
 """Finds published weights by their metadata. Reads JSON alone: listing them loads no Keras."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
+import re
 
 from semenet.errors import SemenetError
+from semenet.models import fetching
 
 METADATA = "metadata.json"
+_FILE_NAME = re.compile(r"\w[\w.-]*")
+_NEEDED = ("network", "weights", "files")
 
 
 class MetadataError(SemenetError):
@@ -19,18 +24,41 @@ class Published:
     """One set of published weights.
 
     Attributes:
-        path: the `.weights.h5` file.
-        sha256: its hash.
+        folder: where its files lie.
+        weights: name of the `.weights.h5` file, or of the `.weights.json` file of a sharded one.
+        files: dict of every file's name to a dict of its `sha256` and its size in `bytes`.
         class_names: the classes, in the order of the outputs.
         input_shape: `(height, width, channels)` they were trained at.
+        activation: "softmax" or "sigmoid".
         imagenet_scaling: whether they go back to keras.applications' and want that input scaling.
+        inference_clahe: whether the network is fed images after CLAHE.
+        lungs_alone: whether the network is fed lungs alone, all else black.
+        architecture: dict of the architecture arguments of `semenet.build`, `width` and the like.
+        metadata: dict, the whole metadata.json.
     """
 
-    path: pathlib.Path
-    sha256: str
+    folder: pathlib.Path
+    weights: str
+    files: dict
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int]
+    activation: str
     imagenet_scaling: bool
+    inference_clahe: bool
+    lungs_alone: bool
+    architecture: dict
+    metadata: dict = dataclasses.field(repr=False)
+
+    @property
+    def path(self):
+        """`pathlib.Path` of the file that Keras loads."""
+        return self.folder / self.weights
+
+    @property
+    def sha256(self):
+        """str, one hash of all its files' names and hashes."""
+        listed = "\n".join(f"{of['sha256']}  {name}" for name, of in sorted(self.files.items()))
+        return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def zoo_folders():
@@ -42,30 +70,82 @@ def zoo_folders():
 
 
 def published(entry_name):
-    """The published weights of an entry, from `<zoo>/<entry>/<name>/metadata.json`.
+    """The published weights of an entry that are on this machine.
+
+    They lie in `<zoo>/<entry>/<name>/`, or were fetched into the cache before.
 
     Returns:
         dict of name to `Published`.
 
     Raises:
-        MetadataError: if a metadata.json is no JSON or lacks `file, sha256, class_names, input_shape` or
-            `imagenet_scaling`.
+        MetadataError: if a metadata.json is no JSON, lacks a key, or names a file outside its folder.
     """
-    found = {}
+    paths = {path.parent.name: path for path in fetching.cached(entry_name)}
     for folder in reversed(zoo_folders()):
-        for path in sorted(folder.glob(f"{entry_name}/*/{METADATA}")):
-            try:
-                metadata = json.loads(path.read_text(encoding="utf-8"))
-                found[path.parent.name] = Published(
-                    path.parent / metadata["file"],
-                    metadata["sha256"],
-                    tuple(metadata["class_names"]),
-                    tuple(metadata["input_shape"]),
-                    metadata["imagenet_scaling"],
-                )
-            except (json.JSONDecodeError, KeyError) as error:
-                raise MetadataError(
-                    f"{METADATA} must be JSON with file, sha256, class_names, input_shape, imagenet_scaling. "
-                    f"Received: {path}: {error!r}. Mend the file or remove its folder."
-                ) from error
-    return found
+        found = sorted(folder.glob(f"{entry_name}/*/{METADATA}"))
+        paths |= {path.parent.name: path for path in found}
+    return {name: read_published(path) for name, path in sorted(paths.items())}
+
+
+def published_names(entry_name):
+    """Names of an entry's weights: those on this machine, and those that `SEMENET_ZOO_URL` would give."""
+    return sorted({*published(entry_name), *fetching.offered(entry_name)})
+
+
+def find_published(entry_name, name):
+    """One set of published weights, fetched if it is not on this machine and `SEMENET_ZOO_URL` has it.
+
+    Returns:
+        `Published`, or None where there is no such name.
+
+    Raises:
+        MetadataError: as `published`.
+        FetchError: it cannot be fetched, or what came is not what this version of semenet knows.
+    """
+    here = published(entry_name)
+    if name in here:
+        return here[name]
+    if name in fetching.offered(entry_name):
+        return read_published(fetching.fetch(entry_name, name))
+    return None
+
+
+def read_published(path):
+    """Reads a metadata.json.
+
+    Args:
+        path: pathlib.Path.
+
+    Returns:
+        `Published`.
+
+    Raises:
+        MetadataError: as `published`.
+    """
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        if missing := [key for key in _NEEDED if key not in metadata]:
+            raise KeyError(*missing)
+        network, files = metadata["network"], metadata["files"]
+        wrong = [name for name in [*files, metadata["weights"]] if not _FILE_NAME.fullmatch(name)]
+        wrong += [name for name in [metadata["weights"]] if name not in files]
+        if wrong:
+            raise ValueError(f"the file name {wrong[0]!r}")
+        return Published(
+            folder=path.parent,
+            weights=metadata["weights"],
+            files={name: {"sha256": of["sha256"], "bytes": int(of["bytes"])} for name, of in files.items()},
+            class_names=tuple(network["class_names"]),
+            input_shape=tuple(network["input_shape"]),
+            activation=network["activation"],
+            imagenet_scaling=network["imagenet_scaling"],
+            inference_clahe=network["inference_clahe"],
+            lungs_alone=network["lungs_alone"],
+            architecture=dict(network["architecture"]),
+            metadata=metadata,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MetadataError(
+            f"{METADATA} must be JSON that names, beside a network, plain files of its own folder with their "
+            f"sha256 and bytes. Received: {path}: {error!r}. Mend the file or remove its folder."
+        ) from error

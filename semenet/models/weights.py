@@ -3,16 +3,17 @@
 import dataclasses
 import hashlib
 import pathlib
+import types
 import warnings
 
 import h5py
 import keras
 import numpy as np
 
-from semenet.models.catalog import find_entry
+from semenet.models.catalog import build, find_entry
 from semenet.models.input_scaling import has_imagenet_scaling
 from semenet.models.loading import WeightsError, load_model
-from semenet.models.published import published
+from semenet.models.published import Published, find_published, published_names
 
 
 def find(entry_name, weights):
@@ -23,8 +24,9 @@ def find(entry_name, weights):
         weights: None, "imagenet", a published name, or a path.
 
     Returns:
-        None, or an object with `class_names` and `input_shape` (each may be None), `imagenet_scaling` (bool)
-        and `load_into(model)`.
+        None, or an object with `class_names` and `input_shape` (each may be None), `imagenet_scaling` (bool),
+        `architecture` (dict of the arguments it was built with, as far as it is known to differ from the
+        entry's) and `load_into(model)`.
 
     Raises:
         WeightsError: if there is no such source; the message lists the published ones.
@@ -33,17 +35,17 @@ def find(entry_name, weights):
         return None
     if weights == "imagenet":
         return ImageNet(find_entry(entry_name).backbone)
-    known = published(entry_name)
-    if str(weights) in known:
-        return WeightsFile(**dataclasses.asdict(known[str(weights)]))
+    known = find_published(entry_name, str(weights))
+    if known is not None:
+        return PublishedWeights(entry_name, known)
     path = pathlib.Path(weights)
     if not path.exists():
-        names = ", ".join(["imagenet", *known])
+        names = ", ".join(["imagenet", *published_names(entry_name)])
         raise WeightsError(
             "`weights` must be None, a name or the path of a .keras file, run folder or .weights.h5 file "
             f"that exists. Received: {str(weights)!r}. Names of `{entry_name}` here: {names}."
         )
-    if path.name.endswith(".weights.h5"):
+    if path.name.endswith((".weights.h5", ".weights.json")):
         return WeightsFile(path)
     model = load_model(path)
     if not hasattr(model, "class_names"):
@@ -69,6 +71,7 @@ class ImageNet:
     class_names = None
     input_shape = None
     imagenet_scaling = True
+    architecture = types.MappingProxyType({})
 
     def load_into(self, model):
         """Downloads (once) and copies the backbone's weights by layer name.
@@ -92,6 +95,7 @@ class SavedModel:
 
     model: keras.Model
     path: pathlib.Path
+    architecture = types.MappingProxyType({})
 
     @property
     def class_names(self):
@@ -127,32 +131,99 @@ class SavedModel:
 
 
 @dataclasses.dataclass(frozen=True)
+class PublishedWeights:
+    """Weights of the zoo, whose metadata names the network they belong to."""
+
+    entry_name: str
+    published: Published
+
+    @property
+    def class_names(self):
+        """tuple of str, in the order of the outputs."""
+        return self.published.class_names
+
+    @property
+    def input_shape(self):
+        """`(height, width, channels)`."""
+        return self.published.input_shape
+
+    @property
+    def imagenet_scaling(self):
+        """bool, whether they go back to keras.applications' and want that input scaling."""
+        return self.published.imagenet_scaling
+
+    @property
+    def architecture(self):
+        """dict, the architecture arguments of the network they belong to."""
+        return self.published.architecture
+
+    def load_into(self, model):
+        """Verifies every file's hash, then loads the weights; the head's too, if its classes are the same.
+
+        Raises:
+            WeightsError: a file is absent or has another hash, or the network is another than theirs.
+        """
+        verify(self.published)
+        if model.class_names == self.class_names:
+            WeightsFile(self.published.path).load_into(model)
+        else:
+            network = build(
+                self.entry_name, classes=self.class_names, input_shape=self.input_shape, **self.architecture
+            )
+            WeightsFile(self.published.path).load_into(network)
+            SavedModel(network, self.published.path).load_into(model)
+        head = model.get_layer("head")
+        head.inference_clahe = self.published.inference_clahe
+        if not find_entry(self.entry_name).segments:
+            head.lungs_alone = self.published.lungs_alone
+
+
+def verify(published):
+    """Checks that the files of published weights are those that their metadata describe.
+
+    Args:
+        published: `semenet.models.published.Published`.
+
+    Raises:
+        WeightsError: a file is absent, or has another size or hash.
+    """
+    for name, expected in published.files.items():
+        path = published.folder / name
+        if not path.is_file():
+            raise WeightsError(
+                "Published weights have all the files that their metadata.json names. "
+                f"Received: {published.folder} without {name}. Fetch the folder again."
+            )
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != expected["sha256"]:
+            raise WeightsError(
+                f"Published weights must have the hash of their metadata.json. Received: {path} "
+                f"with sha256 {digest}, expected {expected['sha256']}. Fetch the file again."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class WeightsFile:
     """A `.weights.h5` file, which names neither classes nor sizes: the model must equal its maker.
 
-    Nor does it tell that its weights go back to ImageNet's: give the `.keras` file of such a network.
+    Nor does it tell that its weights go back to ImageNet's: give the `.keras` file of such a network. A
+    `.weights.json` file names the `.weights.h5` files that it is split into.
     """
 
     path: pathlib.Path
-    class_names: tuple[str, ...] | None = None
-    input_shape: tuple[int, int, int] | None = None
-    sha256: str | None = None
-    imagenet_scaling: bool = False
+    class_names = None
+    input_shape = None
+    imagenet_scaling = False
+    architecture = types.MappingProxyType({})
 
     def load_into(self, model):
-        """Loads the file after verifying its hash, where one was published.
+        """Loads the file.
 
         Raises:
-            WeightsError: for another hash, a broken file, or one of another network.
+            WeightsError: for a broken file, or one of another network.
         """
-        if self.sha256 is not None:
-            digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-            if digest != self.sha256:
-                raise WeightsError(
-                    f"Published weights must have the hash of their metadata.json. Received: {self.path} "
-                    f"with sha256 {digest}, expected {self.sha256}. Fetch the file again."
-                )
-        if not h5py.is_hdf5(self.path):
+        if self.path.name.endswith(".weights.h5") and not h5py.is_hdf5(self.path):
             raise WeightsError(
                 f"A .weights.h5 file must be a complete HDF5 file. Received: {self.path}, "
                 f"{self.path.stat().st_size} bytes, which is none. Fetch or write it again."

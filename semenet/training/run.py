@@ -12,7 +12,9 @@ import platform
 import pandas as pd
 
 from semenet.errors import SemenetError
+from semenet.models.catalog import CATALOG, build
 from semenet.models.loading import WeightsError, load_model
+from semenet.models.published import Published, find_published, published_names
 from semenet.training.recipe import Recipe
 
 MODEL = "model.keras"
@@ -75,6 +77,12 @@ def calibration_file(path):
     return file.with_name(CALIBRATION if in_run else f"{file.stem}.{CALIBRATION}")
 
 
+def published_name(text):
+    """`(entry, name)` of published weights written `ENTRY:NAME`; None for anything else."""
+    entry, colon, name = str(text).partition(":")
+    return (entry, name) if colon and entry in CATALOG else None
+
+
 def sha256_of(path):
     """str, the hash of a file."""
     with open(path, "rb") as file:
@@ -133,29 +141,39 @@ class Run:
     """A trained network and what is known of its training.
 
     Attributes:
-        path: the run folder, or a bare `.keras` file.
+        path: the run folder, a bare `.keras` file, or the folder of published weights.
         recipe: `Recipe`, or None for a bare file.
         record: dict of run.json (manifest and its hash, versions, command); empty for a bare file.
         history: DataFrame of history.csv, a row an epoch, or None.
+        published: `semenet.models.published.Published`, or None for what is not of the zoo.
     """
 
     path: pathlib.Path
     recipe: Recipe | None = None
     record: dict = dataclasses.field(default_factory=dict)
     history: pd.DataFrame | None = None
+    published: Published | None = None
 
     @classmethod
     def open(cls, path):
-        """Opens a run folder or a `.keras` file. The network is loaded when first used.
+        """Opens a run folder, a `.keras` file, or published weights. The network is loaded when first used.
+
+        Args:
+            path: of the folder or file; or `ENTRY:NAME`, such as "unet:lung", for published weights.
 
         Raises:
-            WeightsError: if there is neither; RecipeError for a broken recipe.json.
+            WeightsError: if there is none of these; RecipeError for a broken recipe.json.
+            MetadataError: a metadata.json of the zoo cannot be used.
+            FetchError: published weights cannot be fetched.
         """
+        if (name := published_name(path)) is not None:
+            return cls._of_the_zoo(*name)
         path = pathlib.Path(path)
         if not (path.is_file() or (path / MODEL).is_file()):
             raise WeightsError(
-                f"A run is a folder that holds {MODEL}, or a .keras file. Received: {path}, which is "
-                f"neither. Check the path; a run has {MODEL} once its first epoch has ended."
+                f"A run is a folder that holds {MODEL}, a .keras file, or ENTRY:NAME of published weights. "
+                f"Received: {path}, which is none of them. Check the path; a run has {MODEL} once its first "
+                "epoch has ended."
             )
         if path.is_file() or not (path / RECIPE).is_file():
             return cls(path)
@@ -167,6 +185,25 @@ class Run:
             pd.read_csv(history) if history.is_file() else None,
         )
 
+    @classmethod
+    def _of_the_zoo(cls, entry, name):
+        published = find_published(entry, name)
+        if published is None:
+            raise WeightsError(
+                "Published weights are written ENTRY:NAME. "
+                f"Received: {entry}:{name}. Names of `{entry}` here: "
+                f"{', '.join(published_names(entry)) or 'none'}. Give one of them, or the path of a run."
+            )
+        training = published.metadata["training"]
+        record = {"command": training["command"], "manifest_sha256": training["manifest_sha256"]}
+        recipe = Recipe.from_json(json.dumps(training["recipe"]))
+        return cls(published.folder, recipe, record, published=published)
+
+    @functools.cached_property
+    def sha256(self):
+        """str, the hash of the network: of its file, or of the list of its published weights' files."""
+        return sha256_of(model_file(self.path)) if self.published is None else self.published.sha256
+
     @functools.cached_property
     def model(self):
         """The network, `keras.Model` with `class_names`.
@@ -175,6 +212,8 @@ class Run:
             WeightsError: if the file cannot be read, or its network ends in no head of the zoo, or in one
                 that gives logits.
         """
+        if self.published is not None:
+            return build(self.recipe.entry, weights=self.path.name)
         model = load_model(self.path)
         if not hasattr(model, "class_names"):
             raise WeightsError(
@@ -198,6 +237,8 @@ class Run:
         Raises:
             RunFolderError: if it is broken, or of another network than the one there now.
         """
+        if self.published is not None:
+            return self.published.metadata["calibration"]
         return read_calibration(self.path)
 
     @property

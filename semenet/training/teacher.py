@@ -3,10 +3,11 @@
 import pathlib
 
 from semenet.errors import SemenetError
-from semenet.models.catalog import CATALOG, build
+from semenet.models.catalog import build
 from semenet.models.heads import ClassifierHead
 from semenet.models.loading import load_model
-from semenet.models.published import published
+from semenet.models.published import find_published, published_names
+from semenet.training.run import published_name
 
 
 class TeacherError(SemenetError):
@@ -26,17 +27,18 @@ def find_teacher(teacher, out=None):
     Raises:
         TeacherError: if there is none, or it lies in the run's own folder.
     """
-    name = _published_name(teacher)
+    name = published_name(teacher)
     if name is not None:
         entry, weights = name
-        known = published(entry)
-        if weights not in known:
+        known = find_published(entry, weights)
+        if known is None:
+            names = ", ".join(published_names(entry)) or "none"
             raise TeacherError(
                 "A teacher written ENTRY:NAME has published weights of that name. "
-                f"Received: {teacher!r}. Names of `{entry}` here: {', '.join(known) or 'none'}. "
+                f"Received: {teacher!r}. Names of `{entry}` here: {names}. "
                 "Give one of them, or a run folder or .keras file."
             )
-        return known[weights].path
+        return known.path
     path = pathlib.Path(teacher)
     if out is not None and pathlib.Path(out).resolve() in (path.resolve(), *path.resolve().parents):
         raise TeacherError(
@@ -76,7 +78,7 @@ def load_teacher(recipe, out=None):
             f"Received: --teacher {recipe.teacher} for a network that segments. Leave --teacher out."
         )
     file = find_teacher(recipe.teacher, out)
-    name = _published_name(recipe.teacher)
+    name = published_name(recipe.teacher)
     teacher = load_model(file) if name is None else build(name[0], weights=name[1])
     head = find_head(teacher, "The teacher", recipe.teacher)
     if head.class_names != tuple(recipe.classes):
@@ -124,9 +126,3 @@ def find_head(model, role, received):
             "Build it with semenet.build."
         )
     return head
-
-
-def _published_name(teacher):
-    """`(entry, name)` of a teacher written ENTRY:NAME, or None."""
-    entry, colon, name = str(teacher).partition(":")
-    return (entry, name) if colon and entry in CATALOG else None

@@ -1,11 +1,10 @@
-import hashlib
-import json
-
 import keras
 import numpy as np
 import pytest
+from published_set import read_metadata, sha256, write_metadata, write_set
 
 import semenet
+from semenet.models.compact import halve_kernels, write_compact
 from semenet.models.loading import WeightsError
 from semenet.models.published import MetadataError
 from semenet.models.weights import ImageNet
@@ -126,30 +125,82 @@ def test_weights_h5(tmp_path):
         semenet.build("vgg19_gap", weights=path, **SMALL)
 
 
-def test_published_weights_are_found_and_verified(tmp_path, monkeypatch):
-    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
-    folder = tmp_path / "vgg19_gap" / "trial"
-    folder.mkdir(parents=True)
-    model = semenet.build("vgg19_gap", classes=("a", "b"), **SMALL)
-    model.save_weights(folder / "a.weights.h5")
-    metadata = {
-        "file": "a.weights.h5",
-        "sha256": hashlib.sha256((folder / "a.weights.h5").read_bytes()).hexdigest(),
-        "class_names": ["a", "b"],
-        "input_shape": [32, 32, 1],
-        "imagenet_scaling": False,
-    }
-    (folder / "metadata.json").write_text(json.dumps(metadata))
-    copy = semenet.build("vgg19_gap", weights="trial", width=0.125, depth=0.01)
-    assert copy.class_names == ("a", "b")
-    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
+CUT = {"width": 0.125, "depth": 0.01}
 
-    (folder / "metadata.json").write_text(json.dumps(metadata | {"sha256": "0" * 64}))
+
+@pytest.fixture
+def trial(tmp_path, monkeypatch):
+    """A published vgg19_gap, fed lungs alone after CLAHE, with the folder that it lies in."""
+    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
+    model = semenet.build("vgg19_gap", classes=("a", "b"), **SMALL)
+    told = {"architecture": CUT, "inference_clahe": True, "lungs_alone": True}
+    return model, write_set(tmp_path, model, "vgg19_gap", "trial", **told)
+
+
+def test_published_weights_bring_classes_size_architecture_and_what_they_are_fed(trial):
+    model, _ = trial
+    copy = semenet.build("vgg19_gap", weights="trial")
+    assert copy.class_names == ("a", "b")
+    assert copy.input_shape == (None, 32, 32, 1)
+    assert copy.get_layer("head").inference_clahe
+    assert copy.get_layer("head").lungs_alone
+    for mine, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_published_weights_start_another_head_anew(trial):
+    model, _ = trial
+    with pytest.warns(UserWarning, match="head starts with random weights"):
+        tuned = semenet.build("vgg19_gap", weights="trial", classes=("a", "b", "c"))
+    assert tuned.output_shape == (None, 3)
+    np.testing.assert_array_equal(tuned.get_weights()[0], model.get_weights()[0])
+    with pytest.raises(WeightsError, match="very network that wrote it"):
+        semenet.build("vgg19_gap", weights="trial", width=0.25)
+
+
+def test_published_weights_are_verified_before_anything_is_read(trial):
+    _, folder = trial
+    file = folder / "a.weights.h5"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(WeightsError, match="must have the hash.*a.weights.h5"):
-        semenet.build("vgg19_gap", weights="trial", width=0.125, depth=0.01)
+        semenet.build("vgg19_gap", weights="trial")
+    file.unlink()
+    with pytest.raises(WeightsError, match="without a.weights.h5"):
+        semenet.build("vgg19_gap", weights="trial")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": "../a.weights.h5"}, r"plain files.*metadata.json.*\.\./a"),
+        ({"weights": "b.weights.h5"}, "plain files.*b.weights.h5"),
+        ({"files": {}}, "plain files"),
+        ({"network": {}}, "class_names"),
+        ({"network": None}, "metadata.json"),
+    ],
+)
+def test_metadata_that_cannot_be_used_are_named(trial, change, message):
+    _, folder = trial
+    write_metadata(folder, read_metadata(folder) | change)
+    with pytest.raises(MetadataError, match=message):
+        semenet.build("vgg19_gap", weights="trial")
     (folder / "metadata.json").write_text("{")
     with pytest.raises(MetadataError, match="must be JSON.*metadata.json"):
         semenet.build("vgg19_gap", weights="trial")
+
+
+def test_sharded_weights_in_half_precision_are_loaded(tmp_path, trial):
+    model, folder = trial
+    halve_kernels(model)
+    written = write_compact(model, folder, mebibytes=0.1)
+    assert len(written) == 3
+    (folder / "a.weights.h5").unlink()
+    files = {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in written}
+    write_metadata(folder, read_metadata(folder) | {"weights": written[0].name, "files": files})
+    copy = semenet.build("vgg19_gap", weights="trial")
+    for mine, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_load_model_names_what_is_wrong_with_the_file(tmp_path):

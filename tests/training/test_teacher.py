@@ -1,15 +1,12 @@
-import functools
-import hashlib
-import json
 import types
 
 import keras
 import numpy as np
 import pytest
+from published_set import write_set
 
 import semenet
 from semenet.models.loading import WeightsError
-from semenet.training import teacher as teacher_module
 from semenet.training.teacher import TeacherError, find_teacher, load_teacher
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
@@ -37,20 +34,9 @@ def test_a_teacher_is_a_file_or_a_run_folder(tmp_path):
 
 def test_a_teacher_is_an_entry_s_published_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
-    # Published weights are of full size: the entry is cut down so that the test takes no minute.
-    monkeypatch.setattr(teacher_module, "build", functools.partial(semenet.build, width=0.125, depth=0.01))
-    folder = tmp_path / "vgg19_gap" / "trial"
-    folder.mkdir(parents=True)
     network = semenet.build("vgg19_gap", **SMALL)
-    network.save_weights(folder / "a.weights.h5")
-    metadata = {
-        "file": "a.weights.h5",
-        "sha256": hashlib.sha256((folder / "a.weights.h5").read_bytes()).hexdigest(),
-        "class_names": list(CLASSES),
-        "input_shape": [32, 32, 1],
-        "imagenet_scaling": False,
-    }
-    (folder / "metadata.json").write_text(json.dumps(metadata))
+    cut = {"width": 0.125, "depth": 0.01}
+    folder = write_set(tmp_path, network, "vgg19_gap", "trial", architecture=cut)
     assert find_teacher("vgg19_gap:trial") == folder / "a.weights.h5"
     teacher = load_teacher(recipe("vgg19_gap:trial"))
     np.testing.assert_array_equal(teacher.get_weights()[0], network.get_weights()[0])

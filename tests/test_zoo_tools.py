@@ -1,0 +1,190 @@
+"""Publishing weights and proving them: what tools/publish_zoo.py writes, tools/verify_zoo.py holds it to."""
+
+import importlib
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import semenet
+from semenet.evaluation.evaluate import evaluate
+from semenet.models import fetching
+from semenet.models.compact import halve_kernels
+from semenet.training.run import Run, sha256_of
+
+ROOT = pathlib.Path(__file__).parents[1]
+ABOUT = {
+    "version": "1.0.0",
+    "change": "First.",
+    "summary": "A trial.",
+    "intended_use": "Tests.",
+    "not_for": "Anything else.",
+    "cautions": ["It learnt nothing."],
+    "license": "CC BY 4.0",
+    "sources": [{"name": "phantoms", "url": "https://example.org", "license": "none"}],
+    "cut": "Nearly all.",
+}
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    return importlib.import_module("publish_zoo"), importlib.import_module("verify_zoo")
+
+
+def committed(run, folder):
+    """A copy of a run that says it was trained at a commit, as nothing else is published."""
+    copy = shutil.copytree(run, folder)
+    record = json.loads((copy / "run.json").read_text())
+    record["starts"][0]["commit"] = "a" * 40
+    (copy / "run.json").write_text(json.dumps(record))
+    return copy
+
+
+@pytest.fixture
+def publication(tools, phantoms, tmp_path, monkeypatch):
+    """Function that publishes a run into a zoo of its own, with an index of its own."""
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT))
+    index = tmp_path / "index.json"
+    index.write_text("{}")
+    monkeypatch.setattr(fetching, "INDEX", index)
+    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path / "zoo"))
+
+    def publish(run, name, **changes):
+        arguments = {
+            "run": committed(run, tmp_path / f"run_{name}"),
+            "name": name,
+            "manifest": phantoms,
+            "about": tmp_path / "about.json",
+            "out": tmp_path / "zoo",
+            "index": index,
+        }
+        return tools[0].publish(tools[0].Publication(**arguments | changes))
+
+    return publish
+
+
+@pytest.mark.slow
+def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
+    publication, tools, classifier_run, phantoms, tmp_path
+):
+    folder = publication(classifier_run, "trial")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    expected = semenet.load_model(classifier_run)
+    halve_kernels(expected)
+    model = semenet.build("seme_resnet50", weights="trial")
+    for mine, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert model.class_names == ("normal", "bacteria", "virus")
+    # What the command line makes of the published weights is what the card says.
+    figures = evaluate("seme_resnet50:trial", phantoms, "val", tmp_path / "again", resamples=200)
+    card = (folder / "card.md").read_text()
+    assert metadata["metrics"]["figures"]["macro_auroc"]["value"] == pytest.approx(figures["macro_auroc"])
+    assert f"| Macro AUROC | {figures['macro_auroc']:.3f} (95 % interval" in card
+    assert f"{metadata['audit']['verdict']}" in ("shortcut", "clean", "undecided")
+    assert Run.open("seme_resnet50:trial").temperature == metadata["calibration"]["temperature"]
+    assert 0 < metadata["metrics"]["rounding"] < 0.01
+    index = tmp_path / "index.json"
+    assert json.loads(index.read_text()) == {"seme_resnet50/trial": sha256_of(folder / "metadata.json")}
+    tools[1].verify_zoo(tmp_path / "zoo", index=index)
+    # A later version keeps the changes of the earlier one.
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT | {"version": "1.1.0", "change": "Better."}))
+    shutil.rmtree(tmp_path / "run_trial")
+    publication(classifier_run, "trial")
+    changelog = json.loads((folder / "metadata.json").read_text())["changelog"]
+    assert changelog == {"1.0.0": "First.", "1.1.0": "Better."}
+
+
+@pytest.fixture(scope="module")
+def published_unet(unet_run, phantoms, tmp_path_factory):
+    """A zoo with one U-Net, and its index."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools")
+        tool = importlib.import_module("publish_zoo")
+        folder = tmp_path_factory.mktemp("published")
+        (folder / "about.json").write_text(json.dumps(ABOUT))
+        (folder / "index.json").write_text("{}")
+        keras.config.set_dtype_policy("float32")
+        tool.publish(
+            tool.Publication(
+                run=committed(unet_run, folder / "run"),
+                name="lung",
+                manifest=phantoms,
+                about=folder / "about.json",
+                out=folder / "zoo",
+                index=folder / "index.json",
+            )
+        )
+        return folder
+
+
+BREAKS = {
+    "another byte of weights": (
+        "hash of their metadata",
+        lambda unet: flip(unet, "model_00000.weights.h5"),
+    ),
+    "another golden output": ("hash of their metadata", lambda unet: flip(unet, "golden.npz")),
+    "a card mended by hand": ("made from its metadata", lambda unet: append(unet / "card.md", "Fine.")),
+    "metadata mended by hand": ("index has the hash", lambda unet: append(unet / "metadata.json", " ")),
+    "a file nobody names": ("names every file", lambda unet: append(unet / "notes.txt", "x")),
+    "no set": ("index names the sets", shutil.rmtree),
+}
+
+
+def flip(folder, name):
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+def append(path, text):
+    path.write_text((path.read_text() if path.exists() else "") + text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", BREAKS)
+def test_what_does_not_hold_is_named(published_unet, tools, tmp_path, what):
+    message, spoil = BREAKS[what]
+    zoo = shutil.copytree(published_unet / "zoo", tmp_path / "zoo")
+    tools[1].verify_zoo(zoo, ("tensorflow",), published_unet / "index.json")
+    spoil(zoo / "unet" / "lung")
+    with pytest.raises(ValueError, match=message):
+        tools[1].verify_zoo(zoo, ("tensorflow",), published_unet / "index.json")
+
+
+@pytest.mark.slow
+def test_another_network_s_weights_do_not_give_the_golden_output(published_unet, tools, tmp_path):
+    """Hashes that were made to fit do not hide that the network is another."""
+    folder = shutil.copytree(published_unet / "zoo" / "unet" / "lung", tmp_path / "unet" / "lung")
+    with np.load(folder / "golden.npz") as golden:
+        np.savez_compressed(folder / "golden.npz", output=golden["output"] + 0.1)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    size = (folder / "golden.npz").stat().st_size
+    metadata["files"]["golden.npz"] = {"sha256": sha256_of(folder / "golden.npz"), "bytes": size}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "card.md").write_text(tools[1].zoo_card.render(metadata))
+    with pytest.raises(ValueError, match="gives its golden output"):
+        tools[1].verify_entry(folder, None)
+
+
+@pytest.mark.slow
+def test_a_run_of_no_commit_is_not_published(publication, unet_run, phantoms, tools, tmp_path):
+    (tmp_path / "about.json").write_text(json.dumps({"version": "1.0.0"}))
+    with pytest.raises(ValueError, match="about.json has .* without change"):
+        publication(unet_run, "a")
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT))
+    loose = committed(unet_run, tmp_path / "loose")
+    record = json.loads((loose / "run.json").read_text())
+    record["starts"][0]["commit"] = "a" * 40 + "+"
+    (loose / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"training\.commit"):
+        publication(unet_run, "b", run=loose)
+    assert not (tmp_path / "zoo" / "unet" / "b").exists()
+
+
+@pytest.mark.slow
+def test_the_zoo_of_this_checkout_holds(tools):
+    """Every published set, on TensorFlow and on JAX."""
+    tools[1].verify_zoo(ROOT / "zoo")
