@@ -66,7 +66,7 @@ def precision_recall_curves(true_index, probabilities, class_names):
         class_names: K str.
 
     Returns:
-        Figure; a class that no image is of has no curve, and the legend says so.
+        Figure; a class that no image, or every image, is of has no curve, and the legend says so.
     """
     figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     figures = metrics.classification(true_index, probabilities, class_names)["per_class"]

@@ -363,11 +363,18 @@ def test_one_class_alone_is_null_and_undefined(data, run):
     frame = pd.read_csv(data / "manifest.csv")
     frame[(frame["split"] != "val") | (frame["label"] == "normal")].to_csv(data / "manifest.csv", index=False)
     figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
-    assert figures["macro_auroc"] is figures["intervals"]["macro_auroc"] is None
+    for name in ("macro_auroc", "macro_average_precision", "per_class.normal.average_precision"):
+        assert figures[name] is figures["intervals"][name] is None
     # Two of three normal ones are dark.
     assert figures["accuracy"] == pytest.approx(2 / 3)
     jsonschema.validate(json.loads((data / "out" / "metrics.json").read_text()), SCHEMA)
-    assert "| Macro AUROC | undefined |" in (data / "out" / "card.md").read_text()
+    card = (data / "out" / "card.md").read_text()
+    assert "| Macro AUROC | undefined |" in card
+    assert "| Macro average precision | undefined |" in card
+    page = Page((data / "out" / "report.html").read_text())
+    assert "Average precision: normal undefined, bacteria undefined" in " ".join(
+        image["alt"] for image in page.named("img")
+    )
 
 
 def test_an_empty_split_s_name_and_absent_columns_are_refused(data, run):

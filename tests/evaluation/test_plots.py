@@ -39,6 +39,12 @@ def test_roc_curves_of_an_absent_class():
     assert legend_texts(axes.get_legend())[2] == "virus: undefined"
 
 
+def test_curves_of_one_class_alone_are_undefined():
+    for curves in (plots.roc_curves, plots.precision_recall_curves):
+        axes = curves(TRUE[:3], PROBABILITIES[:3], CLASSES).axes[0]
+        assert legend_texts(axes.get_legend()) == [f"{name}: undefined" for name in CLASSES]
+
+
 def test_confusion_shows_counts_and_shares():
     axes = plots.confusion([[2, 1, 0], [0, 2, 0], [0, 0, 0]], CLASSES).axes[0]
     shown = {text.get_position(): text.get_text() for text in axes.texts}
