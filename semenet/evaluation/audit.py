@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from semenet import metrics
-from semenet.data.files import output_folder, write_bytes
+from semenet.data.files import output_folder, write_together
 from semenet.data.manifest import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation import blackouts, verdict
@@ -159,8 +159,8 @@ def audit(
         "versions": versions(),
     }
     shown = page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
-    write_bytes(out / "audit.html", shown.encode())
-    write_bytes(out / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    write_together({out / "audit.html": shown.encode(), out / "audit.json": text.encode()})
     return result
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
-from semenet.data.files import output_folder, write_bytes
+from semenet.data.files import output_folder, write_together
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
 from semenet.data.screening import ON_ERROR, screen
@@ -54,7 +54,7 @@ def evaluate(
     schema, docs/evaluation.md its description. predictions.csv has a row an image: file, patient, label,
     predicted and a column a class (segmentation: file, patient, dice, iou, mean_iou, hausdorff95).
     Segmentations are measured at the network's input size, distances in its pixels. Files that exist are
-    replaced, each as a whole, once the whole split is measured.
+    replaced, all together, once the whole split is measured: beside a metrics.json stands what belongs to it.
 
     Args:
         run_path: a run folder, or a bare `.keras` file.
@@ -156,11 +156,13 @@ def evaluate(
     )
     date = datetime.datetime.now(datetime.UTC)
     page = report.render(run=run, manifest=manifest, result=result, sections=shown, audit=audited, date=date)
-    write_bytes(out / "predictions.csv", table.to_csv(index=False).encode())
-    write_bytes(out / "report.html", page.encode())
-    write_bytes(out / "card.md", card.render(run, manifest, result, date).encode())
-    # Last, so that who finds it finds the others.
-    write_bytes(out / "metrics.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    contents = {
+        "predictions.csv": table.to_csv(index=False),
+        "report.html": page,
+        "card.md": card.render(run, manifest, result, date),
+        "metrics.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
+    }
+    write_together({out / name: text.encode() for name, text in contents.items()})
     return result
 
 

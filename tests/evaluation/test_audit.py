@@ -1,6 +1,7 @@
 """The audit on networks whose answer is known, and on phantoms with and without a planted letter."""
 
 import json
+import os
 
 import cv2
 import keras
@@ -209,6 +210,24 @@ def test_unusable_networks_and_audits_are_refused(tmp_path, unet_run, phantoms):
         (tmp_path / "audit.json").write_text(broken)
         with pytest.raises(SemenetError, match=r"audit\.json: .*Audit the network again"):
             read_audit(tmp_path, "1", "2")
+
+
+def test_a_full_disk_leaves_the_last_audit_whole(tmp_path, monkeypatch):
+    manifest = write_data(tmp_path, inside=own, splits=("val",), count=30)
+    run_audit(tmp_path, reader(LUNGS), manifest)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "audit").iterdir()}
+    written = []
+
+    def sync(number, own=os.fsync):
+        written.append(number)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        own(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match=r"No space left on device.*audit\.json"):
+        run_audit(tmp_path, reader(LUNGS), manifest, seed=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "audit").iterdir()} == before
 
 
 def test_an_audit_is_of_one_network_and_one_manifest(tmp_path):

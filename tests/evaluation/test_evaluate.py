@@ -2,6 +2,7 @@ import base64
 import html.parser
 import importlib.resources
 import json
+import os
 import re
 
 import cv2
@@ -288,6 +289,23 @@ def test_a_bad_image_is_named_and_nothing_is_written(data, run):
     with pytest.raises(ImageError, match=r"b2\.png"):
         evaluate(run, data / "manifest.csv", "val", data / "out")
     assert not any((data / "out").iterdir())
+
+
+def test_a_full_disk_leaves_the_last_evaluation_whole(data, run, monkeypatch):
+    evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    before = {path.name: path.read_bytes() for path in (data / "out").iterdir()}
+    written = []
+
+    def sync(number, own=os.fsync):
+        written.append(number)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device")
+        own(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match=r"No space left on device.*metrics\.json"):
+        evaluate(run, data / "manifest.csv", "test", data / "out", resamples=200)
+    assert {path.name: path.read_bytes() for path in (data / "out").iterdir()} == before
 
 
 def test_logits_are_refused(data):
