@@ -8,9 +8,10 @@ import pandas as pd
 
 from semenet import metrics
 from semenet.data.files import output_folder, write_together
+from semenet.data.headers import ImageError
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
-from semenet.data.screening import ON_ERROR, screen
+from semenet.data.screening import ON_ERROR, screen, screen_masks
 from semenet.errors import SemenetError
 from semenet.evaluation import card, report, sections, sheets
 from semenet.evaluation.audit import read_audit
@@ -63,8 +64,9 @@ def evaluate(
         out: the folder to write to; made if absent.
         root: the folder that the manifest's paths start from; None for the CSV's own.
         batch_size: int, images predicted at a time.
-        on_error: "raise" stops at the first file that cannot be read; "skip" tries all first, measures on
-            those that can be read, and lists the others in metrics.json and the report.
+        on_error: "raise" stops at the first file that cannot be read, and before the work where it is a
+            mask that only says where the network looks; "skip" tries all first, measures on those that can
+            be read, and lists the others in metrics.json and the report.
         skip_at_most: the share of the rows, in [0, 1], that may be left out.
         tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
             over, as for `semenet.evaluation.scoring.scorer`.
@@ -106,15 +108,7 @@ def evaluate(
     if not run.segments and run.lungs_alone:
         masks.check(rows)
     out = output_folder(out)
-    skipped = []
-    if on_error == "skip":
-        with show_steps("Reading") as progress:
-            of_masks = run.segments or (run.lungs_alone and masks.run is None)
-            rows, bad = screen(rows, masks=of_masks, skip_at_most=skip_at_most, progress=progress)
-            if not of_masks and masks.run is None:
-                rows, bad_masks = _without_bad_masks(rows, masks.covered(rows), progress)
-                bad = pd.concat([bad, bad_masks])
-        skipped = bad.to_dict("records")
+    rows, skipped = _screened(run, rows, masks, on_error, skip_at_most)
     arguments = (run, rows, batch_size, score, by, resamples)
     if run.segments:
         figures, details, table, shown = _segmentation(*arguments)
@@ -132,7 +126,7 @@ def evaluate(
             "model_sha256": model_sha256,
             "patients": int(rows["patient"].nunique()),
             "interval_method": f"95 % percentile interval, {resamples} resamples of the patients",
-            "skipped": skipped,
+            "skipped": skipped.to_dict("records"),
             "tta": tta,
             "audit": audited and {name: audited[name] for name in ("verdict", "words", "split")},
             "command": command_line(
@@ -166,13 +160,26 @@ def evaluate(
     return result
 
 
-def _without_bad_masks(rows, covered, progress):
-    """Rows whose masks that cannot be read are taken for none: they only say where a network looks."""
-    if not covered.any():
-        return rows, pd.DataFrame(columns=["file", "reason"])
-    _, bad = screen(rows[covered], masks=True, skip_at_most=1.0, progress=progress)
+def _screened(run, rows, masks, on_error, skip_at_most):
+    """The rows to measure, and the table of what is left out of them."""
+    needs_masks = run.segments or (run.lungs_alone and masks.run is None)
+    skipped = pd.DataFrame(columns=["file", "reason"])
+    with show_steps("Reading") as progress:
+        if on_error == "skip":
+            rows, skipped = screen(rows, masks=needs_masks, skip_at_most=skip_at_most, progress=progress)
+        if needs_masks or masks.run is not None or not masks.covered(rows).any():
+            return rows, skipped
+        # They are looked at last of all: what is wrong with them is to be known first.
+        bad = screen_masks(rows[masks.covered(rows)], progress)
+    if len(bad) and on_error != "skip":
+        raise ImageError(
+            "Lung masks that say where a network looks must be as their images are, or absent. "
+            f"Received: {len(bad)} that cannot be used, first: {bad['reason'][0]} "
+            "Mend them, or leave them out with --on-error skip."
+        )
     mask_path = rows["mask_path"].where(~rows["file"].isin(bad["file"]), "")
-    return rows.assign(mask_path=mask_path), bad.assign(reason="its mask, left out alone: " + bad["reason"])
+    bad["reason"] = "its mask, left out alone: " + bad["reason"]
+    return rows.assign(mask_path=mask_path), pd.concat([skipped, bad])
 
 
 def _classification(run, rows, batch_size, score, by, resamples, masks):

@@ -18,6 +18,7 @@ from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.evaluation.evaluate import evaluate
+from semenet.evaluation.lungs import LungMasks
 from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.training.run import Run
 
@@ -463,6 +464,15 @@ def test_bad_masks_are_skipped_with_their_images_only_where_these_need_them(data
     needed = network == "alone.keras"
     assert figures["count"] == (6 if needed else 7)
     assert figures["skipped"][0]["reason"].startswith("its mask, left out alone") == (not needed)
+
+
+@pytest.mark.parametrize("content", [b"none", cv2.imencode(".png", np.zeros((40, 31)))[1].tobytes()])
+def test_bad_masks_are_named_before_the_work_though_only_maps_need_them(content, data, run, monkeypatch):
+    fed_lungs_alone(data)
+    (data / "mask1.png").write_bytes(content)
+    monkeypatch.setattr(LungMasks, "fed", lambda *arguments: pytest.fail("the work has begun"))
+    with pytest.raises(ImageError, match=r"where a network looks.*Received: 1 that.*mask1\.png.*--on-error"):
+        evaluate(run, data / "manifest.csv", "val", data / "out")
 
 
 def test_masks_that_are_absent_are_refused_before_the_work(data):
