@@ -18,9 +18,10 @@ from semenet.evaluation.audit import read_audit
 from semenet.evaluation.classified import measure_classification, usual_subgroups
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.intervals import check_resamples, mean_intervals
-from semenet.evaluation.looking import explainer, look
+from semenet.evaluation.looking import look
 from semenet.evaluation.lungs import LungMasks
-from semenet.evaluation.scoring import scorer
+from semenet.evaluation.predictions import Predictions
+from semenet.evaluation.scoring import mapping_scorer, scorer
 from semenet.evaluation.subgroups import subgroup_means, subgroups
 from semenet.training.progress import show_steps, track
 from semenet.training.run import Run, model_file, sha256_of
@@ -98,7 +99,7 @@ def evaluate(
     run = Run.open(run_path)
     model_sha256 = sha256_of(model_file(run.path))
     check_resamples(resamples)
-    score = scorer(run, tta)
+    score = scorer(run, tta) if run.segments else mapping_scorer(run, tta)
     masks = LungMasks.of(lungs)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
@@ -184,26 +185,20 @@ def _screened(run, rows, masks, on_error, skip_at_most):
 
 def _classification(run, rows, batch_size, score, by, resamples, masks):
     true_index = label_index(rows, run.class_names)
-
-    def load(some):
-        return masks.fed(some.reset_index(drop=True), run, batch_size)
-
-    outputs = [score(images).numpy() for images in track(load(rows), len(rows), "Predicting")]
-    probabilities = np.concatenate(outputs)
+    predictions = Predictions(run, rows, score, masks, batch_size)
+    probabilities = predictions.probabilities
     figures, details = measure_classification(run, rows, true_index, probabilities, by, resamples)
     names = np.array(run.class_names, dtype=object)
-    predicted = probabilities.argmax(axis=1)
     table = pd.concat(
         [
             rows[["file", "patient", "label"]],
-            pd.Series(names[predicted], name="predicted"),
+            pd.Series(names[predictions.predicted], name="predicted"),
             pd.DataFrame(probabilities, columns=list(run.class_names)),
         ],
         axis=1,
     )
-    explained = explainer(run)
-    details["where"] = look(run, rows, predicted, masks, batch_size, explained)
-    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, probabilities, load, explained[1])
+    details["where"] = look(run, rows, predictions, masks, batch_size)
+    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, predictions)
     shown = sections.classification_sections(figures, details, true_index, probabilities, cards, cells)
     return figures, details, table, shown
 

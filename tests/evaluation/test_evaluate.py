@@ -17,6 +17,7 @@ from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
+from semenet.evaluation import looking
 from semenet.evaluation.evaluate import evaluate
 from semenet.evaluation.lungs import LungMasks
 from semenet.models.heads import ClassifierHead, SegmentationHead
@@ -168,6 +169,22 @@ def test_predictions_csv(evaluated):
     ]
     expected = [expected_probabilities(row[4]) for row in val]
     np.testing.assert_allclose(table[list(CLASSES)], expected, atol=1e-5)
+
+
+def test_what_was_predicted_is_explained_without_another_pass(data, monkeypatch):
+    """Fed again are only the images whose maps are compared with those of random weights."""
+    run = fed_lungs_alone(data)
+    asked = []
+    batches = LungMasks.batches
+    monkeypatch.setattr(
+        LungMasks,
+        "batches",
+        lambda self, rows, *others: asked.append(len(rows)) or batches(self, rows, *others),
+    )
+    monkeypatch.setattr(looking, "MOST_RANDOMIZED", 3)
+    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    assert figures["where"]["images"] == 7
+    assert asked == [7, 3]
 
 
 def test_three_channels(data):
