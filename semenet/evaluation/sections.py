@@ -4,7 +4,7 @@ import numpy as np
 
 from semenet.evaluation import plots
 from semenet.evaluation.looking import in_lung_plot
-from semenet.evaluation.pages import cell, number, with_interval
+from semenet.evaluation.pages import cell, number, percent, with_interval
 from semenet.evaluation.sanity import sanity_curve
 from semenet.evaluation.where import ZONES
 
@@ -134,7 +134,7 @@ def audit_tables(audit):
             names[view],
             cell(found["macro_auroc"], found["interval"]),
             cell(found["accuracy"]),
-            f"{found['changed']:.1%}" if "changed" in found else "",
+            percent(found["changed"], 1) if "changed" in found else "",
             cell(found["difference"], found["difference_interval"]) if "difference" in found else "",
         ]
         for view, found in audit["views"].items()

@@ -8,6 +8,7 @@ import numpy as np
 from semenet.data.images import read_image
 from semenet.data.pipeline import plain_errors
 from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
+from semenet.evaluation.pages import percent
 from semenet.evaluation.plots import data_uri, outlines
 
 EXAMPLES = 3
@@ -162,8 +163,8 @@ def _outline_card(file, image, mask, predicted, scores):
         right=None,
         original=_jpeg(image),
         picture=_jpeg(outlines(image, mask, predicted)),
-        alt=f"Outlines of the true mask, {true_share:.0%} of the image, and of the predicted one, "
-        f"{predicted_share:.0%}",
+        alt=f"Outlines of the true mask, {percent(true_share)} of the image, and of the predicted one, "
+        f"{percent(predicted_share)}",
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import cv2
 import keras
@@ -101,6 +102,7 @@ def test_a_network_that_reads_the_corner_is_caught(tmp_path):
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert "Verdict: shortcut." in page
     assert found["words"][0] in page
+    assert not re.search(r"\d%", page.split("</style>")[1])
 
 
 def test_a_network_that_reads_the_lungs_passes(tmp_path):
@@ -249,7 +251,7 @@ def test_masks_that_are_no_lungs_leave_the_verdict_open(level, share, tmp_path):
         cv2.imwrite(str(mask), np.full((128, 128), level, np.uint8))
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "undecided"
-    assert "100% of the lung masks are implausible" in found["words"][0]
+    assert "100 % of the lung masks are implausible" in found["words"][0]
     assert found["lungs"] == {"implausible": 180, "least": share, "median": share, "most": share}
 
 

@@ -231,6 +231,8 @@ def test_report_is_complete_and_self_contained(evaluated):
     assert all(image["alt"] for image in images)
     assert all(image["src"].startswith("data:image/") for image in images)
     assert "@media print" in source
+    # Percentages are written in one way, "95 %".
+    assert not re.search(r"\d%", page.text + " ".join(image["alt"] for image in images))
     # Nothing is fetched, and no script runs.
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "iframe", "object", "embed"}
@@ -385,7 +387,8 @@ def test_segmentation(lungs):
     assert "Dice: worst Dice 0.667 ; IoU 0.500, at 32 x 32 b.png" in page.text
     alts = [image["alt"] for image in page.named("img")]
     outlined = alts[alts.index("Radiograph b.png") + 1]
-    assert outlined == "Outlines of the true mask, 25% of the image, and of the predicted one, 50%"
+    assert not re.search(r"\d%", page.text + " ".join(alts))
+    assert outlined == "Outlines of the true mask, 25 % of the image, and of the predicted one, 50 %"
 
 
 def test_segmentation_needs_masks(lungs):
