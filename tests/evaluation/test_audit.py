@@ -337,7 +337,7 @@ def test_a_diverged_network_is_refused(place, tmp_path):
         features = keras.layers.Rescaling(np.nan, name="features")(model.layers[0].output)
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
         model = keras.Model(model.inputs, model.get_layer("head")(x))
-    with pytest.raises(SemenetError, match="18 NaN among 18 values"):
+    with pytest.raises(SemenetError, match="NaN among 18 values"):
         run_audit(tmp_path, model, manifest)
     assert not list((tmp_path / "audit").glob("*"))
 
