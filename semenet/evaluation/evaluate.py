@@ -14,7 +14,7 @@ from semenet.data.pipeline import evaluation_dataset, plain_errors
 from semenet.data.screening import ON_ERROR, screen, screen_masks
 from semenet.errors import SemenetError
 from semenet.evaluation import card, report, sections, sheets
-from semenet.evaluation.audit import read_audit
+from semenet.evaluation.audit_file import read_audit
 from semenet.evaluation.classified import measure_classification, usual_subgroups
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.intervals import check_resamples, mean_intervals

@@ -4,7 +4,7 @@ import numpy as np
 
 from semenet.evaluation import plots
 from semenet.evaluation.looking import in_lung_plot
-from semenet.evaluation.pages import cell, number, percent, with_interval
+from semenet.evaluation.pages import cell, number, with_interval
 from semenet.evaluation.sanity import sanity_curve
 from semenet.evaluation.where import ZONES
 
@@ -114,45 +114,6 @@ def segmentation_sections(figures, details, scores, cards):
             "outlines": {"true": _css(plots.TRUE_COLOUR), "predicted": _css(plots.PREDICTED_COLOUR)},
         },
     }
-
-
-def audit_tables(audit):
-    """The tables of an audit: variables `audit_views` and `audit_origins`.
-
-    Args:
-        audit: dict, the content of audit.json.
-    """
-    names = {
-        "as_fed": "as the network is fed",
-        "without_lungs": "lungs blacked out" if audit["fed"] == "whole images" else "lungs' outline alone",
-        "lungs_alone": "lungs alone",
-        "without_corners": "corners flattened",
-        "without_border": "border flattened",
-    }
-    views = [
-        [
-            names[view],
-            cell(found["macro_auroc"], found["interval"]),
-            cell(found["accuracy"]),
-            percent(found["changed"], 1) if "changed" in found else "",
-            cell(found["difference"], found["difference_interval"]) if "difference" in found else "",
-        ]
-        for view, found in audit["views"].items()
-    ]
-    origins = []
-    for column, found in audit["origins"].items():
-        told = found["network"] or dict.fromkeys(("macro_auroc", "interval", "balanced_accuracy"))
-        origins.append(
-            [
-                column,
-                len(found["values"]),
-                cell(told["macro_auroc"], told["interval"]),
-                cell(told["balanced_accuracy"]),
-                cell(found["label"]["balanced_accuracy"]),
-                cell(found["label"]["chance"]),
-            ]
-        )
-    return {"audit_views": views, "audit_origins": origins}
 
 
 def picture(title, figure, alt, note=None):

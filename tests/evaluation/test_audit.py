@@ -13,7 +13,8 @@ import pytest
 from semenet.cli import main
 from semenet.data.manifest import ManifestError
 from semenet.errors import SemenetError
-from semenet.evaluation.audit import audit, read_audit
+from semenet.evaluation.audit import audit
+from semenet.evaluation.audit_file import read_audit
 from semenet.models.heads import ClassifierHead, SegmentationHead
 
 SIDE = 64
