@@ -100,6 +100,15 @@ def replacing(path):
         OutputError: if `path` is a device, a pipe or a folder.
         OSError: if the folder is absent, cannot be written, or is full.
     """
+    with _temporary_for(path) as (temporary, target):
+        yield temporary
+        _to_disk(temporary)
+        os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def _temporary_for(path):
+    """A temporary file, gone in the end, and the path whose place it may take, which its errors name."""
     # A link stays, and what it leads to is replaced.
     path = pathlib.Path(os.path.realpath(path))
     _check_regular(path)
@@ -107,10 +116,7 @@ def replacing(path):
     # Made as any new file is, so that its mode is what the user's umask says.
     temporary.touch(mode=0o666, exist_ok=False)
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        yield temporary, path
     except OSError as error:
         # A write that fails, for want of room most often, does not say where. Without a number, the message
         # is all there is, and a file's name would hide it.
@@ -119,6 +125,11 @@ def replacing(path):
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _to_disk(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def is_temporary(path, names):
@@ -144,3 +155,27 @@ def write_bytes(path, content):
     """Writes a binary file in one step; see `replacing`."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_together(contents):
+    """Writes binary files that belong together: whoever finds the last one finds the others that are its own.
+
+    A full disk leaves all old files as they were; a crash between them leaves no last one.
+
+    Args:
+        contents: dict of paths to bytes, of one path or more; the folders must exist.
+
+    Raises:
+        OutputError: if a path is a device, a pipe or a folder.
+        OSError: if a folder is absent, cannot be written, or is full.
+    """
+    with contextlib.ExitStack() as stack:
+        complete = {}
+        for path, content in contents.items():
+            temporary, target = stack.enter_context(_temporary_for(path))
+            temporary.write_bytes(content)
+            _to_disk(temporary)
+            complete[temporary] = target
+        target.unlink(missing_ok=True)
+        for temporary, target in complete.items():
+            os.replace(temporary, target)

@@ -68,6 +68,27 @@ def read_image(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
     return image
 
 
+def image_size(path_or_bytes, *, name=None):
+    """The size of what `read_image` gives: of a PNG or JPEG from its header, without decoding a pixel.
+
+    Args:
+        path_or_bytes: as for `read_image`.
+        name: as for `read_image`.
+
+    Returns:
+        (height, width), in pixels.
+
+    Raises:
+        ImageError: as for `read_image`, of a PNG or JPEG as far as its header tells.
+    """
+    name = _name(path_or_bytes) if name is None else name
+    contents = read_contents(path_or_bytes, name)
+    if not contents.startswith((headers.PNG_SIGNATURE, headers.JPEG_SIGNATURE)):
+        return read_image(contents, name=name).shape
+    height, width, *_ = headers.read_header(contents, name)
+    return (width, height) if headers.orientation(contents) in headers.TRANSPOSED else (height, width)
+
+
 def read_mask(path_or_bytes, *, name=None, max_pixels=MAX_PIXELS):
     """Reads a mask: black is outside, the one other grey level is inside.
 

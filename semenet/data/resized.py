@@ -1,7 +1,7 @@
 """A manifest's images, decoded and stretched to one size: what comes before anything random."""
 
 from semenet.data import host_transforms
-from semenet.data.images import ImageError, read_image, read_mask
+from semenet.data.images import ImageError, image_size, read_image, read_mask
 
 
 class ResizedImages:
@@ -74,10 +74,27 @@ def read_pair(path, mask_path=None):
     image = read_image(path)
     if mask_path is None:
         return image, None
+    return image, _mask_of_size(mask_path, path, image.shape)
+
+
+def check_mask(path, mask_path):
+    """Reads a mask, and of the image that it belongs to what tells the size.
+
+    Args:
+        path: the image's path.
+        mask_path: the mask's.
+
+    Raises:
+        ImageError: the mask cannot be read or has not its image's size, or the image tells none.
+    """
+    _mask_of_size(mask_path, path, image_size(path))
+
+
+def _mask_of_size(mask_path, path, size):
     mask = read_mask(mask_path)
-    if image.shape != mask.shape:
+    if size != mask.shape:
         raise ImageError(
             f"A mask must have its image's size. Received: {mask_path} of {mask.shape} "
-            f"for {path} of {image.shape}. Make the mask from this very image."
+            f"for {path} of {size}. Make the mask from this very image."
         )
-    return image, mask
+    return mask

@@ -6,7 +6,7 @@ import os
 import pandas as pd
 
 from semenet.data.headers import ImageError
-from semenet.data.resized import read_pair
+from semenet.data.resized import check_mask, read_pair
 from semenet.errors import SemenetError
 
 ON_ERROR = ("raise", "skip")
@@ -31,15 +31,7 @@ def screen(rows, *, masks=False, skip_at_most=0.05, progress=None):
     if not 0 <= skip_at_most <= 1:
         raise SemenetError(f"`skip_at_most` must lie in [0, 1]. Received: {skip_at_most}. The usual is 0.05.")
     mask_paths = rows["mask_path"].tolist() if masks else [None] * len(rows)
-    reasons = []
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for reason in pool.map(_reason, rows["path"].tolist(), mask_paths):
-            reasons.append(reason)
-            if progress is not None:
-                progress(len(reasons), len(rows))
-    reasons = pd.Series(reasons, index=rows.index, dtype=object)
-    bad = reasons != ""
-    skipped = pd.DataFrame({"file": rows.loc[bad, "file"], "reason": reasons[bad]}).reset_index(drop=True)
+    bad, skipped = _tried(read_pair, rows, mask_paths, progress)
     if len(skipped) > skip_at_most * len(rows):
         raise ImageError(
             f"At most {skip_at_most:.1%} of the rows may be left out. Received: {len(skipped)} of "
@@ -49,9 +41,36 @@ def screen(rows, *, masks=False, skip_at_most=0.05, progress=None):
     return rows[~bad].reset_index(drop=True), skipped
 
 
-def _reason(path, mask_path):
-    try:
-        read_pair(path, mask_path)
-    except ImageError as error:
-        return str(error)
-    return ""
+def screen_masks(rows, progress=None):
+    """Reads the masks of all rows, and of their images no more than what tells the size.
+
+    Args:
+        rows: rows of a manifest: `file`, `path` and `mask_path`.
+        progress: as for `screen`.
+
+    Returns:
+        DataFrame of text with `file` and `reason`, a row for each whose mask cannot be used.
+    """
+    return _tried(check_mask, rows, rows["mask_path"].tolist(), progress)[1]
+
+
+def _tried(read, rows, mask_paths, progress):
+    """Which rows cannot be read, a bool Series, and the table of their files and reasons."""
+
+    def reason(path, mask_path):
+        try:
+            read(path, mask_path)
+        except ImageError as error:
+            return str(error)
+        return ""
+
+    reasons = []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for found in pool.map(reason, rows["path"].tolist(), mask_paths):
+            reasons.append(found)
+            if progress is not None:
+                progress(len(reasons), len(rows))
+    reasons = pd.Series(reasons, index=rows.index, dtype=object)
+    bad = reasons != ""
+    table = pd.DataFrame({"file": rows.loc[bad, "file"], "reason": reasons[bad]})
+    return bad, table.reset_index(drop=True)

@@ -1,49 +1,27 @@
 """The audit: whether a network, or the data it is measured on, lets the label be told without the lungs."""
 
 import json
-import pathlib
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from semenet import metrics
-from semenet.data.files import output_folder, write_bytes
+from semenet.data.files import output_folder, write_together
 from semenet.data.manifest import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation import blackouts, verdict
+from semenet.evaluation.audit_tables import audit_tables
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.intervals import classification_intervals, paired_intervals
-from semenet.evaluation.lungs import PLAUSIBLE_AREA, LungMasks
-from semenet.evaluation.marks import SIDE, marks_of_files, mask_for_marks
+from semenet.evaluation.lungs import LungMasks
 from semenet.evaluation.origins import origin_probes
 from semenet.evaluation.pages import page
 from semenet.evaluation.probes import crossed_probabilities, fitted_probabilities
-from semenet.evaluation.sections import audit_tables
-from semenet.metrics.probabilities import check_probabilities
-from semenet.training.progress import show_steps, track
+from semenet.evaluation.viewed import Viewed
 from semenet.training.run import Run, versions
 
 FIT_SPLIT = "train"
 # Of these so many are drawn; a linear probe gains nothing from more.
 MOST_FITTED = 2000
-# What a report shows of an audit.
-_REPORTED = {
-    *(
-        "verdict",
-        "words",
-        "rule",
-        "split",
-        "count",
-        "patients",
-        "fed",
-        "masks",
-        "fitted_to",
-        "views",
-        "origins",
-    ),
-    *("model_sha256", "manifest_sha256"),
-}
 
 
 def audit(
@@ -109,9 +87,9 @@ def audit(
     out = output_folder(out)
     subjects = _Subjects(rows, run.class_names, resamples, seed)
     views = blackouts.views_of(run.lungs_alone)
-    measured = _Measured(run, masks, rows, batch_size, views, "Measuring")
+    measured = Viewed(run, masks, rows, batch_size, views, "Measuring")
     views = {name: views[name] for name in ("as_fed", "without_lungs")}
-    fitted = _Measured(run, masks, fit_rows, batch_size, views, "Fitting") if len(fit_rows) else None
+    fitted = Viewed(run, masks, fit_rows, batch_size, views, "Fitting") if len(fit_rows) else None
     evidence = _evidence(run, subjects, measured, fitted, fit_rows)
     own = subjects.judge(measured.probabilities["as_fed"])
     found, words = verdict.decide(
@@ -159,8 +137,8 @@ def audit(
         "versions": versions(),
     }
     shown = page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
-    write_bytes(out / "audit.html", shown.encode())
-    write_bytes(out / "audit.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(result, indent=2, allow_nan=False) + "\n"
+    write_together({out / "audit.html": shown.encode(), out / "audit.json": text.encode()})
     return result
 
 
@@ -192,64 +170,6 @@ class _Subjects:
             self.index, first, second, self.class_names, self.patients, **self.resampling
         )["macro_auroc"]
         return {"difference": found["difference"], "interval": found["interval"]}
-
-
-class _Measured:
-    """What a network makes of each view of each image, and the marks in the images.
-
-    Attributes:
-        features: dict of view to float32 (N, C), the last feature map's means over its positions.
-        probabilities: dict of view to float32 (N, K).
-        marks: float32 (N, F) of `marks_of_files`; None where the network is fed lungs alone.
-        lungs: dict of `implausible`, the number of masks that can be no lungs, and of the masks' share of
-            the image `least`, `median` and `most`.
-    """
-
-    def __init__(self, run, masks, rows, batch_size, views, description):
-        look = _outputs_function(run)
-        parts = {name: ([], []) for name in views}
-        # Masks that a U-Net finds are kept packed until the marks are looked for: 8 kB each.
-        kept, areas = [], []
-        batches = masks.batches(rows, run, batch_size)
-        for images, found in track(batches, len(rows), description, size=lambda batch: len(batch[0])):
-            areas += found.mean(axis=(1, 2)).tolist()
-            for name, view in views.items():
-                for part, values in zip(parts[name], look(view(images, found)), strict=True):
-                    part.append(values.numpy())
-            if masks.run is not None and not run.lungs_alone:
-                kept += [np.packbits(mask_for_marks(mask)) for mask in found]
-        joined = {name: [np.concatenate(part) for part in pair] for name, pair in parts.items()}
-        for _, outputs in joined.values():
-            check_probabilities(outputs)
-        self.features = {name: features for name, (features, _) in joined.items()}
-        self.probabilities = {
-            name: metrics.temper(outputs, run.temperature, run.activation)
-            for name, (_, outputs) in joined.items()
-        }
-        least, most = PLAUSIBLE_AREA
-        self.lungs = {
-            "implausible": sum(not least <= area <= most for area in areas),
-            "least": min(areas),
-            "median": float(np.median(areas)),
-            "most": max(areas),
-        }
-        self.marks = None
-        if not run.lungs_alone:
-            found = rows["mask_path"] if masks.run is None else map(_unpacked, kept)
-            with show_steps("Looking for marks") as progress:
-                self.marks = marks_of_files(zip(rows["path"], found, strict=True), len(rows), progress)
-
-
-def _outputs_function(run):
-    features = run.model.get_layer("features").output
-    pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(features)
-    both = keras.Model(run.model.inputs[0], [pooled, run.model.outputs[0]])
-    signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
-    return tf.function(lambda images: both(images, training=False), input_signature=[signature])
-
-
-def _unpacked(packed):
-    return np.unpackbits(packed).reshape(SIDE, SIDE)
 
 
 def _evidence(run, subjects, measured, fitted, fit_rows):
@@ -314,37 +234,3 @@ def _rows_to_fit(rows, measured, split, class_names, seed):
         drawn = np.random.default_rng(seed).permutation(len(chosen))[:MOST_FITTED]
         chosen = chosen.iloc[np.sort(drawn)]
     return chosen.reset_index(drop=True)
-
-
-def read_audit(folder, model_sha256, manifest_sha256):
-    """Reads what `audit` wrote.
-
-    Args:
-        folder: the folder it wrote to.
-        model_sha256: str, the hash of the network that is reported now.
-        manifest_sha256: str, the hash of the manifest it is reported on.
-
-    Returns:
-        dict, the content of audit.json.
-
-    Raises:
-        ValueError: there is no whole audit.json, or it is of another network or manifest.
-    """
-    path = pathlib.Path(folder) / "audit.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if missing := _REPORTED - set(found):
-            raise KeyError(*sorted(missing))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SemenetError(
-            "An audit is a folder with the audit.json that `semenet audit` writes. "
-            f"Received: {path}: {error!r}. Audit the network again."
-        ) from error
-    hashes = {"network": ("model_sha256", model_sha256), "manifest": ("manifest_sha256", manifest_sha256)}
-    for what, (name, own) in hashes.items():
-        if found[name] != own:
-            raise SemenetError(
-                f"A report shows the audit of its own network and manifest. Received: {path}, of another "
-                f"{what}. Audit this network on this manifest, and name that folder."
-            )
-    return found

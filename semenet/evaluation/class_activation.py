@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
+from semenet.evaluation.explained_layers import check_pooled, dense_head, feature_map
 
 
 def grad_cam(model, images, class_index=None, layer="features"):
@@ -107,18 +108,58 @@ def cam_function(model, layer="features", all_classes=False):
         https://arxiv.org/abs/1512.04150, section 2.
     """
     head, taps = _taps(model, layer)
-    _check_pooled(model, layer, head)
+    check_pooled(model, layer, head)
 
     def explain(images, class_index):
         features, vector = taps(images, training=False)
         logits = _logits(head, vector)
-        heat = tf.einsum("nhwc,ck->nhwk", tf.cast(features, tf.float32), tf.convert_to_tensor(head.kernel))
+        heat = _class_maps(head, features)
         if not all_classes:
             heat = tf.gather(heat, _chosen(logits, class_index), axis=3, batch_dims=1)
-        return _scaled(heat), head.activation(logits)
+        return scaled(heat), head.activation(logits)
 
     run = _traced(model, head, explain)
     return (lambda images: run(images)) if all_classes else run
+
+
+def cam_network(model, layer="features"):
+    """A model whose class activation maps come with its outputs, to be traced in a graph of another's.
+
+    Args:
+        model: as for `cam_function`.
+        layer: as for `cam_function`.
+
+    Returns:
+        A function from a tensor of images to the model's own outputs `(N, K)` and, float32 `(N, h, w, K)`,
+        the maps of all classes before `scaled`.
+
+    Raises:
+        ValueError: as `cam_function`.
+    """
+    head = dense_head(model)
+    check_pooled(model, layer, head)
+    both = keras.Model(model.inputs[0], [model.outputs[0], feature_map(model, layer).output])
+
+    def network(images):
+        outputs, features = both(images, training=False)
+        return outputs, _class_maps(head, features)
+
+    return network
+
+
+def scaled(heat):
+    """What speaks for the class, divided by its highest value: float32 tensor `(N, h, w, ...)` in [0, 1]."""
+    heat = tf.nn.relu(heat)
+    return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
+
+
+def check_finite(model, *values):
+    """Refuses a network that gives arrays with NaN or infinity, with ValueError."""
+    if not all(np.isfinite(each).all() for each in values):
+        raise SemenetError(
+            f"A network's features and outputs must be finite. Received: `{model.name}`, which gives "
+            "NaN or infinity for these images. Its training diverged: lower the learning rate."
+        )
 
 
 # What a command line calls them.
@@ -161,7 +202,7 @@ def _by_gradient(model, layer, weigh):
             )
         features = tf.cast(features, tf.float32)
         weights = weigh(features, tf.cast(gradient, tf.float32) / positions)
-        return _scaled(tf.reduce_sum(features * weights, axis=-1)), head.activation(logits)
+        return scaled(tf.reduce_sum(features * weights, axis=-1)), head.activation(logits)
 
     return _traced(model, head, explain)
 
@@ -186,8 +227,12 @@ def _taps(model, layer):
             f"Received: Keras on the {keras.backend.backend()} backend. Set KERAS_BACKEND=tensorflow; "
             "models trained on other backends load there."
         )
-    head = _dense_head(model)
-    return head, keras.Model(model.inputs[0], [_feature_map(model, layer).output, head.input])
+    head = dense_head(model)
+    return head, keras.Model(model.inputs[0], [feature_map(model, layer).output, head.input])
+
+
+def _class_maps(head, features):
+    return tf.einsum("nhwc,ck->nhwk", tf.cast(features, tf.float32), tf.convert_to_tensor(head.kernel))
 
 
 def _logits(head, vector):
@@ -197,11 +242,6 @@ def _logits(head, vector):
 
 def _chosen(logits, class_index):
     return tf.where(class_index < 0, tf.argmax(logits, axis=1, output_type=tf.int32), class_index)
-
-
-def _scaled(heat):
-    heat = tf.nn.relu(heat)
-    return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
 
 
 def _traced(model, head, explain):
@@ -214,62 +254,10 @@ def _traced(model, head, explain):
         images = np.asarray(images)
         index = _class_indices(class_index, len(images), classes)
         heat, outputs = (value.numpy() for value in explain(tf.cast(images, tf.float32), index))
-        if not np.isfinite(heat).all() or not np.isfinite(outputs).all():
-            raise SemenetError(
-                f"A network's features and outputs must be finite. Received: `{model.name}`, which gives "
-                "NaN or infinity for these images. Its training diverged: lower the learning rate."
-            )
+        check_finite(model, heat, outputs)
         return heat, outputs
 
     return run
-
-
-def _dense_head(model):
-    head = next((layer for layer in model.layers if layer.name == "head"), None)
-    if not isinstance(head, keras.layers.Dense):
-        found = "none of that name" if head is None else type(head).__name__
-        raise SemenetError(
-            "Grad-CAM explains a classifier whose last layer is dense and named `head`. "
-            f"Received: `{model.name}` with {found}. Use a classifier that semenet.build made."
-        )
-    return head
-
-
-def _feature_map(model, name):
-    named = {layer.name: layer for layer in model.layers}
-    maps = [key for key, layer in named.items() if len(getattr(layer.output, "shape", ())) == 4]
-    if name not in maps:
-        raise SemenetError(
-            "Grad-CAM weights the feature map (N, H, W, C) of a layer. "
-            f"Received: {name!r} for `{model.name}`. Layers with one: {', '.join(maps)}."
-        )
-    return named[name]
-
-
-def _check_pooled(model, layer, head):
-    producers = {id(producer.output): producer for producer in model.layers}
-    pooling = producers.get(id(head.input))
-    if not isinstance(pooling, keras.layers.GlobalAveragePooling2D):
-        raise SemenetError(
-            "CAM explains a dense `head` that follows a global average pooling. "
-            f"Received: `{model.name}`, whose head follows {getattr(pooling, 'name', 'another layer')!r}. "
-            "Use method='grad-cam'."
-        )
-    pooled, names = pooling.input, []
-    while True:
-        producer = producers[id(pooled)]
-        names.append(producer.name)
-        if producer.name == layer:
-            return
-        # `features` is an identity: the layer before it has the same map.
-        if not isinstance(producer, keras.layers.Identity):
-            break
-        pooled = producer.input
-    raise SemenetError(
-        "CAM weights the feature map that the global average pooling takes. "
-        f"Received: layer={layer!r} for `{model.name}`, which pools {' or '.join(names)}. Use that layer, or "
-        "method='grad-cam'."
-    )
 
 
 def _class_indices(class_index, count, classes):

@@ -7,19 +7,21 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
-from semenet.data.files import output_folder, write_bytes
+from semenet.data.files import output_folder, write_together
+from semenet.data.headers import ImageError
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
-from semenet.data.screening import ON_ERROR, screen
+from semenet.data.screening import ON_ERROR, screen, screen_masks
 from semenet.errors import SemenetError
 from semenet.evaluation import card, report, sections, sheets
-from semenet.evaluation.audit import read_audit
+from semenet.evaluation.audit_file import read_audit
 from semenet.evaluation.classified import measure_classification, usual_subgroups
 from semenet.evaluation.commands import command_line
 from semenet.evaluation.intervals import check_resamples, mean_intervals
-from semenet.evaluation.looking import explainer, look
+from semenet.evaluation.looking import look
 from semenet.evaluation.lungs import LungMasks
-from semenet.evaluation.scoring import scorer
+from semenet.evaluation.predictions import Predictions
+from semenet.evaluation.scoring import mapping_scorer, scorer
 from semenet.evaluation.subgroups import subgroup_means, subgroups
 from semenet.training.progress import show_steps, track
 from semenet.training.run import Run
@@ -54,7 +56,7 @@ def evaluate(
     schema, docs/evaluation.md its description. predictions.csv has a row an image: file, patient, label,
     predicted and a column a class (segmentation: file, patient, dice, iou, mean_iou, hausdorff95).
     Segmentations are measured at the network's input size, distances in its pixels. Files that exist are
-    replaced, each as a whole, once the whole split is measured.
+    replaced, all together, once the whole split is measured: beside a metrics.json stands what belongs to it.
 
     Args:
         run_path: a run folder, or a bare `.keras` file.
@@ -63,8 +65,9 @@ def evaluate(
         out: the folder to write to; made if absent.
         root: the folder that the manifest's paths start from; None for the CSV's own.
         batch_size: int, images predicted at a time.
-        on_error: "raise" stops at the first file that cannot be read; "skip" tries all first, measures on
-            those that can be read, and lists the others in metrics.json and the report.
+        on_error: "raise" stops at the first file that cannot be read, and before the work where it is a
+            mask that only says where the network looks; "skip" tries all first, measures on those that can
+            be read, and lists the others in metrics.json and the report.
         skip_at_most: the share of the rows, in [0, 1], that may be left out.
         tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
             over, as for `semenet.evaluation.scoring.scorer`.
@@ -96,7 +99,7 @@ def evaluate(
     run = Run.open(run_path)
     model_sha256 = run.sha256
     check_resamples(resamples)
-    score = scorer(run, tta)
+    score = scorer(run, tta) if run.segments else mapping_scorer(run, tta)
     masks = LungMasks.of(lungs)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
@@ -106,15 +109,7 @@ def evaluate(
     if not run.segments and run.lungs_alone:
         masks.check(rows)
     out = output_folder(out)
-    skipped = []
-    if on_error == "skip":
-        with show_steps("Reading") as progress:
-            of_masks = run.segments or (run.lungs_alone and masks.run is None)
-            rows, bad = screen(rows, masks=of_masks, skip_at_most=skip_at_most, progress=progress)
-            if not of_masks and masks.run is None:
-                rows, bad_masks = _without_bad_masks(rows, masks.covered(rows), progress)
-                bad = pd.concat([bad, bad_masks])
-        skipped = bad.to_dict("records")
+    rows, skipped = _screened(run, rows, masks, on_error, skip_at_most)
     arguments = (run, rows, batch_size, score, by, resamples)
     if run.segments:
         figures, details, table, shown = _segmentation(*arguments)
@@ -132,7 +127,7 @@ def evaluate(
             "model_sha256": model_sha256,
             "patients": int(rows["patient"].nunique()),
             "interval_method": f"95 % percentile interval, {resamples} resamples of the patients",
-            "skipped": skipped,
+            "skipped": skipped.to_dict("records"),
             "tta": tta,
             "audit": audited and {name: audited[name] for name in ("verdict", "words", "split")},
             "command": command_line(
@@ -156,45 +151,54 @@ def evaluate(
     )
     date = datetime.datetime.now(datetime.UTC)
     page = report.render(run=run, manifest=manifest, result=result, sections=shown, audit=audited, date=date)
-    write_bytes(out / "predictions.csv", table.to_csv(index=False).encode())
-    write_bytes(out / "report.html", page.encode())
-    write_bytes(out / "card.md", card.render(run, manifest, result, date).encode())
-    # Last, so that who finds it finds the others.
-    write_bytes(out / "metrics.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
+    contents = {
+        "predictions.csv": table.to_csv(index=False),
+        "report.html": page,
+        "card.md": card.render(run, manifest, result, date),
+        "metrics.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
+    }
+    write_together({out / name: text.encode() for name, text in contents.items()})
     return result
 
 
-def _without_bad_masks(rows, covered, progress):
-    """Rows whose masks that cannot be read are taken for none: they only say where a network looks."""
-    if not covered.any():
-        return rows, pd.DataFrame(columns=["file", "reason"])
-    _, bad = screen(rows[covered], masks=True, skip_at_most=1.0, progress=progress)
+def _screened(run, rows, masks, on_error, skip_at_most):
+    """The rows to measure, and the table of what is left out of them."""
+    needs_masks = run.segments or (run.lungs_alone and masks.run is None)
+    skipped = pd.DataFrame(columns=["file", "reason"])
+    with show_steps("Reading") as progress:
+        if on_error == "skip":
+            rows, skipped = screen(rows, masks=needs_masks, skip_at_most=skip_at_most, progress=progress)
+        if needs_masks or masks.run is not None or not masks.covered(rows).any():
+            return rows, skipped
+        # They are looked at last of all: what is wrong with them is to be known first.
+        bad = screen_masks(rows[masks.covered(rows)], progress)
+    if len(bad) and on_error != "skip":
+        raise ImageError(
+            "Lung masks that say where a network looks must be as their images are, or absent. "
+            f"Received: {len(bad)} that cannot be used, first: {bad['reason'][0]} "
+            "Mend them, or leave them out with --on-error skip."
+        )
     mask_path = rows["mask_path"].where(~rows["file"].isin(bad["file"]), "")
-    return rows.assign(mask_path=mask_path), bad.assign(reason="its mask, left out alone: " + bad["reason"])
+    bad["reason"] = "its mask, left out alone: " + bad["reason"]
+    return rows.assign(mask_path=mask_path), pd.concat([skipped, bad])
 
 
 def _classification(run, rows, batch_size, score, by, resamples, masks):
     true_index = label_index(rows, run.class_names)
-
-    def load(some):
-        return masks.fed(some.reset_index(drop=True), run, batch_size)
-
-    outputs = [score(images).numpy() for images in track(load(rows), len(rows), "Predicting")]
-    probabilities = np.concatenate(outputs)
+    predictions = Predictions(run, rows, score, masks, batch_size)
+    probabilities = predictions.probabilities
     figures, details = measure_classification(run, rows, true_index, probabilities, by, resamples)
     names = np.array(run.class_names, dtype=object)
-    predicted = probabilities.argmax(axis=1)
     table = pd.concat(
         [
             rows[["file", "patient", "label"]],
-            pd.Series(names[predicted], name="predicted"),
+            pd.Series(names[predictions.predicted], name="predicted"),
             pd.DataFrame(probabilities, columns=list(run.class_names)),
         ],
         axis=1,
     )
-    explained = explainer(run)
-    details["where"] = look(run, rows, predicted, masks, batch_size, explained)
-    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, probabilities, load, explained[1])
+    details["where"] = look(run, rows, predictions, masks, batch_size)
+    cards, cells = sheets.grad_cam_sheet(run, rows, true_index, predictions)
     shown = sections.classification_sections(figures, details, true_index, probabilities, cards, cells)
     return figures, details, table, shown
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from semenet.evaluation.class_activation import method_function
 from semenet.evaluation.overlays import cell_geometry
 from semenet.evaluation.plots import COLOURS, new_figure
 from semenet.evaluation.sanity import randomization_check
@@ -13,26 +12,15 @@ MOST_LOOKED_AT = 150
 MOST_RANDOMIZED = 16
 
 
-def explainer(run):
-    """The cheapest method that explains a classifier, prepared once: its name and function.
-
-    For a head of global average pooling that is class activation mapping, whose maps are Grad-CAM's and cost
-    a forward pass; else Grad-CAM.
-    """
-    method = "cam" if any(layer.name == "avg_pool" for layer in run.model.layers) else "grad-cam"
-    return method, method_function(method)(run.model)
-
-
-def look(run, rows, predicted, lungs, batch_size, explained, seed=0):
+def look(run, rows, predictions, lungs, batch_size, seed=0):
     """Maps where the network looks on some of the images, and checks that the maps depend on its weights.
 
     Args:
         run: `semenet.training.run.Run` of the classifier.
         rows: DataFrame of the N rows measured.
-        predicted: int array `(N,)`, the classes predicted, which are explained.
+        predictions: `semenet.evaluation.predictions.Predictions` of these rows, whose maps are looked at.
         lungs: `semenet.evaluation.lungs.LungMasks`.
         batch_size: int.
-        explained: what `explainer` gives.
         seed: int, of the images drawn, as many of each class predicted as can be.
 
     Returns:
@@ -40,27 +28,23 @@ def look(run, rows, predicted, lungs, batch_size, explained, seed=0):
         (where they come from), `classes` (of `where_it_looks`; None where no row has a lung mask), and
         `sanity` (of `randomization_check`).
     """
-    method, explain = explained
+    predicted = predictions.predicted
     masked = np.flatnonzero(lungs.covered(rows))
     chosen = masked[drawn_evenly(predicted[masked], MOST_LOOKED_AT, seed)]
-    some = rows.iloc[chosen].reset_index(drop=True)
     located = None
     if len(chosen):
-        heats, masks = [], []
-        for images, found in lungs.fed_with_masks(some, run, batch_size):
-            classes = predicted[chosen[len(heats) : len(heats) + len(images)]]
-            heats += list(explain(images, classes)[0])
-            masks += list(found)
+        masks = list(lungs.masks(rows.iloc[chosen], run.input_size, batch_size))
+        heats = predictions.heat_maps(chosen)
         located = where_it_looks(heats, masks, predicted[chosen], run.class_names, cell_geometry(run))
     few = drawn_evenly(predicted, MOST_RANDOMIZED, seed)
     images = np.concatenate(list(lungs.fed(rows.iloc[few].reset_index(drop=True), run, batch_size)))
     return {
-        "method": method,
+        "method": predictions.method,
         "images": len(chosen),
         "masks": lungs.source if located else None,
         "classes": located,
         "sanity": randomization_check(
-            run.model, images, predicted[few], method=method, seed=seed, batch_size=batch_size
+            run.model, images, predicted[few], method=predictions.method, seed=seed, batch_size=batch_size
         ),
     }
 

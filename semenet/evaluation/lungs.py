@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from semenet.data import host_transforms
+from semenet.data.images import read_mask
 from semenet.data.pipeline import evaluation_dataset, plain_errors, prepare
 from semenet.errors import SemenetError
 from semenet.training.run import Run
@@ -84,6 +86,28 @@ class LungMasks:
             pairs = zip(_dataset(rows, run, batch_size), _dataset(rows, self.run, batch_size), strict=True)
             for images, whole in pairs:
                 yield images.numpy(), self._found(whole, run.input_size)
+
+    def masks(self, rows, size, batch_size):
+        """Goes through the masks once, in order, without the images that a network is fed.
+
+        Args:
+            rows: rows of a manifest; each has a mask, or gets one.
+            size: `(H, W)` of the masks.
+            batch_size: int, of a U-Net that finds them.
+
+        Yields:
+            bool `(H, W)`, one for each row.
+
+        Raises:
+            ImageError: a mask, or the image that it is found in, cannot be read.
+        """
+        if self.run is None:
+            for path in rows["mask_path"]:
+                yield host_transforms.resize_mask(read_mask(path), size) > 0
+            return
+        with plain_errors():
+            for whole in _dataset(rows.reset_index(drop=True), self.run, batch_size):
+                yield from self._found(whole, size)
 
     def find(self, images, size):
         """Finds the lungs of images in memory; only by a U-Net.

@@ -34,6 +34,11 @@ def number(value, digits=3):
     return "undefined" if value is None else f"{value:z.{digits}f}"
 
 
+def percent(share, digits=0):
+    """A share in [0, 1] as text: per cent, with so many digits behind the point."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def with_interval(value, interval):
     """A figure and its interval as text; None for what is undefined."""
     if interval is None:

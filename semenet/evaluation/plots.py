@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from semenet import metrics
 from semenet.evaluation.overlays import COLOUR_MAP
+from semenet.evaluation.pages import percent
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the dashes serve print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -66,7 +67,7 @@ def precision_recall_curves(true_index, probabilities, class_names):
         class_names: K str.
 
     Returns:
-        Figure; a class that no image is of has no curve, and the legend says so.
+        Figure; a class that no image, or every image, is of has no curve, and the legend says so.
     """
     figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
@@ -111,7 +112,7 @@ def confusion(matrix, class_names):
     for row, column in np.ndindex(classes, classes):
         # From here on white stands out more than black from the blue.
         colour = "white" if shares[row, column] > 0.71 else "black"
-        text = f"{matrix[row, column]}\n{shares[row, column]:.0%}"
+        text = f"{matrix[row, column]}\n{percent(shares[row, column])}"
         axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks(range(classes), class_names)
     if classes > 4 or max(map(len, class_names)) > 10:

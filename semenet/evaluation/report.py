@@ -1,8 +1,9 @@
 """The report: one HTML file that needs nothing else."""
 
 from semenet.evaluation import plots
+from semenet.evaluation.audit_tables import audit_tables
 from semenet.evaluation.pages import page
-from semenet.evaluation.sections import audit_tables, picture
+from semenet.evaluation.sections import picture
 
 # The bootstrap's intervals hold from about so many on.
 FEW_PATIENTS = 30

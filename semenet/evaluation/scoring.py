@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from semenet.data.inference_augmentation import check_view_count, inference_view
 from semenet.errors import SemenetError
+from semenet.evaluation.class_activation import cam_network, scaled
+from semenet.evaluation.explained_layers import is_pooled
 from semenet.metrics.calibration import HIGHEST, LOWEST, check_temperature
 
 
@@ -27,24 +29,68 @@ def scorer(run, tta=1, calibrated=True):
         RunFolderError: the run's calibration is broken, or of another network than the one there now.
         ValueError: there are not so many views, or the network segments and `tta` is not 1.
     """
+    _check_views(run, tta)
+    score = _scoring(run, lambda images: (run.model(images, training=False),), tta, calibrated)
+    return lambda images: score(images)[0]
+
+
+def mapping_scorer(run, tta=1):
+    """Makes the function that scores as `scorer` does, and says of the same forward pass what spoke for it.
+
+    Args:
+        run: `semenet.training.run.Run` of a classifier.
+        tta: as for `scorer`; the maps are of the images' own view, for the classes predicted over all.
+
+    Returns:
+        A function from images, as for `scorer`, to float32 arrays: the probabilities (N, K), to the digit
+        those of `scorer`; and class activation maps (N, h, w) in [0, 1], see
+        `semenet.evaluation.class_activation`, or None for a head that follows no global average pooling.
+
+    Raises:
+        RunFolderError: as `scorer`.
+        ValueError: there are not so many views, or the network has no layers to make maps of.
+    """
+    if not is_pooled(run.model):
+        plain = scorer(run, tta)
+        return lambda images: (plain(images).numpy(), None)
+    _check_views(run, tta)
+    score = _scoring(run, cam_network(run.model), tta)
+
+    def score_and_map(images):
+        probabilities, maps = score(images)
+        predicted = tf.argmax(probabilities, axis=1)
+        return probabilities.numpy(), scaled(tf.gather(maps, predicted, axis=3, batch_dims=1)).numpy()
+
+    return score_and_map
+
+
+def _check_views(run, tta):
     check_view_count(tta)
     if tta > 1 and run.segments:
         raise SemenetError(
             "Test-time augmentation averages class probabilities, not masks. "
             f"Received: tta={tta} for {run.path}, a segmentation network. Leave it at 1."
         )
+
+
+def _scoring(run, network, tta, calibrated=True):
+    """The function of images that gives a network's outputs, finished, and what else it gives of them.
+
+    `network` is a function of images to a tuple that begins with the outputs; of several views the rest is
+    the first one's, the image itself.
+    """
     signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
     # One trace, whatever the size of the last batch.
-    predict = tf.function(lambda images: run.model(images, training=False), input_signature=[signature])
-
+    predict = tf.function(network, input_signature=[signature])
     finish = tempering(run.temperature if calibrated else 1.0, run.activation)
 
     def score(images):
         if tta == 1:
-            return finish(predict(images))
+            outputs, *others = predict(images)
+            return finish(outputs), *others
         images = np.asarray(images)
-        views = tf.stack([predict(_views(images, number)) for number in range(tta)])
-        return finish(tf.reduce_mean(views, axis=0))
+        views, *others = zip(*(predict(_views(images, number)) for number in range(tta)), strict=True)
+        return finish(tf.reduce_mean(tf.stack(views), axis=0)), *(of_views[0] for of_views in others)
 
     return score
 

@@ -8,6 +8,7 @@ import numpy as np
 from semenet.data.images import read_image
 from semenet.data.pipeline import plain_errors
 from semenet.evaluation.overlays import cell_geometry, encode, overlay, stretch
+from semenet.evaluation.pages import percent
 from semenet.evaluation.plots import data_uri, outlines
 
 EXAMPLES = 3
@@ -74,34 +75,27 @@ def choose_segmented(dice):
     return {name: found.tolist() for name, found in groups.items() if len(found)}
 
 
-def grad_cam_sheet(run, rows, true_index, probabilities, load, explain):
+def grad_cam_sheet(run, rows, true_index, predictions):
     """Grad-CAM of chosen examples of each class, for the class predicted.
 
     Args:
         run: a trained classifier, `semenet.training.run.Run`.
         rows: DataFrame of the split evaluated.
         true_index: int array `(N,)`.
-        probabilities: float array `(N, K)`.
-        load: function from rows to batches of images.
-        explain: function that gives heat maps, of `semenet.evaluation.class_activation`.
+        predictions: `semenet.evaluation.predictions.Predictions` of these rows.
 
     Returns:
         dict from class name to a list of `Card`, and the maps' size in cells `(h, w)`.
     """
+    probabilities = predictions.probabilities
     groups = choose_classified(true_index, probabilities)
     chosen = sorted({index for group in groups for index in group})
     geometry = cell_geometry(run)
-    heat = {}
-    with plain_errors():
-        for images in load(rows.iloc[chosen]):
-            of_batch = chosen[len(heat) :][: len(images)]
-            # The class predicted over all views, which the image alone may not be the likeliest for.
-            maps, _ = explain(images, probabilities[of_batch].argmax(axis=1))
-            heat |= dict(zip(of_batch, maps, strict=True))
+    heat = dict(zip(chosen, predictions.heat_maps(np.array(chosen)), strict=True))
 
     def card(index):
         image = _scaled(read_image(rows["path"][index]))
-        true, predicted = int(true_index[index]), int(probabilities[index].argmax())
+        true, predicted = int(true_index[index]), int(predictions.predicted[index])
         right = predicted == true
         heading = f"{run.class_names[predicted]}: {probabilities[index, predicted]:.2f}"
         detail = f"true: {run.class_names[true]}"
@@ -169,8 +163,8 @@ def _outline_card(file, image, mask, predicted, scores):
         right=None,
         original=_jpeg(image),
         picture=_jpeg(outlines(image, mask, predicted)),
-        alt=f"Outlines of the true mask, {true_share:.0%} of the image, and of the predicted one, "
-        f"{predicted_share:.0%}",
+        alt=f"Outlines of the true mask, {percent(true_share)} of the image, and of the predicted one, "
+        f"{percent(predicted_share)}",
     )
 
 

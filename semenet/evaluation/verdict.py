@@ -1,5 +1,7 @@
 """The audit's verdict: whether the label can be told without the lungs."""
 
+from semenet.evaluation.pages import percent
+
 SHORTCUT, CLEAN, UNDECIDED = "shortcut", "clean", "undecided"
 # Macro AUROC, and one class's against the rest, from which on the label is told: a class that is told
 # perfectly among others that are not leaves the mean low.
@@ -20,7 +22,7 @@ RULE = (
     f"for the label is told then too. 'clean': the mean's intervals all end below {LIMIT} and the classes' "
     f"below {CLASS_CLEAN}, and likewise from below. 'undecided': neither; or the network has not learnt, the "
     f"interval of its own mean AUROC reaching down to {LEARNT} or below; or a class has fewer than "
-    f"{LEAST_PATIENTS} patients; or more than {MOST_IMPLAUSIBLE:.0%} of the lung masks are implausible."
+    f"{LEAST_PATIENTS} patients; or more than {percent(MOST_IMPLAUSIBLE)} of the lung masks are implausible."
 )
 
 MEANINGS = {
@@ -82,9 +84,9 @@ def _unfit(learnt, fewest_patients, implausible):
         )
     if implausible > MOST_IMPLAUSIBLE:
         return (
-            f"These images cannot be judged: {implausible:.0%} of the lung masks are implausible, empty or "
-            "nearly the whole image, so that not the lungs were taken away. Mend the masks, or name a U-Net "
-            "that finds lungs."
+            f"These images cannot be judged: {percent(implausible)} of the lung masks are implausible, empty "
+            "or nearly the whole image, so that not the lungs were taken away. Mend the masks, or name a "
+            "U-Net that finds lungs."
         )
     if learnt["macro_auroc"] is None:
         return (
@@ -132,9 +134,9 @@ def dependence(own, without_corners):
     if difference is None or interval is None:
         return "What the corners do to the network's decisions is undefined on these images."
     return (
-        f"Flattening the corners changes {without_corners['changed']:.1%} of the network's decisions and its "
-        f"macro AUROC from {own['macro_auroc']:.3f} by {difference:+.3f} (95 % interval {interval[0]:+.3f} "
-        f"to {interval[1]:+.3f})."
+        f"Flattening the corners changes {percent(without_corners['changed'], 1)} of the network's decisions "
+        f"and its macro AUROC from {own['macro_auroc']:.3f} by {difference:+.3f} (95 % interval "
+        f"{interval[0]:+.3f} to {interval[1]:+.3f})."
     )
 
 

@@ -137,8 +137,9 @@ def fit_temperature(true_index, probabilities, activation="softmax"):
         activation: "softmax", or "sigmoid" for independent columns.
 
     Returns:
-        dict of float `temperature`, in `TEMPERATURES`, and bool `at_bound`: it ended at one of these, as
-        where every prediction is right: then the images set no temperature.
+        dict of float `temperature`, in `TEMPERATURES`, and bool `at_bound`: it is one of these, since the
+        images set no temperature, or one beyond. Where every prediction is right there is none: the lower,
+        the likelier, down to the lowest.
 
     Raises:
         ValueError: for fewer than two images or images of one class alone, and as `negative_log_likelihood`.
@@ -153,6 +154,10 @@ def fit_temperature(true_index, probabilities, activation="softmax"):
             f"Received: {len(true_index)} of one class alone. Take a split that has others too."
         )
     logits = _logits(probabilities, activation)
+    # The search would not see it: the loss is 0 to the last digit long before the lowest temperature.
+    margins = _margins(true_index, logits, activation)
+    if margins.min() >= 0 and margins.any():
+        return {"temperature": TEMPERATURES[0], "at_bound": True}
 
     def loss(log_temperature):
         return _likelihood_loss(true_index, logits / math.exp(log_temperature), activation)
@@ -187,10 +192,18 @@ def _logits(probabilities, activation):
     return np.log(np.maximum(probabilities, LOWEST))
 
 
-def _likelihood_loss(true_index, logits, activation):
+def _margins(true_index, logits, activation):
+    """By how much each logit speaks for the truth, `(N, K)`; 0 for the truth itself under softmax."""
     rows = np.arange(len(logits))
     if activation == "sigmoid":
         signs = -np.ones_like(logits)
         signs[rows, true_index] = 1
-        return float(np.mean(np.sum(np.logaddexp(0, -signs * logits), axis=1)))
-    return float(np.mean(special.logsumexp(logits, axis=1) - logits[rows, true_index]))
+        return signs * logits
+    return logits[rows, true_index][:, None] - logits
+
+
+def _likelihood_loss(true_index, logits, activation):
+    margins = _margins(true_index, logits, activation)
+    if activation == "sigmoid":
+        return float(np.mean(np.sum(np.logaddexp(0, -margins), axis=1)))
+    return float(np.mean(special.logsumexp(-margins, axis=1)))

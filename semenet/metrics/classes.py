@@ -15,8 +15,9 @@ def classification(true_index, probabilities, class_names):
     """All figures of a classification.
 
     A class that no image has (`support` 0) has neither recall, F1, AUROC nor average precision, and no
-    precision either unless it was predicted; AUROC also needs an image of another class. What is
-    undefined is None, and the macro means are over the classes that have the figure. A class that
+    precision either unless it was predicted; AUROC and average precision also need an image of another
+    class, without which every order of the images is as good, and average precision 1 for any scores. What
+    is undefined is None, and the macro means are over the classes that have the figure. A class that
     images have but that was never predicted has precision and F1 of 0.
 
     Of each class against all others together, at the class predicted: `sensitivity` is recall and
@@ -116,7 +117,10 @@ def micro_auroc(true_index, probabilities):
 
 
 def macro_average_precision(true_index, probabilities):
-    """Mean average precision of the classes that images have; arguments and errors as in `classification`."""
+    """Mean one-vs-rest average precision; None where all images are of one class.
+
+    Arguments and errors as in `classification`.
+    """
     return _mean_of_defined(_average_precision(*checked(true_index, probabilities)))
 
 
@@ -233,22 +237,19 @@ def _ratio(part, whole):
 
 
 def _auroc(true_index, probabilities):
-    is_true = _one_hot(true_index, probabilities)
-    return [
-        float(sk.roc_auc_score(is_true[:, index], probabilities[:, index]))
-        if is_true[:, index].any() and not is_true[:, index].all()
-        else None
-        for index in range(probabilities.shape[1])
-    ]
+    return _against_rest(sk.roc_auc_score, true_index, probabilities)
 
 
 def _average_precision(true_index, probabilities):
+    return _against_rest(sk.average_precision_score, true_index, probabilities)
+
+
+def _against_rest(score, true_index, probabilities):
+    """What ranks each class's images against the others': K floats, None where there are none of either."""
     is_true = _one_hot(true_index, probabilities)
     return [
-        float(sk.average_precision_score(is_true[:, index], probabilities[:, index]))
-        if is_true[:, index].any()
-        else None
-        for index in range(probabilities.shape[1])
+        float(score(of_class, probabilities[:, index])) if of_class.any() and not of_class.all() else None
+        for index, of_class in enumerate(is_true.T)
     ]
 
 

@@ -96,6 +96,8 @@ class _Ranking:
         false = others[:, self.at_least]
         found = np.cumsum(true, axis=1)[:, self.last_equal]
         average_precision = _ratio((true * _ratio(found, found + false, 0.0)).sum(axis=1), true.sum(axis=1))
+        # Where there are no others, every order is as good.
+        average_precision[others[:, -1] == 0] = np.nan
         return self._auroc(true, others, false), average_precision
 
     def _others(self, weights):

@@ -1,9 +1,10 @@
+import itertools
 import os
 import stat
 
 import pytest
 
-from semenet.data.files import OutputError, output_file, replacing, write_bytes, write_text
+from semenet.data.files import OutputError, output_file, replacing, write_bytes, write_text, write_together
 
 
 def test_writes_what_is_given(tmp_path):
@@ -55,6 +56,39 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
         fill_the_disk()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.weights.h5"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_full_disk_leaves_all_that_belongs_together_as_it_was(place, tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a.csv", "b.html", "c.json")]
+    write_together(dict.fromkeys(paths, b"old"))
+    monkeypatch.setattr(os, "fsync", failing_at(place, os.fsync))
+    with pytest.raises(OSError, match=f"No space.*{paths[place].name}"):
+        write_together(dict.fromkeys(paths, b"new"))
+    assert [path.read_bytes() for path in paths] == [b"old"] * 3
+    assert sorted(os.listdir(tmp_path)) == [path.name for path in paths]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_last_file_never_stands_beside_others_than_its_own(place, tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a.csv", "b.html", "c.json")]
+    write_together(dict.fromkeys(paths, b"old"))
+    monkeypatch.setattr(os, "replace", failing_at(place, os.replace))
+    with pytest.raises(OSError, match="No space"):
+        write_together(dict.fromkeys(paths, b"new"))
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.html"]
+
+
+def failing_at(place, function):
+    """The function, which finds the disk full at its call of that number."""
+    calls = itertools.count()
+
+    def call(*arguments):
+        if next(calls) == place:
+            raise OSError(28, "No space left on device")
+        return function(*arguments)
+
+    return call
 
 
 def test_an_absent_folder_is_an_error(tmp_path):

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from semenet.data.images import ImageError
-from semenet.data.screening import screen
+from semenet.data.screening import screen, screen_masks
 
 
 @pytest.fixture
@@ -38,6 +39,24 @@ def test_masks_count_where_they_are_needed(rows):
     _, skipped = screen(rows, masks=True, skip_at_most=0.3, progress=lambda *step: steps.append(step))
     assert skipped["file"].tolist() == ["3.png", "5.png", "8.png"]
     assert "its image's size" in skipped["reason"][2]
+    assert steps == [(done, 10) for done in range(1, 11)]
+
+
+def test_masks_alone(rows):
+    """Of images their size alone is looked at, turned as they will be read; of the others all else."""
+    image = Image.fromarray(np.full((20, 30), 200, np.uint8))
+    exif = Image.Exif()
+    exif[274] = 6
+    image.save(rows["path"][0], "JPEG", exif=exif)
+    cv2.imwrite(rows["mask_path"][0], np.zeros((30, 20), np.uint8))
+    image.save(rows["path"][1], "TIFF")
+    cv2.imwrite(rows["mask_path"][1], np.zeros((20, 30), np.uint8))
+    cv2.imwrite(rows["mask_path"][2], np.arange(400, dtype=np.uint8).reshape(20, 20))
+    steps = []
+    bad = screen_masks(rows, lambda *step: steps.append(step))
+    assert bad["file"].tolist() == ["2.png", "3.png", "5.png", "8.png"]
+    assert bad["reason"].str.contains("two grey levels|empty|does not|its image's size").all()
+    assert "m8.png of (20, 21)" in bad["reason"][3]
     assert steps == [(done, 10) for done in range(1, 11)]
 
 

@@ -1,6 +1,8 @@
 """The audit on networks whose answer is known, and on phantoms with and without a planted letter."""
 
 import json
+import os
+import re
 
 import cv2
 import keras
@@ -11,7 +13,8 @@ import pytest
 from semenet.cli import main
 from semenet.data.manifest import ManifestError
 from semenet.errors import SemenetError
-from semenet.evaluation.audit import audit, read_audit
+from semenet.evaluation.audit import audit
+from semenet.evaluation.audit_file import read_audit
 from semenet.models.heads import ClassifierHead, SegmentationHead
 
 SIDE = 64
@@ -100,6 +103,7 @@ def test_a_network_that_reads_the_corner_is_caught(tmp_path):
     page = (tmp_path / "audit" / "audit.html").read_text()
     assert "Verdict: shortcut." in page
     assert found["words"][0] in page
+    assert not re.search(r"\d%", page.split("</style>")[1])
 
 
 def test_a_network_that_reads_the_lungs_passes(tmp_path):
@@ -211,6 +215,24 @@ def test_unusable_networks_and_audits_are_refused(tmp_path, unet_run, phantoms):
             read_audit(tmp_path, "1", "2")
 
 
+def test_a_full_disk_leaves_the_last_audit_whole(tmp_path, monkeypatch):
+    manifest = write_data(tmp_path, inside=own, splits=("val",), count=30)
+    run_audit(tmp_path, reader(LUNGS), manifest)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "audit").iterdir()}
+    written = []
+
+    def sync(number, own=os.fsync):
+        written.append(number)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        own(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match=r"No space left on device.*audit\.json"):
+        run_audit(tmp_path, reader(LUNGS), manifest, seed=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "audit").iterdir()} == before
+
+
 def test_an_audit_is_of_one_network_and_one_manifest(tmp_path):
     manifest = write_data(tmp_path, inside=own)
     found = run_audit(tmp_path, reader(LUNGS), manifest)
@@ -230,7 +252,7 @@ def test_masks_that_are_no_lungs_leave_the_verdict_open(level, share, tmp_path):
         cv2.imwrite(str(mask), np.full((128, 128), level, np.uint8))
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "undecided"
-    assert "100% of the lung masks are implausible" in found["words"][0]
+    assert "100 % of the lung masks are implausible" in found["words"][0]
     assert found["lungs"] == {"implausible": 180, "least": share, "median": share, "most": share}
 
 

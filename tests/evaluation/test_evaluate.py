@@ -2,6 +2,7 @@ import base64
 import html.parser
 import importlib.resources
 import json
+import os
 import re
 
 import cv2
@@ -16,7 +17,9 @@ from semenet.data.images import ImageError
 from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
+from semenet.evaluation import looking
 from semenet.evaluation.evaluate import evaluate
+from semenet.evaluation.lungs import LungMasks
 from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.training.run import Run
 
@@ -168,6 +171,22 @@ def test_predictions_csv(evaluated):
     np.testing.assert_allclose(table[list(CLASSES)], expected, atol=1e-5)
 
 
+def test_what_was_predicted_is_explained_without_another_pass(data, monkeypatch):
+    """Fed again are only the images whose maps are compared with those of random weights."""
+    run = fed_lungs_alone(data)
+    asked = []
+    batches = LungMasks.batches
+    monkeypatch.setattr(
+        LungMasks,
+        "batches",
+        lambda self, rows, *others: asked.append(len(rows)) or batches(self, rows, *others),
+    )
+    monkeypatch.setattr(looking, "MOST_RANDOMIZED", 3)
+    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    assert figures["where"]["images"] == 7
+    assert asked == [7, 3]
+
+
 def test_three_channels(data):
     brightness_classifier(channels=3).save(data / "rgb.keras")
     figures = evaluate(data / "rgb.keras", data / "manifest.csv", "val", data / "out")
@@ -212,6 +231,8 @@ def test_report_is_complete_and_self_contained(evaluated):
     assert all(image["alt"] for image in images)
     assert all(image["src"].startswith("data:image/") for image in images)
     assert "@media print" in source
+    # Percentages are written in one way, "95 %".
+    assert not re.search(r"\d%", page.text + " ".join(image["alt"] for image in images))
     # Nothing is fetched, and no script runs.
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "iframe", "object", "embed"}
@@ -290,6 +311,23 @@ def test_a_bad_image_is_named_and_nothing_is_written(data, run):
     assert not any((data / "out").iterdir())
 
 
+def test_a_full_disk_leaves_the_last_evaluation_whole(data, run, monkeypatch):
+    evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    before = {path.name: path.read_bytes() for path in (data / "out").iterdir()}
+    written = []
+
+    def sync(number, own=os.fsync):
+        written.append(number)
+        if len(written) == 4:
+            raise OSError(28, "No space left on device")
+        own(number)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match=r"No space left on device.*metrics\.json"):
+        evaluate(run, data / "manifest.csv", "test", data / "out", resamples=200)
+    assert {path.name: path.read_bytes() for path in (data / "out").iterdir()} == before
+
+
 def test_logits_are_refused(data):
     brightness_classifier(activation="linear").save(data / "logits.keras")
     with pytest.raises(ValueError, match=r"gives probabilities.*whose head is linear"):
@@ -349,7 +387,8 @@ def test_segmentation(lungs):
     assert "Dice: worst Dice 0.667 ; IoU 0.500, at 32 x 32 b.png" in page.text
     alts = [image["alt"] for image in page.named("img")]
     outlined = alts[alts.index("Radiograph b.png") + 1]
-    assert outlined == "Outlines of the true mask, 25% of the image, and of the predicted one, 50%"
+    assert not re.search(r"\d%", page.text + " ".join(alts))
+    assert outlined == "Outlines of the true mask, 25 % of the image, and of the predicted one, 50 %"
 
 
 def test_segmentation_needs_masks(lungs):
@@ -363,11 +402,18 @@ def test_one_class_alone_is_null_and_undefined(data, run):
     frame = pd.read_csv(data / "manifest.csv")
     frame[(frame["split"] != "val") | (frame["label"] == "normal")].to_csv(data / "manifest.csv", index=False)
     figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
-    assert figures["macro_auroc"] is figures["intervals"]["macro_auroc"] is None
+    for name in ("macro_auroc", "macro_average_precision", "per_class.normal.average_precision"):
+        assert figures[name] is figures["intervals"][name] is None
     # Two of three normal ones are dark.
     assert figures["accuracy"] == pytest.approx(2 / 3)
     jsonschema.validate(json.loads((data / "out" / "metrics.json").read_text()), SCHEMA)
-    assert "| Macro AUROC | undefined |" in (data / "out" / "card.md").read_text()
+    card = (data / "out" / "card.md").read_text()
+    assert "| Macro AUROC | undefined |" in card
+    assert "| Macro average precision | undefined |" in card
+    page = Page((data / "out" / "report.html").read_text())
+    assert "Average precision: normal undefined, bacteria undefined" in " ".join(
+        image["alt"] for image in page.named("img")
+    )
 
 
 def test_an_empty_split_s_name_and_absent_columns_are_refused(data, run):
@@ -438,6 +484,15 @@ def test_bad_masks_are_skipped_with_their_images_only_where_these_need_them(data
     needed = network == "alone.keras"
     assert figures["count"] == (6 if needed else 7)
     assert figures["skipped"][0]["reason"].startswith("its mask, left out alone") == (not needed)
+
+
+@pytest.mark.parametrize("content", [b"none", cv2.imencode(".png", np.zeros((40, 31)))[1].tobytes()])
+def test_bad_masks_are_named_before_the_work_though_only_maps_need_them(content, data, run, monkeypatch):
+    fed_lungs_alone(data)
+    (data / "mask1.png").write_bytes(content)
+    monkeypatch.setattr(LungMasks, "fed", lambda *arguments: pytest.fail("the work has begun"))
+    with pytest.raises(ImageError, match=r"where a network looks.*Received: 1 that.*mask1\.png.*--on-error"):
+        evaluate(run, data / "manifest.csv", "val", data / "out")
 
 
 def test_masks_that_are_absent_are_refused_before_the_work(data):

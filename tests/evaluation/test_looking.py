@@ -10,8 +10,10 @@ import pytest
 
 from semenet.data.manifest import read_manifest
 from semenet.evaluation import looking
-from semenet.evaluation.looking import drawn_evenly, explainer, in_lung_plot, look
+from semenet.evaluation.looking import drawn_evenly, in_lung_plot
 from semenet.evaluation.lungs import LungMasks
+from semenet.evaluation.predictions import Predictions
+from semenet.evaluation.scoring import mapping_scorer
 from semenet.evaluation.where import where_it_looks
 from semenet.models.heads import ClassifierHead
 from semenet.training.run import Run
@@ -61,11 +63,18 @@ def rows_of(data):
 PREDICTED = np.array([0, 0, 0, 0, 0, 1, 1, 1])
 
 
+def look(run, rows, batch_size):
+    """As if the network predicted `PREDICTED`: the maps of both classes are the same."""
+    predictions = Predictions(run, rows, mapping_scorer(run), LungMasks(), batch_size)
+    predictions.predicted = PREDICTED
+    return looking.look(run, rows, predictions, LungMasks(), batch_size)
+
+
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 @pytest.mark.parametrize(("bright", "share"), [(True, 1), (False, 0)])
 def test_a_network_s_heat_lies_where_it_looks(data, bright, share, head):
     run = network(data / "model.keras", bright, head)
-    found = look(run, rows_of(data), PREDICTED, LungMasks(), 3, explainer(run))
+    found = look(run, rows_of(data), 3)
     assert found["method"] == ("cam" if head == "gap" else "grad-cam")
     assert found["images"] == 8
     assert found["masks"] == "the manifest's masks"
@@ -85,7 +94,7 @@ def test_a_network_that_is_fed_lungs_alone_is_looked_at_so(data):
     rows, shares = rows_of(data), {}
     for alone in (False, True):
         run = network(data / f"{alone}.keras", lungs_alone=alone)
-        found = look(run, rows, PREDICTED, LungMasks(), 8, explainer(run))
+        found = look(run, rows, 8)
         shares[alone] = found["classes"]["a"]["in_lung"]["mean"]
     assert shares[False] == pytest.approx(20 * 24 / SIDE**2, abs=1e-4)
     assert shares[True] == pytest.approx(1, abs=1e-4)
@@ -96,11 +105,11 @@ def test_without_masks_only_the_maps_are_checked(data):
     whole = rows_of(data)
     bare = whole.drop(columns=["mask", "mask_path"])
     gap = whole.assign(mask_path=["", *whole["mask_path"][1:]])
-    found = look(run, bare, PREDICTED, LungMasks(), 8, explainer(run))
+    found = look(run, bare, 8)
     assert found["classes"] is found["masks"] is None
     assert found["images"] == 0
     assert found["sanity"]["groups"]
-    found = look(run, gap, PREDICTED, LungMasks(), 8, explainer(run))
+    found = look(run, gap, 8)
     assert {name: of_class["count"] for name, of_class in found["classes"].items()} == {"a": 4, "b": 3}
 
 
@@ -108,7 +117,7 @@ def test_as_many_of_each_class_are_looked_at_as_can_be(data, monkeypatch):
     monkeypatch.setattr(looking, "MOST_LOOKED_AT", 6)
     monkeypatch.setattr(looking, "MOST_RANDOMIZED", 2)
     run = network(data / "model.keras")
-    found = look(run, rows_of(data), PREDICTED, LungMasks(), 4, explainer(run))
+    found = look(run, rows_of(data), 4)
     assert found["images"] == 6
     assert {name: of_class["count"] for name, of_class in found["classes"].items()} == {"a": 3, "b": 3}
     group = found["sanity"]["groups"][0]

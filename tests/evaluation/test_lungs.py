@@ -93,6 +93,20 @@ def test_masks_by_a_network_are_those_of_the_image_at_the_network_s_size(data):
     assert LungMasks().source == "the manifest's masks"
 
 
+def test_masks_without_their_images_are_those_that_come_with_them(data):
+    run = classifier(data / "model.keras", side=64)
+    rows = rows_of(data)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[5:9, 3:30] = 255
+    cv2.imwrite(str(data / "other.png"), mask)
+    rows.loc[1, "mask_path"] = str(data / "other.png")
+    for masks in (LungMasks(), LungMasks(bright_finder(data / "unet.keras"))):
+        expected = np.concatenate([found for _, found in masks.batches(rows, run, batch_size=2)])
+        found = list(masks.masks(rows[1:], run.input_size, batch_size=2))
+        assert {each.dtype for each in found} == {np.dtype(bool)}
+        np.testing.assert_array_equal(found, expected[1:])
+
+
 def test_find_takes_images_of_any_sizes(data):
     finder = LungMasks.of(bright_finder(data / "unet.keras").path)
     left, low = np.full((70, 50), DARK, np.uint8), np.full((20, 90), DARK, np.uint8)

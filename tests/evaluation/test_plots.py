@@ -39,14 +39,20 @@ def test_roc_curves_of_an_absent_class():
     assert legend_texts(axes.get_legend())[2] == "virus: undefined"
 
 
+def test_curves_of_one_class_alone_are_undefined():
+    for curves in (plots.roc_curves, plots.precision_recall_curves):
+        axes = curves(TRUE[:3], PROBABILITIES[:3], CLASSES).axes[0]
+        assert legend_texts(axes.get_legend()) == [f"{name}: undefined" for name in CLASSES]
+
+
 def test_confusion_shows_counts_and_shares():
     axes = plots.confusion([[2, 1, 0], [0, 2, 0], [0, 0, 0]], CLASSES).axes[0]
     shown = {text.get_position(): text.get_text() for text in axes.texts}
     # Positions are (column, row): columns predicted, rows true.
-    assert shown[0, 0] == "2\n67%"
-    assert shown[1, 0] == "1\n33%"
-    assert shown[0, 1] == "0\n0%"
-    assert shown[2, 2] == "0\n0%"
+    assert shown[0, 0] == "2\n67 %"
+    assert shown[1, 0] == "1\n33 %"
+    assert shown[0, 1] == "0\n0 %"
+    assert shown[2, 2] == "0\n0 %"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted", "True")
     assert [label.get_text() for label in axes.get_yticklabels()] == list(CLASSES)
 

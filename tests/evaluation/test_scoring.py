@@ -15,16 +15,17 @@ from semenet.data.images import read_image
 from semenet.data.inference_augmentation import inference_view
 from semenet.data.manifest import read_manifest
 from semenet.data.pipeline import prepare
+from semenet.evaluation.class_activation import cam_function
 from semenet.evaluation.evaluate import evaluate
-from semenet.evaluation.scoring import scorer
+from semenet.evaluation.scoring import mapping_scorer, scorer
 from semenet.serving.predict import predict
 from semenet.training.run import Run
 
 CLASSES = ["normal", "bacteria", "virus"]
 
 
-def prepared(rows):
-    return np.stack([prepare(read_image(file), (32, 32)) for file in rows["path"]])
+def prepared(rows, side=32):
+    return np.stack([prepare(read_image(file), (side, side)) for file in rows["path"]])
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,42 @@ def test_scores_are_the_mean_over_the_views(network, phantoms, tta):
         assert scores.dtype == tf.float32
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
     assert np.abs(expected - run.model.predict(images, verbose=0)).max() > 0.01 or tta == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "depth", "tta"),
+    [
+        ("vgg19_gap", {}, 1),
+        ("vgg19_gap", {}, 3),
+        pytest.param("seme_resnet50", {"depth": 0.34}, 1, marks=pytest.mark.slow),
+        pytest.param("seme_densenet169", {"depth": 0.34}, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_maps_of_the_same_forward_pass_leave_every_digit(entry, depth, tta, phantoms, tmp_path):
+    model = semenet.build(entry, input_shape=(96, 96, 1), width=0.125, **depth)
+    kernel = model.get_layer("head").kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    model.save(tmp_path / "model.keras")
+    run = Run.open(tmp_path / "model.keras")
+    images = prepared(read_manifest(phantoms).split("val").iloc[:7], side=96)
+    score, score_and_map, explain = scorer(run, tta), mapping_scorer(run, tta), cam_function(run.model)
+    for batch in (images, images[:1]):
+        expected = score(batch).numpy()
+        probabilities, maps = score_and_map(batch)
+        np.testing.assert_array_equal(probabilities, expected)
+        # Of the class that all views together predict, in the image itself.
+        np.testing.assert_allclose(maps, explain(batch, expected.argmax(axis=1))[0], rtol=1e-5, atol=1e-5)
+        assert maps.shape == (len(batch), 3, 3)
+        assert len(np.unique(maps)) > 2
+
+
+def test_a_head_without_pooling_has_no_maps_of_its_pass(phantoms, tmp_path):
+    semenet.build("vgg19", input_shape=(32, 32, 1), width=0.0625).save(tmp_path / "model.keras")
+    run = Run.open(tmp_path / "model.keras")
+    images = prepared(read_manifest(phantoms).split("val").iloc[:2])
+    probabilities, maps = mapping_scorer(run)(images)
+    assert maps is None
+    np.testing.assert_array_equal(probabilities, scorer(run)(images))
 
 
 def test_three_channels_stay_one_grey(tmp_path):

@@ -93,14 +93,14 @@ def test_too_few_patients_or_bad_masks_leave_it_open():
         assert "a class has 9 patients" in words[0]
         answer, words = decide(LEARNT_WELL, evidence, implausible=0.11)
         assert answer == "undecided"
-        assert "11% of the lung masks are implausible" in words[0]
+        assert "11 % of the lung masks are implausible" in words[0]
     assert decide(LEARNT_WELL, clean, fewest_patients=10, implausible=0.1)[0] == "clean"
 
 
 def test_dependence_on_the_corners():
     own = {"macro_auroc": 0.9}
     sentence = dependence(own, {"changed": 0.25, "difference": -0.1, "difference_interval": [-0.2, -0.05]})
-    assert "changes 25.0% of the network's decisions" in sentence
+    assert "changes 25.0 % of the network's decisions" in sentence
     assert "from 0.900 by -0.100 (95 % interval -0.200 to -0.050)" in sentence
     nothing = {"changed": 0.0, "difference": None, "difference_interval": None}
     assert "undefined" in dependence(own, nothing)

@@ -141,6 +141,23 @@ def test_all_right_or_all_wrong_ends_at_a_bound_and_says_so(probabilities, bound
     assert found["temperature"] == pytest.approx(TEMPERATURES[bound], rel=1e-3)
 
 
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("sureness", [0.6, 0.9, 0.999, 1 - 1e-6, 1.0])
+def test_separated_predictions_set_no_temperature_however_sure_they_are(sureness, activation):
+    """The surer they are, the sooner their loss is 0 to the last digit, from where on it tells nothing."""
+    true = np.arange(3).repeat(5)
+    probabilities = np.where(np.eye(3, dtype=bool)[true], sureness, (1 - sureness) / 2).astype(np.float32)
+    found = metrics.fit_temperature(true, probabilities, activation)
+    assert found == {"temperature": TEMPERATURES[0], "at_bound": True}
+    # A tie is no mistake, and one mistake sets a temperature.
+    probabilities[0] = 0.5
+    assert metrics.fit_temperature(true, probabilities, activation)["at_bound"] is True
+    probabilities[0] = (0.3, 0.35, 0.35)
+    found = metrics.fit_temperature(true, probabilities, activation)
+    assert found["temperature"] > TEMPERATURES[0]
+    assert found["at_bound"] is False
+
+
 def test_where_every_temperature_is_as_good_none_is_taken():
     found = metrics.fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5))
     assert found == {"temperature": 1.0, "at_bound": False}

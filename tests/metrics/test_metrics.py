@@ -179,17 +179,20 @@ def test_without_images_of_another_class_there_is_no_specificity():
     figures = metrics.classification(np.array([0, 0]), np.array([[0.9, 0.1], [0.8, 0.2]]), "ab")
     assert figures["per_class"]["a"]["specificity"] is None
     assert figures["per_class"]["a"]["npv"] is None
-    assert figures["per_class"]["a"]["average_precision"] == 1
     wrong_once = metrics.classification(np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]), "ab")
     assert wrong_once["per_class"]["a"]["specificity"] is None
     assert wrong_once["per_class"]["a"]["npv"] == 0.0
 
 
 def test_images_of_a_single_class():
-    figures = metrics.classification(np.array([1, 1]), np.array([[0.2, 0.8], [0.6, 0.4]]), "ab")
-    assert figures["macro_auroc"] is None
+    true, probabilities = np.array([1, 1]), np.array([[0.2, 0.8], [0.6, 0.4]])
+    figures = metrics.classification(true, probabilities, "ab")
+    # Nothing is there to rank them against: any scores would have an average precision of 1.
+    for name in ("auroc", "average_precision"):
+        assert figures[f"macro_{name}"] is None
+        assert getattr(metrics, f"macro_{name}")(true, probabilities) is None
+        assert [of_class[name] for of_class in figures["per_class"].values()] == [None, None]
     assert figures["accuracy"] == figures["balanced_accuracy"] == 0.5
-    assert figures["macro_average_precision"] == 1
     assert figures["macro_f1"] == pytest.approx(2 / 3)
     # Positives 0.8, 0.4 against 0.2, 0.6.
     assert figures["micro_auroc"] == pytest.approx(3 / 4)
