@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use: importing semenet loads no TensorFlow.
 _PUBLIC = {
+    "Cascade": "semenet.serving.cascade",
     "build": "semenet.models.catalog",
     "list_models": "semenet.models.catalog",
     "load_model": "semenet.models.loading",

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -126,6 +126,28 @@ def export(run: RunPath, folder: Positional[pathlib.Path]) -> None:
     print(write(run, folder))
 
 
+def cascade(
+    stage1: RunPath,
+    lungs: Annotated[pathlib.Path, tyro.conf.arg(metavar="LUNGS"), Positional],
+    stage2: Annotated[pathlib.Path, tyro.conf.arg(metavar="STAGE2"), Positional],
+    out: pathlib.Path,
+    refines: str = "virus",
+) -> None:
+    """Composes a classifier, a U-Net and a classifier of lungs alone, and writes them into one folder.
+
+    Args:
+        stage1: Run folder, .keras file, or ENTRY:NAME of published weights, such as seme_resnet50:dataset1.
+        lungs: U-Net, likewise.
+        stage2: Classifier, likewise, whose classes take the place of one of stage 1's.
+        out: New or empty folder.
+        refines: The class of stage 1 that stage 2 divides.
+    """
+    from semenet.serving.cascade import Cascade
+
+    made = Cascade(stage1, lungs, stage2, refines=refines)
+    print(f"{made.save(out)}: {', '.join(made.class_names)}")
+
+
 def train() -> None:
     """Trains by a committed recipe: semenet train RECIPE --manifest CSV --out RUN."""
     train_by_name(["--help"])
@@ -157,6 +179,7 @@ COMMANDS = {
     "data": data,
     "train": train,
     **EVALUATION_COMMANDS,
+    "cascade": cascade,
     "predict": predict,
     "export": export,
 }

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.evaluation.explained_layers import check_pooled, dense_head, feature_map
+from semenet.evaluation.explained_layers import check_pooled, dense_head, feature_map, is_pooled
 
 
 def grad_cam(model, images, class_index=None, layer="features"):
@@ -147,6 +147,38 @@ def cam_network(model, layer="features"):
     return network
 
 
+def explained_network(model, layer="features"):
+    """A model whose heat maps for the classes predicted come with its outputs, to be traced in another graph.
+
+    Args:
+        model: as for `grad_cam_function`.
+        layer: as for `grad_cam_function`.
+
+    Returns:
+        A function from a float32 tensor of images to the model's outputs `(N, K)` and, float32 `(N, h, w)` in
+        [0, 1], the maps: class activation maps where the head follows a global average pooling of the layer,
+        which cost nothing, else Grad-CAM, of which they are an instance.
+
+    Raises:
+        ValueError: as `grad_cam_function`.
+    """
+    if is_pooled(model):
+        network = cam_network(model, layer)
+
+        def explain(images):
+            outputs, maps = network(images)
+            return outputs, scaled(tf.gather(maps, tf.argmax(outputs, axis=1), axis=3, batch_dims=1))
+
+        return explain
+    by_gradient = _gradient_graph(model, layer, _mean_gradient)
+
+    def explain_by_gradient(images):
+        heat, outputs = by_gradient(images, tf.fill(tf.shape(images)[:1], -1))
+        return outputs, heat
+
+    return explain_by_gradient
+
+
 def scaled(heat):
     """What speaks for the class, divided by its highest value: float32 tensor `(N, h, w, ...)` in [0, 1]."""
     heat = tf.nn.relu(heat)
@@ -182,6 +214,11 @@ def method_function(method):
 
 def _by_gradient(model, layer, weigh):
     """The explaining function of a method that weighs channels by `weigh(features, gradient)`."""
+    return _traced(model, dense_head(model), _gradient_graph(model, layer, weigh))
+
+
+def _gradient_graph(model, layer, weigh):
+    """The graph of it: a function of images and classes to maps and outputs."""
     head, taps = _taps(model, layer)
 
     def explain(images, class_index):
@@ -204,7 +241,7 @@ def _by_gradient(model, layer, weigh):
         weights = weigh(features, tf.cast(gradient, tf.float32) / positions)
         return scaled(tf.reduce_sum(features * weights, axis=-1)), head.activation(logits)
 
-    return _traced(model, head, explain)
+    return explain
 
 
 def _mean_gradient(features, gradient):

@@ -1,6 +1,5 @@
 """Images with the masks of their lungs, a batch at a time, and what is left when either is taken away."""
 
-import cv2
 import numpy as np
 
 from semenet.data import host_transforms
@@ -11,8 +10,8 @@ from semenet.training.run import Run
 
 # The share of a chest radiograph that both lungs may take up.
 PLAUSIBLE_AREA = (0.05, 0.75)
-# Of a U-Net's probability that a pixel lies in the lungs.
-_THRESHOLD = 0.5
+# A probability of 0.5 that a pixel lies in the lungs, where 255 is 1.
+MASK_LEVEL = 128
 
 
 class LungMasks:
@@ -124,12 +123,10 @@ class LungMasks:
         return self._found(np.stack(whole), size)
 
     def _found(self, whole, size):
-        height, width = size
         probabilities = np.asarray(self.run.model(whole, training=False))[..., 0]
-        stretched = (
-            cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) for mask in probabilities
-        )
-        return np.stack([mask >= _THRESHOLD for mask in stretched])
+        # In whole numbers, as images are stretched: an exported graph gives the same mask to the pixel.
+        grey = np.rint(probabilities * 255).astype("uint8")
+        return np.stack([host_transforms.resize(mask, size) >= MASK_LEVEL for mask in grey])
 
     def fed(self, rows, run, batch_size):
         """Goes through the images once, in order, as a network is fed them: whole, or the lungs alone.

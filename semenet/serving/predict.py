@@ -10,12 +10,13 @@ import pandas as pd
 
 from semenet.data.files import output_file, unique_stems, write_bytes, write_text
 from semenet.data.image_files import list_images
-from semenet.data.images import ImageError, check_range, read_image
+from semenet.data.images import ImageError, read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.evaluation.lungs import LungMasks, lungs_alone
 from semenet.evaluation.scoring import scorer
 from semenet.metrics.probabilities import check_probabilities
+from semenet.serving.arrays import grey_levels
 from semenet.training.progress import track
 from semenet.training.run import Run
 
@@ -111,15 +112,7 @@ def predict_arrays(run_path, images, *, lungs=None):
     finder = _finder(run, lungs)
     read = []
     for number, image in enumerate(images):
-        image = np.asarray(image)
-        name = f"image {number}"
-        if image.ndim != 2 or not np.isfinite(image).all():
-            raise SemenetError(
-                "An image must be a finite array (height, width) of grey values in [0, 255]. "
-                f"Received: {name} of shape {image.shape}. Convert colour to grey, replace NaN."
-            )
-        check_range(image, name)
-        read.append(_read(np.clip(np.rint(image), 0, 255).astype("uint8"), run, finder))
+        read.append(_read(grey_levels(image, f"image {number}"), run, finder))
     if not read:
         raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
     score = scorer(run)

@@ -1,0 +1,90 @@
+"""The three networks of a cascade as one TensorFlow graph, from prepared images to decisions and maps."""
+
+import tensorflow as tf
+
+from semenet.data import graph_transforms
+from semenet.evaluation.class_activation import explained_network
+from semenet.evaluation.lungs import MASK_LEVEL
+from semenet.evaluation.scoring import temper_graph
+from semenet.serving.lung_check import implausible
+
+
+def cascade_graph(stage1, lungs, stage2, rule, explain=False):
+    """Makes the function that a cascade computes, to be traced by itself or in an exported graph.
+
+    Stage 2 is fed the lungs alone, all else black, unless what was found cannot be lungs: then the whole
+    image. Stage 1 is fed whole images, or as stage 2 where it was trained so.
+
+    Args:
+        stage1: `semenet.training.run.Run` of a classifier.
+        lungs: `Run` of a segmentation network with one class.
+        stage2: `Run` of a classifier.
+        rule: `semenet.serving.decisions.ChainRule`.
+        explain: whether to give heat maps too.
+
+    Returns:
+        A function of three uint8 tensors in [0, 255], the images as each network takes them, `(N, H, W, C)`
+        in the order of the arguments, to a dict of tensors. `probabilities` (N, K) float32 is the joint
+        distribution in the order of `rule.class_names`; `stage1_probabilities` and `stage2_probabilities` are
+        calibrated where the run is; `chosen` and `reason` (N,) int32 are of `ChainRule.decide`;
+        `lungs_implausible` (N, 3) bool is of `semenet.serving.lung_check.implausible`; `lung_mask` uint8
+        (N, H, W) has the U-Net's input size, 255 inside. With `explain`, `stage1_heat_map` and
+        `stage2_heat_map` (N, h, w) float32 in [0, 1] are of each stage's features, for the class that the
+        stage predicts.
+    """
+    networks = [_network(run, explain) for run in (stage1, stage2)]
+
+    def run(stage1_images, lung_images, stage2_images):
+        grey = _lung_levels(lungs, lung_images)
+        mask = grey >= MASK_LEVEL
+        wrong = implausible(mask)
+        usable = ~tf.reduce_any(wrong, axis=1)
+        first, *first_map = networks[0](
+            _lungs_alone(stage1_images, grey, usable) if stage1.lungs_alone else stage1_images
+        )
+        second, *second_map = networks[1](_lungs_alone(stage2_images, grey, usable))
+        chosen, reason = rule.decide(first, second)
+        outputs = {
+            "probabilities": rule.joint(first, second),
+            "stage1_probabilities": first,
+            "stage2_probabilities": second,
+            "chosen": chosen,
+            "reason": reason,
+            "lungs_implausible": wrong,
+            "lung_mask": tf.cast(mask, tf.uint8) * 255,
+        }
+        if explain:
+            outputs |= {"stage1_heat_map": first_map[0], "stage2_heat_map": second_map[0]}
+        return outputs
+
+    return run
+
+
+def _network(run, explain):
+    """A function of uint8 images to calibrated probabilities and, with `explain`, heat maps."""
+    explained = explained_network(run.model) if explain else None
+
+    def network(images):
+        images = tf.cast(images, tf.float32)
+        outputs, *heat = explained(images) if explain else (run.model(images, training=False),)
+        return temper_graph(outputs, run.temperature, run.activation), *heat
+
+    return network
+
+
+def _lung_levels(lungs, images):
+    """The U-Net's probabilities as grey levels, 255 for 1: int32 `(N, H, W)`."""
+    probabilities = lungs.model(tf.cast(images, tf.float32), training=False)[..., 0]
+    return tf.cast(tf.round(probabilities * 255), tf.int32)
+
+
+def _lungs_alone(images, grey, usable):
+    """The images, all but the lungs black where `usable`."""
+    size = images.shape[1:3]
+    masks = tf.map_fn(
+        lambda levels: graph_transforms.resize(levels, size) >= MASK_LEVEL,
+        grey,
+        fn_output_signature=tf.TensorSpec(size, tf.bool),
+    )
+    kept = masks | ~usable[:, tf.newaxis, tf.newaxis]
+    return images * tf.cast(kept[..., tf.newaxis], images.dtype)
