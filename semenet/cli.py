@@ -148,6 +148,29 @@ def cascade(
     print(f"{made.save(out)}: {', '.join(made.class_names)}")
 
 
+def masks(
+    manifest: Annotated[pathlib.Path, tyro.conf.arg(metavar="CSV"), Positional],
+    lungs: pathlib.Path,
+    out: pathlib.Path,
+    root: pathlib.Path | None = None,
+    drop_implausible: bool = False,
+) -> None:
+    """Writes a manifest in which every row has a lung mask: what it lacks, a U-Net finds.
+
+    Args:
+        manifest: CSV with the columns file and patient.
+        lungs: U-Net: run folder, .keras file, or ENTRY:NAME of published weights, such as unet:lung.
+        out: CSV to write; the masks go into a folder beside it.
+        root: Folder that the manifest's paths start from. None: the manifest's own.
+        drop_implausible: Leave out rows whose mask was found and cannot be lungs, by area, number or place.
+    """
+    from semenet.serving.masks import fill_masks
+
+    rows = fill_masks(manifest, lungs, out, root, drop_implausible=drop_implausible)
+    doubtful = (rows["mask_check"] != "").sum()
+    print(f"{out}: {len(rows)} rows; of {doubtful} of them the mask found cannot be lungs")
+
+
 def train() -> None:
     """Trains by a committed recipe: semenet train RECIPE --manifest CSV --out RUN."""
     train_by_name(["--help"])
@@ -179,6 +202,7 @@ COMMANDS = {
     "data": data,
     "train": train,
     **EVALUATION_COMMANDS,
+    "masks": masks,
     "cascade": cascade,
     "predict": predict,
     "export": export,

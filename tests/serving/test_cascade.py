@@ -2,9 +2,9 @@ import json
 import shutil
 
 import cv2
-import keras
 import numpy as np
 import pytest
+from hand_made_networks import brightness_network, threshold_unet
 from published_set import write_set
 
 import semenet
@@ -14,7 +14,6 @@ from semenet.data.phantom import radiograph
 from semenet.data.pipeline import prepare
 from semenet.evaluation.class_activation import grad_cam
 from semenet.evaluation.lungs import LungMasks, lungs_alone
-from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.models.loading import WeightsError
 from semenet.serving.cascade import Cascade, CascadeError, is_cascade
 from semenet.serving.predict import predict_arrays
@@ -23,29 +22,6 @@ from semenet.training.run import Run, sha256_of
 
 STAGE2 = ("other_viral", "COVID-19")
 SMALL = {"width": 0.125, "depth": 0.01}
-
-
-def threshold_unet(path, size=(64, 64), darkest=True):
-    """A "U-Net" that takes for lungs what is darker (or brighter) than grey level 100."""
-    x = keras.Input((*size, 1))
-    head = SegmentationHead(("lung",), activation="sigmoid", name="head")
-    model = keras.Model(x, head(x), name="unet")
-    slope = -1.0 if darkest else 1.0
-    head.set_weights([np.full((1, 1, 1, 1), slope), np.array([-slope * 100.0])])
-    model.save(path)
-    return path
-
-
-def brightness_network(path, classes, slopes, size=(48, 40), alone=False):
-    """A classifier whose logits are the image's mean grey level times a slope for each class."""
-    x = keras.Input((*size, 1))
-    features = keras.layers.Identity(name="features")(x)
-    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
-    head = ClassifierHead(classes, lungs_alone=alone, activation="softmax", name="head")
-    model = keras.Model(x, head(pooled), name="brightness")
-    head.set_weights([np.array([slopes], "float32"), np.zeros(len(classes), "float32")])
-    model.save(path)
-    return path
 
 
 def softmax(logits):

@@ -1,0 +1,29 @@
+"""Networks of the zoo's kind whose outputs can be worked out by hand."""
+
+import keras
+import numpy as np
+
+from semenet.models.heads import ClassifierHead, SegmentationHead
+
+
+def threshold_unet(path, size=(64, 64), darkest=True):
+    """A "U-Net" that takes for lungs what is darker (or brighter) than grey level 100."""
+    x = keras.Input((*size, 1))
+    head = SegmentationHead(("lung",), activation="sigmoid", name="head")
+    model = keras.Model(x, head(x), name="unet")
+    slope = -1.0 if darkest else 1.0
+    head.set_weights([np.full((1, 1, 1, 1), slope), np.array([-slope * 100.0])])
+    model.save(path)
+    return path
+
+
+def brightness_network(path, classes, slopes, size=(48, 40), alone=False):
+    """A classifier whose logits are the image's mean grey level times a slope for each class."""
+    x = keras.Input((*size, 1))
+    features = keras.layers.Identity(name="features")(x)
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
+    head = ClassifierHead(classes, lungs_alone=alone, activation="softmax", name="head")
+    model = keras.Model(x, head(pooled), name="brightness")
+    head.set_weights([np.array([slopes], "float32"), np.zeros(len(classes), "float32")])
+    model.save(path)
+    return path
