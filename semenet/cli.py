@@ -118,7 +118,7 @@ def export(run: RunPath, folder: Positional[pathlib.Path]) -> None:
     """Writes a SavedModel that takes the bytes of image files.
 
     Args:
-        run: Run folder or .keras file.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder of `semenet cascade`.
         folder: New or empty folder.
     """
     from semenet.serving.export import export as write

@@ -87,6 +87,8 @@ def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
     assert f"{metadata['audit']['verdict']}" in ("shortcut", "clean", "undecided")
     assert Run.open("seme_resnet50:trial").temperature == metadata["calibration"]["temperature"]
     assert 0 < metadata["metrics"]["rounding"] < 0.01
+    # No path of the machine that it was made on.
+    assert str(tmp_path) not in (folder / "metadata.json").read_text()
     index = tmp_path / "index.json"
     assert json.loads(index.read_text()) == {"seme_resnet50/trial": sha256_of(folder / "metadata.json")}
     tools[1].verify_zoo(tmp_path / "zoo", index=index)
@@ -167,6 +169,12 @@ def test_another_network_s_weights_do_not_give_the_golden_output(published_unet,
     (folder / "card.md").write_text(tools[1].zoo_card.render(metadata))
     with pytest.raises(ValueError, match="gives its golden output"):
         tools[1].verify_entry(folder, None)
+
+
+def test_a_command_is_given_as_on_another_machine(tools):
+    command = "recipes/unet.py --manifest /data/lung/manifest.csv --out /root/a/b --epochs 3 --cache 'x y'"
+    expected = "python recipes/unet.py --manifest lung/manifest.csv --out b --epochs 3 --cache 'x y'"
+    assert tools[0].portable(command) == expected
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import tempfile
 from typing import Annotated
@@ -156,7 +157,7 @@ def describe(publication, about, run, rounded, work):
         },
         "training": {
             "recipe": dataclasses.asdict(recipe),
-            "command": run.record["command"],
+            "command": portable(run.record["command"]),
             "commit": start["commit"],
             "manifest_sha256": manifest.sha256,
             "hardware": start["machine"],
@@ -221,6 +222,16 @@ def write_entry(metadata, model, folder):
         json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     (folder / "card.md").write_text(zoo_card.render(metadata), encoding="utf-8")
+
+
+def portable(command):
+    """A command as another machine would give it: of absolute paths the last two parts, of --out the last."""
+    words = ["python", *shlex.split(command)]
+    parts = [pathlib.PurePath(word).parts if word.startswith("/") else None for word in words]
+    return shlex.join(
+        word if part is None else "/".join(part[-1:] if before == "--out" else part[-2:])
+        for before, word, part in zip(["", *words], words, parts, strict=False)
+    )
 
 
 def _add_files(metadata, files):

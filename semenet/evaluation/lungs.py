@@ -41,7 +41,7 @@ class LungMasks:
     @property
     def source(self):
         """str, where the masks come from, as a report says it."""
-        return "the manifest's masks" if self.run is None else f"masks by the U-Net {self.run.path}"
+        return "the manifest's masks" if self.run is None else f"masks by the U-Net {self.run.name}"
 
     def covered(self, rows):
         """Which rows have a mask, or get one: bool array `(N,)`."""

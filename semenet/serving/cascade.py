@@ -235,7 +235,7 @@ class Cascade:
             description[place] = {
                 "network": run.model.name,
                 "sha256": sha256_of(file),
-                "from": str(run.path),
+                "from": run.name,
                 "command": run.record.get("command"),
                 "manifest_sha256": run.record.get("manifest_sha256"),
             }

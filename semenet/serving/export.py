@@ -1,4 +1,4 @@
-"""Exports a trained network as a SavedModel that takes the files' own bytes."""
+"""Exports a trained network, or a cascade, as a SavedModel that takes the files' own bytes."""
 
 import json
 import os
@@ -10,29 +10,43 @@ import keras
 import tensorflow as tf
 
 from semenet.data.files import output_folder
-from semenet.data.graph_images import decode_image
-from semenet.data.transforms import clahe_graph, resize
 from semenet.errors import SemenetError
-from semenet.evaluation.scoring import temper_graph
-from semenet.training.run import Run
+from semenet.serving.decoding_graph import ERROR_CODES, NO_ERROR, decode_batch
+from semenet.serving.servables import open_servable
+
+DESCRIPTION = pathlib.Path("assets.extra") / "semenet.json"
+ERROR = "error"
 
 
 class ExportError(SemenetError):
     """An export cannot be written where it was asked for."""
 
 
-def export(run_path, out):
+def export(path, out):
     """Writes a SavedModel whose graph decodes, resizes and scores: it needs neither Keras nor semenet.
 
-    The signature `serving_default` takes `image_bytes`, string `(N,)`: whole PNG or JPEG files, of any and
-    mixed sizes. It gives `class_names`, string `(N, K)`, and `probabilities`, float32 `(N, K)`, or
-    `(N, H, W, K)` of a segmentation network. The image is prepared to the bit as in training and
-    evaluation, and the probabilities are calibrated where the run is. `assets.extra/semenet.json` describes
-    the network, with its temperature, and the operating points and the confidence to answer from as
+    Signatures, all with N items as every input's and output's first axis:
+
+    - `serving_default` takes `image_bytes`, string `(N,)`: whole PNG or JPEG files, of any and mixed sizes;
+    - `explain` (not of a segmentation network) takes the same and adds heat maps;
+    - `predict_pixels` takes `pixels`, uint8 `(N, height, width)` in [0, 255]: images that were decoded
+      outside, such as DICOM.
+
+    Outputs: `class_names`, string `(N, K)`; `probabilities`, float32 `(N, K)`, calibrated where the run is,
+    or `(N, H, W, K)` of a segmentation network; `error_code`, int32 `(N,)`, 0 for none, see
+    `semenet.serving.decoding_graph.ERROR_CODES`: an item that cannot be decoded has probabilities of 0 and
+    leaves the others as they are; of a classifier `predicted`, string `(N,)`, "error" for such an item; and
+    in `explain` `heat_map`, float32 `(N, h, w)` in [0, 1], for the class predicted. A cascade has
+    besides `stage1_probabilities`, `stage2_probabilities`, `reason` (which stage decided, or abstained, when
+    `predicted` is "abstain"), `lung_flags` (why the lungs found cannot be lungs, "" if they can), and in
+    `explain` `stage1_heat_map`, `stage2_heat_map`, and `lung_mask_bytes`, 8-bit PNG files.
+
+    The image is prepared to the bit as in training and evaluation. `assets.extra/semenet.json` describes the
+    networks, with their temperatures, and the operating points and the confidence to answer from as
     `semenet.evaluation.calibrate.calibrate` found them (null where it did not).
 
     Args:
-        run_path: run folder or `.keras` file.
+        path: run folder, `.keras` file, `ENTRY:NAME` of published weights, or a cascade's folder.
         out: folder to write: new or empty.
 
     Returns:
@@ -41,6 +55,7 @@ def export(run_path, out):
     Raises:
         ExportError: if `out` holds something.
         WeightsError: if the run cannot be loaded.
+        CascadeError: if the cascade is not whole.
         RunFolderError: if its calibration is broken, or of another network than the one there now.
         ValueError: if the network is fed lungs alone, which a SavedModel of its own cannot find.
     """
@@ -50,23 +65,20 @@ def export(run_path, out):
             f"An export needs a new or an empty folder. Received: {out}, which holds something. Give another."
         )
     output_folder(out.parent)
-    run = Run.open(run_path)
-    if run.lungs_alone:
-        raise SemenetError(
-            "A SavedModel takes whole images, and one of a classifier alone cannot find lungs in them. "
-            f"Received: {run.path}, a network that is fed lungs alone. Use `semenet predict --lungs` with a "
-            "U-Net's run."
-        )
+    servable = open_servable(path)
     # Written beside its place and moved, so that nobody serves half a model.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         archive = keras.export.ExportArchive()
-        archive.track(run.model)
-        archive.add_endpoint("serving_default", _serving_function(run))
+        for model in servable.models:
+            archive.track(model)
+        for name, function in _signatures(servable).items():
+            archive.add_endpoint(name, function)
         archive.write_out(temporary / "model", verbose=False)
-        extra = temporary / "model" / "assets.extra"
-        extra.mkdir()
-        (extra / "semenet.json").write_text(json.dumps(_description(run), indent=2) + "\n")
+        description = temporary / "model" / DESCRIPTION
+        description.parent.mkdir()
+        told = servable.describe() | {"error_codes": {str(code): text for code, text in ERROR_CODES.items()}}
+        description.write_text(json.dumps(told, indent=2) + "\n")
         if out.exists():
             out.rmdir()
         os.replace(temporary / "model", out)
@@ -75,44 +87,46 @@ def export(run_path, out):
     return out
 
 
-def _serving_function(run):
-    height, width = run.input_size
-    class_names = tf.constant([run.class_names])
-    temperature, activation = run.temperature, run.activation
+def _signatures(servable):
+    """dict of each signature's name to its function."""
+    of_bytes = [tf.TensorSpec([None], tf.string, name="image_bytes")]
+    of_pixels = [tf.TensorSpec([None, None, None], tf.uint8, name="pixels")]
+    compute = servable.compute(explain=False)
 
-    def prepare(contents):
-        image = resize(decode_image(contents), (height, width))
-        if run.inference_clahe:
-            image = clahe_graph(image)
-        return tf.ensure_shape(tf.repeat(image, run.channels, axis=-1), (height, width, run.channels))
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
+    @tf.function(input_signature=of_bytes)
     def serve(image_bytes):
-        images = tf.map_fn(
-            prepare,
-            image_bytes,
-            fn_output_signature=tf.TensorSpec((height, width, run.channels), tf.uint8),
+        code, images = decode_batch(image_bytes, servable.prepare, servable.specs)
+        return _answer(servable, code, compute(*images))
+
+    @tf.function(input_signature=of_pixels)
+    def predict_pixels(pixels):
+        prepared = tf.map_fn(
+            servable.prepare, pixels[..., tf.newaxis], fn_output_signature=tuple(servable.specs)
         )
-        probabilities = run.model(tf.cast(images, tf.float32), training=False)
-        return {
-            "probabilities": temper_graph(probabilities, temperature, activation),
-            "class_names": tf.repeat(class_names, tf.size(image_bytes), axis=0),
-        }
+        code = tf.fill(tf.shape(pixels)[:1], NO_ERROR)
+        return _answer(servable, code, compute(*prepared))
 
-    return serve
+    signatures = {"serving_default": serve, "predict_pixels": predict_pixels}
+    if servable.explains:
+        compute_maps = servable.compute(explain=True)
+
+        @tf.function(input_signature=of_bytes)
+        def explain(image_bytes):
+            code, images = decode_batch(image_bytes, servable.prepare, servable.specs)
+            return _answer(servable, code, compute_maps(*images))
+
+        signatures["explain"] = explain
+    return signatures
 
 
-def _description(run):
-    calibration = run.calibration or {}
-    return {
-        "network": run.model.name,
-        "class_names": run.class_names,
-        "input_size": run.input_size,
-        "channels": run.channels,
-        "inference_clahe": run.inference_clahe,
-        "manifest_sha256": run.record.get("manifest_sha256"),
-        "temperature": run.temperature,
-        "operating_points": calibration.get("operating_points"),
-        "abstain": calibration.get("abstain"),
-        "use": "Research use only. Not a medical device.",
-    }
+def _answer(servable, code, outputs):
+    """The outputs of a signature: what the networks gave, and nothing of it for an item with an error."""
+    fine = code == NO_ERROR
+    answered = {}
+    for name, values in outputs.items():
+        empty = tf.constant(ERROR if name in ("predicted", "reason") else "")
+        empty = empty if values.dtype == tf.string else tf.zeros((), values.dtype)
+        shape = tf.concat([tf.shape(fine), tf.ones(tf.rank(values) - 1, tf.int32)], axis=0)
+        answered[name] = tf.where(tf.reshape(fine, shape), values, empty)
+    class_names = tf.repeat(tf.constant([servable.class_names]), tf.size(code), axis=0)
+    return answered | {"class_names": class_names, "error_code": code}

@@ -199,6 +199,11 @@ class Run:
         recipe = Recipe.from_json(json.dumps(training["recipe"]))
         return cls(published.folder, recipe, record, published=published)
 
+    @property
+    def name(self):
+        """str, how a command names it: its path, or `ENTRY:NAME` of published weights."""
+        return str(self.path) if self.published is None else f"{self.recipe.entry}:{self.path.name}"
+
     @functools.cached_property
     def sha256(self):
         """str, the hash of the network: of its file, or of the list of its published weights' files."""

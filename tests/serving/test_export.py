@@ -10,7 +10,11 @@ import pytest
 import tensorflow as tf
 
 import semenet
+from semenet.data.images import read_image
+from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
+from semenet.evaluation.class_activation import grad_cam
+from semenet.serving.cascade import Cascade
 from semenet.serving.export import ExportError, export
 from semenet.serving.predict import predict
 from semenet.training.fit import train
@@ -126,6 +130,125 @@ def test_a_unet_serves_masks(unet_run, files, tmp_path):
     served = tf.saved_model.load(str(export(unet_run, tmp_path / "saved"))).signatures["serving_default"]
     answer = served(image_bytes=tf.constant([files[0].read_bytes()]))
     assert answer["probabilities"].shape == (1, 32, 32, 1)
+
+
+def served(path, name="serving_default"):
+    """A signature of a SavedModel, from what it takes to a dict of arrays and lists of str."""
+    # The signature lives as long as its model.
+    model = tf.saved_model.load(str(path))
+
+    def call(**inputs):
+        answer = model.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        return {
+            key: value.numpy().astype(str).tolist()
+            if value.dtype == tf.string and not key.endswith("_bytes")
+            else value.numpy()
+            for key, value in answer.items()
+        }
+
+    return call
+
+
+def contents(files):
+    return [file.read_bytes() for file in files]
+
+
+def test_what_cannot_be_decoded_gets_a_code_and_leaves_the_others_right(saved_model, classifier_run, files):
+    good = contents(files[:5])
+    call = served(saved_model)
+    alone = call(image_bytes=good)
+    assert alone["error_code"].tolist() == [0] * 5
+    mixed = [b"", good[0], b"no image", good[1][:100], good[3], good[4][:90], good[4] * 0]
+    answer = call(image_bytes=mixed)
+    assert answer["error_code"].tolist() == [1, 0, 1, 1, 0, 1, 1]
+    assert answer["predicted"] == [
+        "error",
+        alone["predicted"][0],
+        *["error"] * 2,
+        alone["predicted"][3],
+        *["error"] * 2,
+    ]
+    np.testing.assert_allclose(answer["probabilities"][[1, 4]], alone["probabilities"][[0, 3]], atol=1e-6)
+    assert not answer["probabilities"][[0, 2, 3, 5, 6]].any()
+    nothing = call(image_bytes=[b"x"])
+    assert nothing["error_code"].tolist() == [1]
+    assert nothing["class_names"] == [["normal", "bacteria", "virus"]]
+    # It goes on as before.
+    np.testing.assert_array_equal(call(image_bytes=good)["probabilities"], alone["probabilities"])
+
+
+def test_every_output_has_the_batch_first(saved_model, files):
+    for name in ("serving_default", "explain"):
+        answer = served(saved_model, name)(image_bytes=contents(files[:3]))
+        assert all(len(value) == 3 for value in answer.values())
+
+
+def test_heat_maps_are_grad_cam_s_and_pixels_are_taken_too(saved_model, classifier_run, files):
+    model = semenet.load_model(classifier_run)
+    greys = [read_image(file) for file in files]
+    prepared = np.stack([prepare(grey, (32, 32)) for grey in greys])
+    answer = served(saved_model, "explain")(image_bytes=contents(files))
+    np.testing.assert_allclose(answer["heat_map"], grad_cam(model, prepared), atol=1e-5)
+    by_pixels = served(saved_model, "predict_pixels")
+    for number, grey in enumerate(greys):
+        found = by_pixels(pixels=grey[np.newaxis])["probabilities"][0]
+        np.testing.assert_allclose(found, answer["probabilities"][number], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def cascade(classifier_run, unet_run, tmp_path_factory):
+    """A cascade of tiny networks, the folder it is saved in, and its SavedModel."""
+    folder = tmp_path_factory.mktemp("cascade")
+    stage2 = semenet.build(
+        "seme_densenet169",
+        classes=("other_viral", "COVID-19"),
+        input_shape=(40, 40, 3),
+        width=0.125,
+        depth=0.01,
+    )
+    stage2.get_layer("head").lungs_alone = True
+    stage2.get_layer("head").inference_clahe = True
+    stage2.save(folder / "two.keras")
+    made = Cascade(classifier_run, unet_run, folder / "two.keras")
+    saved = made.save(folder / "saved")
+    return made, saved, export(saved, folder / "savedmodel")
+
+
+@pytest.mark.slow
+def test_a_cascade_is_one_graph_that_gives_python_s_results(cascade, files):
+    made, _, exported = cascade
+    expected = made.predict([read_image(file) for file in files], explain=True)
+    answer = served(exported, "explain")(image_bytes=[*contents(files), b"no image"])
+    count = len(files)
+    assert answer["class_names"] == [list(made.class_names)] * (count + 1)
+    assert answer["error_code"].tolist() == [0] * count + [1]
+    assert answer["predicted"] == [*expected.predicted, "error"]
+    assert answer["reason"] == [*expected.reasons, "error"]
+    assert answer["lung_flags"] == [*(" ".join(flags) for flags in expected.lung_flags), ""]
+    for name in ("probabilities", "stage1_probabilities", "stage2_probabilities"):
+        np.testing.assert_allclose(answer[name][:count], getattr(expected, name), atol=1e-5)
+        assert not answer[name][count].any()
+    for stage in ("stage1", "stage2"):
+        maps = getattr(expected, f"{stage}_heat_maps")
+        np.testing.assert_allclose(answer[f"{stage}_heat_map"][:count], maps, atol=1e-4)
+    for number, png in enumerate(answer["lung_mask_bytes"][:count]):
+        mask = cv2.imdecode(np.frombuffer(png, "uint8"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(mask > 0, expected.lung_masks[number])
+    plain = served(exported)(image_bytes=contents(files))
+    np.testing.assert_allclose(plain["probabilities"], expected.probabilities, atol=1e-5)
+    pixels = served(exported, "predict_pixels")(pixels=read_image(files[3])[np.newaxis])
+    np.testing.assert_allclose(pixels["probabilities"], expected.probabilities[3:4], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_cascade_s_metadata_names_its_stages(cascade):
+    made, _, exported = cascade
+    description = json.loads((exported / "assets.extra" / "semenet.json").read_text())
+    assert description["class_names"] == list(made.class_names)
+    assert description["refines"] == "virus"
+    assert description["stages"]["stage2"]["inference_clahe"]
+    assert description["stages"]["lungs"]["network"] == "unet"
+    assert description["error_codes"]["0"] == "none"
 
 
 def test_metadata_says_what_the_network_is(saved_model):

@@ -1,0 +1,192 @@
+"""What can be exported: one network, or a cascade, each as graphs over prepared images."""
+
+import tensorflow as tf
+
+from semenet.data.transforms import clahe_graph, resize
+from semenet.errors import SemenetError
+from semenet.evaluation.class_activation import explained_network
+from semenet.evaluation.scoring import temper_graph
+from semenet.serving.cascade import Cascade, is_cascade
+from semenet.serving.decisions import ABSTAIN, REASONS
+from semenet.serving.lung_check import CHECKS
+from semenet.training.run import Run
+
+USE = "Research use only. Not a medical device."
+
+
+def open_servable(path):
+    """Opens what a path names: a cascade's folder, or a run.
+
+    Returns:
+        `CascadeServable` or `NetworkServable`.
+
+    Raises:
+        CascadeError: a cascade that is not whole.
+        WeightsError: there is neither; and all that `semenet.training.run.Run.open` raises.
+        ValueError: a network that is fed lungs alone, by itself.
+    """
+    return CascadeServable(Cascade.open(path)) if is_cascade(path) else NetworkServable(Run.open(path))
+
+
+def prepare_graph(image, run):
+    """An image as a run's network takes it, to the bit of `semenet.data.pipeline.prepare`.
+
+    Args:
+        image: uint8 tensor `(height, width, 1)` of any size.
+        run: `semenet.training.run.Run`.
+
+    Returns:
+        uint8 tensor `(H, W, C)`.
+    """
+    image = resize(image, run.input_size)
+    if run.inference_clahe:
+        image = clahe_graph(image)
+    return tf.ensure_shape(tf.repeat(image, run.channels, axis=-1), spec_of(run).shape)
+
+
+def spec_of(run):
+    """The `tf.TensorSpec` of one prepared image of a run."""
+    return tf.TensorSpec((*run.input_size, run.channels), tf.uint8)
+
+
+class NetworkServable:
+    """One network.
+
+    Args:
+        run: `semenet.training.run.Run`.
+
+    Attributes:
+        models: list of the Keras models whose variables the graphs hold.
+        specs: list of `tf.TensorSpec`, of the prepared images of one item.
+        explains: bool, whether there are heat maps.
+        class_names: tuple of K str.
+
+    Raises:
+        ValueError: the network is fed lungs alone, which it cannot find.
+    """
+
+    def __init__(self, run):
+        if run.lungs_alone:
+            raise SemenetError(
+                "A SavedModel takes whole images, and one of a classifier alone cannot find lungs in them. "
+                f"Received: {run.path}, a network that is fed lungs alone. Export a cascade, which finds "
+                "them, or use `semenet predict --lungs` with a U-Net's run."
+            )
+        self.run = run
+        self.models = [run.model]
+        self.specs = [spec_of(run)]
+        self.explains = not run.segments
+        self.class_names = run.class_names
+
+    def prepare(self, image):
+        """A graph from uint8 `(height, width, 1)` to a tuple of one prepared image."""
+        return (prepare_graph(image, self.run),)
+
+    def compute(self, explain):
+        """A graph of a batch of prepared images to a dict of named outputs."""
+        run = self.run
+        explained = explained_network(run.model) if explain else None
+
+        def compute(images):
+            images = tf.cast(images, tf.float32)
+            outputs, *heat = explained(images) if explain else (run.model(images, training=False),)
+            probabilities = temper_graph(outputs, run.temperature, run.activation)
+            named = {"probabilities": probabilities}
+            if not run.segments:
+                chosen = tf.argmax(probabilities, axis=1)
+                named["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
+            return named | ({"heat_map": heat[0]} if explain else {})
+
+        return compute
+
+    def describe(self):
+        """dict of what a client should know, for `assets.extra/semenet.json`."""
+        return _describe(self.run) | {"use": USE}
+
+
+class CascadeServable:
+    """A cascade.
+
+    Args:
+        cascade: `semenet.serving.cascade.Cascade`.
+
+    Attributes:
+        models: list of the three Keras models.
+        specs: list of `tf.TensorSpec`, of the three prepared images of one item.
+        explains: True.
+        class_names: tuple of K str, of the joint distribution.
+    """
+
+    def __init__(self, cascade):
+        self.cascade = cascade
+        self.models = [run.model for run in cascade.runs.values()]
+        self.specs = [spec_of(run) for run in cascade.runs.values()]
+        self.explains = True
+        self.class_names = cascade.class_names
+
+    def prepare(self, image):
+        """A graph from uint8 `(height, width, 1)` to the image as each of the three networks takes it."""
+        return tuple(prepare_graph(image, run) for run in self.cascade.runs.values())
+
+    def compute(self, explain):
+        """A graph of batches of prepared images to a dict of named outputs."""
+        graph = self.cascade.graph(explain)
+        rule = self.cascade.rule
+
+        def compute(*images):
+            found = graph(*images)
+            predicted = tf.gather(tf.constant(rule.class_names), found["chosen"])
+            reason = tf.gather(tf.constant(REASONS), found["reason"])
+            abstains = tf.strings.regex_full_match(reason, f"{ABSTAIN}.*")
+            named = {
+                "probabilities": found["probabilities"],
+                "stage1_probabilities": found["stage1_probabilities"],
+                "stage2_probabilities": found["stage2_probabilities"],
+                "predicted": tf.where(abstains, ABSTAIN, predicted),
+                "reason": reason,
+                "lung_flags": _flags(found["lungs_implausible"]),
+            }
+            if explain:
+                named |= {name: found[name] for name in ("stage1_heat_map", "stage2_heat_map")}
+                named["lung_mask_bytes"] = _pngs(found["lung_mask"])
+            return named
+
+        return compute
+
+    def describe(self):
+        """dict of what a client should know, for `assets.extra/semenet.json`."""
+        return {
+            "network": "cascade",
+            "class_names": list(self.class_names),
+            "refines": self.cascade.rule.refines,
+            "stages": {place: _describe(run) for place, run in self.cascade.runs.items()},
+            "use": USE,
+        }
+
+
+def _flags(implausible):
+    """The checks that failed, by their names with blanks between: string `(N,)`."""
+    named = tf.where(implausible, tf.constant([[f"{name} " for name in CHECKS]]), "")
+    return tf.strings.strip(tf.strings.reduce_join(named, axis=1))
+
+
+def _pngs(masks):
+    """Masks uint8 `(N, H, W)` as PNG files: string `(N,)`."""
+    return tf.map_fn(
+        lambda mask: tf.io.encode_png(mask[..., tf.newaxis]), masks, fn_output_signature=tf.string
+    )
+
+
+def _describe(run):
+    calibration = run.calibration or {}
+    return {
+        "network": run.model.name,
+        "class_names": list(run.class_names),
+        "input_size": list(run.input_size),
+        "channels": run.channels,
+        "inference_clahe": run.inference_clahe,
+        "manifest_sha256": run.record.get("manifest_sha256"),
+        "temperature": run.temperature,
+        "operating_points": calibration.get("operating_points"),
+        "abstain": calibration.get("abstain"),
+    }
