@@ -91,26 +91,40 @@ def predict(
     run: RunPath,
     images: Images,
     out: pathlib.Path,
-    on_error: Literal["raise", "skip"] = "raise",
+    on_error: Literal["raise", "skip"] | None = None,
     batch_size: int = 16,
     tta: int = 1,
     lungs: pathlib.Path | None = None,
 ) -> None:
     """Scores radiographs: a CSV with file, one column of probabilities a class, and predicted.
 
+    Of a cascade the table, .csv or .parquet, has reason and lung_flags too, and the same command goes on
+    after a process that was killed.
+
     Args:
-        run: Run folder or .keras file.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder of `semenet cascade`.
         images: Radiographs, or folders of them.
-        out: CSV to write.
-        on_error: Stop at a file that cannot be read, or leave it out and list it.
+        out: CSV to write; of a cascade also .parquet.
+        on_error: Stop at a file that cannot be read, as by default, or leave it out and list it. Not for a
+            cascade, which lists it and gives it a row without probabilities.
         batch_size: Images a step.
         tta: Test-time augmentation, as for `semenet evaluate`: how many fixed views to average over. 1: the
-            image alone. A SavedModel does not do it.
+            image alone. A SavedModel does not do it, nor does a cascade.
         lungs: For a network fed lungs alone: run of a U-Net that finds them.
     """
+    from semenet.serving.cascade import is_cascade
     from semenet.serving.predict import predict as score
+    from semenet.serving.predict_cascade import predict_cascade
 
-    score(run, images, out, on_error=on_error, batch_size=batch_size, tta=tta, lungs=lungs)
+    if is_cascade(run):
+        if (on_error, tta, lungs) != (None, 1, None):
+            raise SemenetError(
+                "A cascade has its own U-Net, takes each image once, and goes on past bad files. "
+                f"Received: {run} with --on-error, --tta or --lungs. Leave them out."
+            )
+        predict_cascade(run, images, out, batch_size=batch_size)
+    else:
+        score(run, images, out, on_error=on_error or "raise", batch_size=batch_size, tta=tta, lungs=lungs)
     print(out)
 
 

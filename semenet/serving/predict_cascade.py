@@ -1,0 +1,177 @@
+"""Decides on radiographs on disk with a cascade: a table, that a killed process goes on with."""
+
+import concurrent.futures
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+
+import pandas as pd
+
+from semenet.data.files import output_file, replacing, write_text
+from semenet.data.image_files import list_images
+from semenet.data.images import ImageError, read_image
+from semenet.errors import SemenetError
+from semenet.serving.cascade import DESCRIPTION, Cascade
+from semenet.training.progress import track
+
+ERROR = "error"
+UNREADABLE = "unreadable"
+_KINDS = (".csv", ".parquet")
+
+
+def predict_cascade(folder, paths, out, *, batch_size=16):
+    """Decides on files and folders of images, and writes a table.
+
+    Rows are kept beside `out`, in `.<name>.rows`, batch by batch: the same command, given again after the
+    process was killed, goes on behind them; a file that has changed since is decided on again. A file that
+    cannot be read does not stop it: its row has no probabilities, `predicted` "error" and `reason`
+    "unreadable", stderr says why, and `<out's stem>_errors.csv` lists it.
+
+    Args:
+        folder: what `Cascade.save` wrote.
+        paths: files and folders (searched through) of radiographs: PNG, JPEG, TIFF, BMP or DICOM.
+        out: table to write, .csv or .parquet.
+        batch_size: int, images a step.
+
+    Returns:
+        DataFrame, a row an image in the order of their names: `file`, a float32 column of the joint
+        distribution for each class, `predicted`, `reason` (see `semenet.serving.decisions.REASONS`), and
+        `lung_flags`, the checks that the lungs found fail, "" if none.
+
+    Raises:
+        CascadeError: the folder holds no whole cascade.
+        ImageError: a path does not exist, or a folder has no image.
+        OutputError: the table cannot be written.
+        ValueError: `out` is neither .csv nor .parquet, the latter without pyarrow; a `batch_size` below 1; or
+            a network gives NaN.
+    """
+    if batch_size < 1:
+        raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The usual is 16.")
+    out = output_file(out)
+    _check_kind(out)
+    files = list_images(paths)
+    cascade = Cascade.open(folder)
+    columns = ["file", *cascade.class_names, "predicted", "reason", "lung_flags"]
+    journal = _Journal(out, folder, columns)
+    stamps = [_stamp(file) for file in files]
+    waiting = [item for item in zip(files, stamps, strict=True) if item[1] not in journal.rows]
+    with journal:
+        for batch in track(_read_ahead(waiting, cascade, batch_size), len(waiting), "Deciding"):
+            journal.add(_rows(cascade, batch))
+    frame = pd.DataFrame([journal.rows[stamp][0] for stamp in stamps], columns=columns)
+    frame = frame.astype(dict.fromkeys(cascade.class_names, "float32"))
+    with replacing(out) as temporary:
+        if out.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+    _report_errors([journal.rows[stamp] for stamp in stamps], out)
+    journal.path.unlink(missing_ok=True)
+    return frame
+
+
+class _Journal:
+    """The rows that are done, on disk from batch to batch: a line each behind one that names the work."""
+
+    def __init__(self, out, folder, columns):
+        self.path = out.with_name(f".{out.name}.rows")
+        description = (folder / DESCRIPTION).read_bytes()
+        self.head = json.dumps({"cascade": hashlib.sha256(description).hexdigest(), "columns": columns})
+        self.rows = {}
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        if lines[:1] == [self.head]:
+            for line in lines[1:]:
+                try:
+                    stamp, row, error = json.loads(line)
+                except ValueError:
+                    # The last line of a process that was killed as it wrote it.
+                    break
+                self.rows[stamp] = (row, error)
+            print(f"{len(self.rows)} images were decided on before: {self.path}", file=sys.stderr)
+
+    def __enter__(self):
+        text = [self.head, *(json.dumps([stamp, *done]) for stamp, done in self.rows.items())]
+        write_text(self.path, "\n".join(text) + "\n")
+        self.file = open(self.path, "a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    def add(self, rows):
+        """Adds rows, each as (stamp, row, error or "")."""
+        for stamp, row, error in rows:
+            self.file.write(json.dumps([stamp, row, error]) + "\n")
+            self.rows[stamp] = (row, error)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+
+def _rows(cascade, batch):
+    """The rows of a batch of ((file, stamp), prepared images or ImageError)."""
+    fine = [prepared for _, prepared in batch if not isinstance(prepared, ImageError)]
+    found = cascade.decide(fine) if fine else None
+    place = 0
+    for (file, stamp), prepared in batch:
+        if isinstance(prepared, ImageError):
+            nothing = [None] * len(cascade.class_names)
+            yield stamp, [str(file), *nothing, ERROR, UNREADABLE, ""], str(prepared)
+            continue
+        decided = [found.predicted[place], found.reasons[place], " ".join(found.lung_flags[place])]
+        yield stamp, [str(file), *found.probabilities[place].tolist(), *decided], ""
+        place += 1
+
+
+def _read_ahead(items, cascade, batch_size):
+    """Reads and prepares in threads, one batch ahead of the networks."""
+
+    def read(item):
+        try:
+            return item, cascade.prepare(read_image(item[0]))
+        except ImageError as error:
+            return item, error
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        ahead = []
+        for start in range(0, len(items), batch_size):
+            following = [pool.submit(read, item) for item in items[start : start + batch_size]]
+            if ahead:
+                yield [future.result() for future in ahead]
+            ahead = following
+        if ahead:
+            yield [future.result() for future in ahead]
+
+
+def _stamp(file):
+    """What tells that a file is the one that was decided on."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return f"{file}|absent"
+    return f"{file}|{status.st_size}|{status.st_mtime_ns}"
+
+
+def _check_kind(out):
+    if out.suffix not in _KINDS:
+        raise SemenetError(
+            f"A table of predictions is a .csv or a .parquet file. Received: {out}. Give it such a name."
+        )
+    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+        raise SemenetError(
+            f"Parquet needs pyarrow. Received: {out}, where it is not installed. Run "
+            "pip install 'semenet[parquet]', or name a .csv file."
+        )
+
+
+def _report_errors(done, out):
+    errors = [(row[0], error) for row, error in done if error]
+    for _, error in errors:
+        print(f"not decided on: {error}", file=sys.stderr)
+    listing = out.with_name(f"{out.stem}_errors.csv")
+    # Where there are none, an earlier listing of this table is emptied.
+    if errors or listing.exists():
+        write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
+    if errors:
+        print(f"{len(errors)} files could not be read: {listing}", file=sys.stderr)

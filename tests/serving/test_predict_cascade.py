@@ -1,0 +1,141 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hand_made_networks import brightness_network, threshold_unet
+
+from semenet.cli import main
+from semenet.data.images import read_image
+from semenet.serving import predict_cascade as module
+from semenet.serving.cascade import Cascade
+from semenet.serving.predict_cascade import predict_cascade
+
+CLASSES = ["normal", "bacteria", "other_viral", "COVID-19"]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Folder of a cascade that looks at grey levels."""
+    cascade = Cascade(
+        brightness_network(tmp_path / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
+        threshold_unet(tmp_path / "unet.keras"),
+        brightness_network(tmp_path / "two.keras", CLASSES[2:], [0.0, 0.05], size=(32, 56), alone=True),
+    )
+    return cascade.save(tmp_path / "cascade")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten grey images of two sizes, and one that is none."""
+    path = tmp_path / "images"
+    path.mkdir()
+    for number in range(10):
+        image = np.full((40 + number % 2, 60), 20 * number + 9, "uint8")
+        assert cv2.imwrite(str(path / f"{number}.png"), image)
+    (path / "5_bad.png").write_bytes(b"no image")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_table_is_what_the_cascade_says_and_a_bad_file_has_a_row(saved, folder, tmp_path, kind, capsys):
+    out = tmp_path / "new" / f"p.{kind}"
+    main(["predict", str(saved), str(folder), "--out", str(out), "--batch-size", "4"])
+    frame = pd.read_csv(out, keep_default_na=False) if kind == "csv" else pd.read_parquet(out)
+    assert frame.columns.tolist() == ["file", *CLASSES, "predicted", "reason", "lung_flags"]
+    files = sorted(folder.iterdir())
+    assert frame["file"].tolist() == [str(file) for file in files]
+    bad = [file.name == "5_bad.png" for file in files]
+    assert frame[bad][["predicted", "reason"]].values.tolist() == [["error", "unreadable"]]
+    probabilities = frame[CLASSES].apply(pd.to_numeric, errors="coerce").to_numpy("float32")
+    assert np.isnan(probabilities[bad]).all()
+    good = ~np.array(bad)
+    expected = Cascade.open(saved).predict([read_image(file) for file in np.array(files)[good]])
+    np.testing.assert_allclose(probabilities[good], expected.probabilities, atol=1e-6)
+    assert frame[good]["predicted"].tolist() == expected.predicted
+    assert frame[good]["reason"].tolist() == expected.reasons
+    assert frame[good]["lung_flags"].tolist() == [" ".join(flags) for flags in expected.lung_flags]
+    assert "5_bad.png" in capsys.readouterr().err
+    assert pd.read_csv(out.with_name("p_errors.csv"))["file"].tolist() == [str(folder / "5_bad.png")]
+    assert not list(out.parent.glob(".*"))
+
+
+def test_a_killed_process_goes_on_behind_its_last_batch(saved, folder, tmp_path, monkeypatch):
+    out = tmp_path / "p.csv"
+    decide, decided = Cascade.decide, []
+
+    def until_the_third(self, prepared, explain=False):
+        decided.append(len(prepared))
+        if len(decided) == 3:
+            raise KeyboardInterrupt
+        return decide(self, prepared, explain)
+
+    monkeypatch.setattr(Cascade, "decide", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        predict_cascade(saved, [folder], out, batch_size=3)
+    assert not out.exists()
+    journal = tmp_path / ".p.csv.rows"
+    # As if it had died while it wrote, and one of the images had been replaced since.
+    journal.write_text(journal.read_text() + '["half')
+    cv2.imwrite(str(folder / "1.png"), np.full((50, 50), 250, "uint8"))
+    again = predict_cascade(saved, [folder], out, batch_size=3)
+    # Of 0 to 2, 3 to 5, and 6 and 7 beside the bad file; then 1 and 6 beside it, and 7 to 9.
+    assert decided == [3, 3, 2, 2, 3]
+    monkeypatch.undo()
+    whole = predict_cascade(saved, [folder], tmp_path / "whole.csv", batch_size=3)
+    pd.testing.assert_frame_equal(again, whole, atol=1e-6)
+    assert not journal.exists()
+
+
+def test_rows_of_another_cascade_are_not_gone_on_with(saved, folder, tmp_path):
+    out = tmp_path / "p.csv"
+    (tmp_path / ".p.csv.rows").write_text(json.dumps({"cascade": "another", "columns": []}) + "\n")
+    frame = predict_cascade(saved, [folder], out)
+    assert len(frame) == 11
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_loses_no_batch(saved, folder, tmp_path):
+    """A real one, by SIGKILL, as soon as its first batches are on disk."""
+    for number in range(400):
+        shutil.copy(folder / f"{number % 10}.png", folder / f"more_{number}.png")
+    out, journal = tmp_path / "p.csv", tmp_path / ".p.csv.rows"
+    command = [sys.executable, "-m", "semenet", "predict", saved, folder, "--out", out, "--batch-size", "2"]
+    process = subprocess.Popen([str(word) for word in command], stderr=subprocess.DEVNULL)
+    while not journal.exists() or len(journal.read_text().splitlines()) < 8:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
+    done = int(ended.stderr.split(" images were decided on before")[0].split()[-1])
+    assert 7 <= done < 411
+    assert len(pd.read_csv(out)) == 411
+
+
+def test_what_cannot_be_done_is_refused_before_the_work(saved, folder, tmp_path, monkeypatch, capsys):
+    with pytest.raises(ValueError, match=r"\.csv or a \.parquet"):
+        predict_cascade(saved, [folder], tmp_path / "p.txt")
+    with pytest.raises(ValueError, match="batch_size"):
+        predict_cascade(saved, [folder], tmp_path / "p.csv", batch_size=0)
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'semenet\[parquet\]'"):
+        predict_cascade(saved, [folder], tmp_path / "p.parquet")
+    monkeypatch.undo()
+    with pytest.raises(SystemExit):
+        main(["predict", str(saved), str(folder), "--out", str(tmp_path / "p.csv"), "--tta", "3"])
+    assert "Leave them out" in capsys.readouterr().err
+
+
+def test_an_earlier_listing_of_bad_files_is_emptied(saved, folder, tmp_path):
+    out = tmp_path / "p.csv"
+    predict_cascade(saved, [folder], out)
+    (folder / "5_bad.png").unlink()
+    predict_cascade(saved, [folder], out)
+    assert len(pd.read_csv(tmp_path / "p_errors.csv")) == 0
