@@ -108,8 +108,8 @@ def predict(
         on_error: Stop at a file that cannot be read, as by default, or leave it out and list it. Not for a
             cascade, which lists it and gives it a row without probabilities.
         batch_size: Images a step.
-        tta: Test-time augmentation, as for `semenet evaluate`: how many fixed views to average over. 1: the
-            image alone. A SavedModel does not do it, nor does a cascade.
+        tta: Test-time augmentation, as for `semenet evaluate`: how many fixed views to average over; not of
+            a cascade. 1: the image alone. A SavedModel does not do it.
         lungs: For a network fed lungs alone: run of a U-Net that finds them.
     """
     from semenet.serving.cascade import is_cascade

@@ -134,7 +134,8 @@ def write_manifest(frame, path):
     kept = frame.drop(columns=[column for column in DERIVED if column in frame.columns])
     for column in (name for name in _HASHED if name in kept):
         # What `read_manifest` would refuse: a folder's name becomes a label, with blanks and all.
-        padded = [cell for cell in kept[column].astype(str) if cell != cell.strip()]
+        # One by one: pandas' own text, where pyarrow is installed, holds nothing that is not UTF-8.
+        padded = [cell for cell in map(str, kept[column]) if cell != cell.strip()]
         if padded:
             raise ManifestError(
                 "The values of a manifest must not begin or end with white space. "

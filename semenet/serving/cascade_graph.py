@@ -63,11 +63,13 @@ def cascade_graph(stage1, lungs, stage2, rule, explain=False):
 def _network(run, explain):
     """A function of uint8 images to calibrated probabilities and, with `explain`, heat maps."""
     explained = explained_network(run.model) if explain else None
+    # Read here: what a calibration that does not hold raises, tracing would wrap.
+    temperature, activation = run.temperature, run.activation
 
     def network(images):
         images = tf.cast(images, tf.float32)
         outputs, *heat = explained(images) if explain else (run.model(images, training=False),)
-        return temper_graph(outputs, run.temperature, run.activation), *heat
+        return temper_graph(outputs, temperature, activation), *heat
 
     return network
 

@@ -86,11 +86,13 @@ class NetworkServable:
         """A graph of a batch of prepared images to a dict of named outputs."""
         run = self.run
         explained = explained_network(run.model) if explain else None
+        # Read here: what a calibration that does not hold raises, tracing would wrap.
+        temperature, activation = run.temperature, run.activation
 
         def compute(images):
             images = tf.cast(images, tf.float32)
             outputs, *heat = explained(images) if explain else (run.model(images, training=False),)
-            probabilities = temper_graph(outputs, run.temperature, run.activation)
+            probabilities = temper_graph(outputs, temperature, activation)
             named = {"probabilities": probabilities}
             if not run.segments:
                 chosen = tf.argmax(probabilities, axis=1)

@@ -304,6 +304,6 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, change, message):
     }
     (tmp_path / "m.csv").write_text("old")
     with pytest.raises(ManifestError, match=message):
-        write_manifest(pd.DataFrame(cells | change), tmp_path / "m.csv")
+        write_manifest(pd.DataFrame(cells | change, dtype=object), tmp_path / "m.csv")
     assert (tmp_path / "m.csv").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["m.csv"]

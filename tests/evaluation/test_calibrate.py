@@ -15,7 +15,6 @@ from semenet.data.files import OutputError
 from semenet.data.manifest import ManifestError, read_manifest
 from semenet.data.pipeline import evaluation_dataset
 from semenet.errors import SemenetError
-from semenet.evaluation import calibrate as module
 from semenet.evaluation.calibrate import calibrate
 from semenet.evaluation.evaluate import evaluate
 from semenet.evaluation.scoring import scorer, temper_graph
@@ -24,7 +23,7 @@ from semenet.serving.export import export
 from semenet.serving.predict import predict, predict_arrays
 from semenet.training.fit import train
 from semenet.training.recipe import Recipe
-from semenet.training.run import Run, RunFolderError, calibration_file
+from semenet.training.run import Run, RunFolderError, calibration_file, sha256_of
 
 SIDE = 32
 CLASSES = ["normal", "bacteria", "virus"]
@@ -91,7 +90,7 @@ def write_calibration(path, temperature):
     file = path / "model.keras" if path.is_dir() else path
     content = {
         "temperature": temperature,
-        "model_sha256": module.sha256_of(file),
+        "model_sha256": sha256_of(file),
         "split": "val",
         "count": 8,
         "manifest_sha256": "0",

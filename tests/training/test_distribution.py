@@ -294,5 +294,7 @@ def test_a_killed_process_ends_the_others(one_jax_device, killed):
         group.kill(killed)
         other = group.processes[1 - killed]
         assert other.wait(20) != 0
-        assert f"rank {killed} has ended" in group.errors(1 - killed)
-        assert "same command" in group.errors(1 - killed)
+        said = group.errors(1 - killed)
+        # Of rank 0, where JAX's own service runs, JAX can know sooner, and ends the process itself.
+        by_jax = killed == 0 and "distributed service detected fatal errors" in said
+        assert by_jax or (f"rank {killed} has ended" in said and "same command" in said)
