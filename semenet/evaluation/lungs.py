@@ -124,9 +124,7 @@ class LungMasks:
 
     def _found(self, whole, size):
         probabilities = np.asarray(self.run.model(whole, training=False))[..., 0]
-        # In whole numbers, as images are stretched: an exported graph gives the same mask to the pixel.
-        grey = np.rint(probabilities * 255).astype("uint8")
-        return np.stack([host_transforms.resize(mask, size) >= MASK_LEVEL for mask in grey])
+        return np.stack([stretched_mask(mask, size) for mask in probabilities])
 
     def fed(self, rows, run, batch_size):
         """Goes through the images once, in order, as a network is fed them: whole, or the lungs alone.
@@ -155,6 +153,22 @@ class LungMasks:
         """As `batches`, the images as the network is fed them."""
         for images, masks in self.batches(rows, run, batch_size):
             yield (lungs_alone(images, masks) if run.lungs_alone else images), masks
+
+
+def stretched_mask(probabilities, size):
+    """A mask from a segmentation network's probabilities, in another size.
+
+    It is stretched in whole numbers, as images are: an exported graph gives the same mask to the pixel.
+
+    Args:
+        probabilities: float `(h, w)` in [0, 1].
+        size: `(H, W)` of the mask.
+
+    Returns:
+        bool `(H, W)`.
+    """
+    grey = np.rint(probabilities * 255).astype("uint8")
+    return host_transforms.resize(grey, size) >= MASK_LEVEL
 
 
 def lungs_alone(images, masks):

@@ -3,6 +3,8 @@
 from semenet.evaluation.card import FIGURES, in_code, in_text
 from semenet.evaluation.pages import page, with_interval
 
+_OF_CLASS = ("sensitivity", "specificity", "auroc")
+
 
 def render(metadata):
     """Writes the card.
@@ -32,11 +34,14 @@ def render(metadata):
             for column, values in metadata["metrics"]["subgroups"].items()
             for value, of_value in values.items()
         ],
+        point_rows=[
+            (in_text(name), goal, point)
+            for name, points in (metadata["calibration"] or {}).get("operating_points", {}).items()
+            for goal, point in points.items()
+            if point is not None
+        ],
         size=sum(of["bytes"] for of in metadata["files"].values()) / 1e6,
     )
-
-
-_OF_CLASS = ("sensitivity", "specificity", "auroc")
 
 
 def _text(figure):

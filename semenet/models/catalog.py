@@ -121,7 +121,8 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
         weights: None for random ones; "imagenet", the backbone from keras.applications' file (downloaded);
             the name of published weights (`semenet list` shows them); or the path of a `.keras` file, a run
             folder or a `.weights.h5` file. A head with other classes than the source's starts anew.
-        activation: "softmax", "sigmoid" or "linear" (logits). None: softmax; sigmoid for `unet`.
+        activation: "softmax", "sigmoid" or "linear" (logits). None: that of published weights, else softmax;
+            sigmoid for `unet`.
         **architecture: `width` and `depth` (1.0, the full size); but for VGG19 `bn_momentum`; of entries with
             squeeze-and-excitation `se_ratio` (16) and `se_placement`; of entries with MoEx `moex_p` (0.5),
             `moex_lam` (0.9) and `moex_position`. Left out: those of published weights, else these.
@@ -147,6 +148,7 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
     if source is not None:
         classes = source.class_names if classes is None else classes
         input_shape = source.input_shape if input_shape is None else input_shape
+        activation = source.activation if activation is None else activation
     class_names = _class_names(entry, classes)
     shape = _check_shape(name, entry, input_shape)
     activation = _check_activation(entry, activation, class_names)

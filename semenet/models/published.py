@@ -55,6 +55,16 @@ class Published:
         return self.folder / self.weights
 
     @property
+    def entry(self):
+        """str, the network's name in the catalogue, as the folders have it."""
+        return self.folder.parent.name
+
+    @property
+    def name(self):
+        """str, the name of the weights, likewise."""
+        return self.folder.name
+
+    @property
     def sha256(self):
         """str, one hash of all its files' names and hashes."""
         listed = "\n".join(f"{of['sha256']}  {name}" for name, of in sorted(self.files.items()))

@@ -24,9 +24,9 @@ def find(entry_name, weights):
         weights: None, "imagenet", a published name, or a path.
 
     Returns:
-        None, or an object with `class_names` and `input_shape` (each may be None), `imagenet_scaling` (bool),
-        `architecture` (dict of the arguments it was built with, as far as it is known to differ from the
-        entry's) and `load_into(model)`.
+        None, or an object with `class_names`, `input_shape` and `activation` (each may be None),
+        `imagenet_scaling` (bool), `architecture` (dict of the arguments it was built with, as far as it is
+        known to differ from the entry's) and `load_into(model)`.
 
     Raises:
         WeightsError: if there is no such source; the message lists the published ones.
@@ -70,6 +70,7 @@ class ImageNet:
     backbone: str
     class_names = None
     input_shape = None
+    activation = None
     imagenet_scaling = True
     architecture = types.MappingProxyType({})
 
@@ -95,6 +96,7 @@ class SavedModel:
 
     model: keras.Model
     path: pathlib.Path
+    activation = None
     architecture = types.MappingProxyType({})
 
     @property
@@ -146,6 +148,11 @@ class PublishedWeights:
     def input_shape(self):
         """`(height, width, channels)`."""
         return self.published.input_shape
+
+    @property
+    def activation(self):
+        """str, of the head they belong to."""
+        return self.published.activation
 
     @property
     def imagenet_scaling(self):
@@ -214,6 +221,7 @@ class WeightsFile:
     path: pathlib.Path
     class_names = None
     input_shape = None
+    activation = None
     imagenet_scaling = False
     architecture = types.MappingProxyType({})
 

@@ -1,7 +1,5 @@
 """Scores radiographs on disk with a trained network."""
 
-import concurrent.futures
-import os
 import sys
 
 import cv2
@@ -10,13 +8,14 @@ import pandas as pd
 
 from semenet.data.files import output_file, unique_stems, write_bytes, write_text
 from semenet.data.image_files import list_images
-from semenet.data.images import ImageError, read_image
+from semenet.data.images import ImageError, image_size, read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
-from semenet.evaluation.lungs import LungMasks, lungs_alone
+from semenet.evaluation.lungs import LungMasks, lungs_alone, stretched_mask
 from semenet.evaluation.scoring import scorer
 from semenet.metrics.probabilities import check_probabilities
 from semenet.serving.arrays import grey_levels
+from semenet.serving.reading import read_ahead
 from semenet.training.progress import track
 from semenet.training.run import Run
 
@@ -149,7 +148,7 @@ def _fed(read, run, finder):
 
 
 def _batches(items, run, finder, batch_size, on_error):
-    """Reads ahead in threads; yields lists of `((file, stem), what _read gives, or ImageError)`."""
+    """Batches, read ahead in threads: lists of `((file, stem), what _read gives, or ImageError)`."""
 
     def read(item):
         try:
@@ -159,14 +158,7 @@ def _batches(items, run, finder, batch_size, on_error):
                 raise
             return item, error
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        ahead = []
-        for start in range(0, len(items), batch_size):
-            following = [pool.submit(read, item) for item in items[start : start + batch_size]]
-            if ahead:
-                yield [future.result() for future in ahead]
-            ahead = following
-        yield [future.result() for future in ahead]
+    return read_ahead(items, read, batch_size)
 
 
 def _row(item, output, run, out):
@@ -180,11 +172,9 @@ def _row(item, output, run, out):
 
 def _write_mask(file, output, folder, stem):
     folder.mkdir(exist_ok=True)
-    height, width = read_image(file).shape
-    probability = cv2.resize(output[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
-    mask = np.where(probability >= MASK_THRESHOLD, 255, 0).astype("uint8")
+    mask = stretched_mask(output[..., 0], image_size(file))
     target = folder / f"{stem}.png"
-    write_bytes(target, cv2.imencode(".png", mask)[1].tobytes())
+    write_bytes(target, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
     return target
 
 

@@ -1,6 +1,5 @@
 """Decides on radiographs on disk with a cascade: a table, that a killed process goes on with."""
 
-import concurrent.futures
 import hashlib
 import importlib.util
 import json
@@ -14,6 +13,7 @@ from semenet.data.image_files import list_images
 from semenet.data.images import ImageError, read_image
 from semenet.errors import SemenetError
 from semenet.serving.cascade import DESCRIPTION, Cascade
+from semenet.serving.reading import read_ahead
 from semenet.training.progress import track
 
 ERROR = "error"
@@ -125,7 +125,7 @@ def _rows(cascade, batch):
 
 
 def _read_ahead(items, cascade, batch_size):
-    """Reads and prepares in threads, one batch ahead of the networks."""
+    """Batches of ((file, stamp), prepared images or ImageError), read ahead in threads."""
 
     def read(item):
         try:
@@ -133,15 +133,7 @@ def _read_ahead(items, cascade, batch_size):
         except ImageError as error:
             return item, error
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        ahead = []
-        for start in range(0, len(items), batch_size):
-            following = [pool.submit(read, item) for item in items[start : start + batch_size]]
-            if ahead:
-                yield [future.result() for future in ahead]
-            ahead = following
-        if ahead:
-            yield [future.result() for future in ahead]
+    return read_ahead(items, read, batch_size)
 
 
 def _stamp(file):

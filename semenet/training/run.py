@@ -194,7 +194,10 @@ class Run:
                 f"Received: {entry}:{name}. Names of `{entry}` here: "
                 f"{', '.join(published_names(entry)) or 'none'}. Give one of them, or the path of a run."
             )
-        training = published.metadata["training"]
+        # Of a set that somebody wrote by hand it need not be known how it was trained.
+        training = published.metadata.get("training")
+        if training is None:
+            return cls(published.folder, published=published)
         record = {"command": training["command"], "manifest_sha256": training["manifest_sha256"]}
         recipe = Recipe.from_json(json.dumps(training["recipe"]))
         return cls(published.folder, recipe, record, published=published)
@@ -202,7 +205,7 @@ class Run:
     @property
     def name(self):
         """str, how a command names it: its path, or `ENTRY:NAME` of published weights."""
-        return str(self.path) if self.published is None else f"{self.recipe.entry}:{self.path.name}"
+        return str(self.path) if self.published is None else f"{self.published.entry}:{self.published.name}"
 
     @functools.cached_property
     def sha256(self):
@@ -218,7 +221,7 @@ class Run:
                 that gives logits.
         """
         if self.published is not None:
-            return build(self.recipe.entry, weights=self.path.name)
+            return build(self.published.entry, weights=self.published.name)
         model = load_model(self.path)
         if not hasattr(model, "class_names"):
             raise WeightsError(
@@ -243,7 +246,7 @@ class Run:
             RunFolderError: if it is broken, or of another network than the one there now.
         """
         if self.published is not None:
-            return self.published.metadata["calibration"]
+            return self.published.metadata.get("calibration")
         return read_calibration(self.path)
 
     @property

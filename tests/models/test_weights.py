@@ -8,6 +8,7 @@ from semenet.models.compact import halve_kernels, write_compact
 from semenet.models.loading import WeightsError
 from semenet.models.published import MetadataError
 from semenet.models.weights import ImageNet
+from semenet.training.run import Run
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
 
@@ -146,6 +147,17 @@ def test_published_weights_bring_classes_size_architecture_and_what_they_are_fed
     assert copy.get_layer("head").lungs_alone
     for mine, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_published_weights_bring_their_activation_and_are_a_run_s(trial, tmp_path):
+    sigmoid = semenet.build("vgg19_gap", classes=("a", "b"), activation="sigmoid", **SMALL)
+    write_set(tmp_path, sigmoid, "vgg19_gap", "apart", architecture=CUT)
+    assert semenet.build("vgg19_gap", weights="apart").get_layer("head").activation.__name__ == "sigmoid"
+    # A set written by hand tells neither training nor calibration.
+    run = Run.open("vgg19_gap:apart")
+    assert (run.activation, run.temperature, run.name) == ("sigmoid", 1.0, "vgg19_gap:apart")
+    with pytest.raises(WeightsError, match="Names of `vgg19_gap` here: apart, trial"):
+        Run.open("vgg19_gap:absent")
 
 
 def test_published_weights_start_another_head_anew(trial):
