@@ -16,7 +16,8 @@ from semenet.evaluation.lungs import LungMasks
 from semenet.metrics.probabilities import check_probabilities
 from semenet.serving.arrays import grey_levels
 from semenet.serving.cascade_graph import cascade_graph
-from semenet.serving.decisions import ABSTAIN, REASONS, ChainRule
+from semenet.serving.decisions import ABSTAIN, REASONS, REJECTED, ChainRule
+from semenet.serving.gate import CODES, SIDE, gate_input
 from semenet.serving.lung_check import CHECKS
 from semenet.training.run import Run, calibration_file, model_file, sha256_of
 
@@ -40,8 +41,11 @@ class CascadeResult:
         probabilities: float32 `(N, K)`, the joint distribution, each row of sum 1.
         stage1_probabilities: float32 `(N, K1)`, calibrated where stage 1 is.
         stage2_probabilities: float32 `(N, K2)`, likewise, given that the class refined holds.
-        predicted: list of N str, the most probable class, or "abstain".
-        reasons: list of N str of `semenet.serving.decisions.REASONS`: the stage that decided or abstained.
+        predicted: list of N str, the most probable class, "abstain", or "rejected".
+        reasons: list of N str: of `semenet.serving.decisions.REASONS` the stage that decided or abstained, or
+            the first of the item's `input_flags`.
+        input_flags: list of N tuples of str, what of `semenet.serving.gate.CODES` the input gate found: such
+            an image is rejected, and its probabilities, though given, mean nothing.
         lung_flags: list of N tuples of str, the checks of `semenet.serving.lung_check.CHECKS` that the lung
             mask failed; where there is one, stage 2 was fed the whole image.
         lung_masks: bool `(N, H, W)`, of the U-Net's input size.
@@ -56,6 +60,7 @@ class CascadeResult:
     stage2_probabilities: np.ndarray
     predicted: list[str]
     reasons: list[str]
+    input_flags: list[tuple[str, ...]]
     lung_flags: list[tuple[str, ...]]
     lung_masks: np.ndarray
     stage1_heat_maps: np.ndarray | None = None
@@ -75,6 +80,8 @@ class Cascade:
         lungs: a segmentation network with one class, likewise.
         stage2: a classifier, likewise.
         refines: the class of stage 1 that stage 2 divides.
+        gated: whether images that are no upright frontal radiographs are rejected, see
+            `semenet.serving.gate`.
 
     Raises:
         CascadeError: a network that cannot stand in its place.
@@ -85,7 +92,7 @@ class Cascade:
         The paper, figure 1 and section 3.
     """
 
-    def __init__(self, stage1, lungs, stage2, refines=REFINES):
+    def __init__(self, stage1, lungs, stage2, refines=REFINES, gated=True):
         runs = [run if isinstance(run, Run) else Run.open(run) for run in (stage1, lungs, stage2)]
         self.stage1, self.lungs, self.stage2 = runs
         for place, run in (("stage 1", self.stage1), ("stage 2", self.stage2)):
@@ -97,6 +104,7 @@ class Cascade:
         LungMasks(self.lungs)
         confidences = tuple(_confidence(run) for run in (self.stage1, self.stage2))
         self.rule = ChainRule(self.stage1.class_names, self.stage2.class_names, refines, confidences)
+        self.gated = gated
         self._traced = {}
 
     @property
@@ -105,22 +113,30 @@ class Cascade:
         return dict(zip(STAGES, (self.stage1, self.lungs, self.stage2), strict=True))
 
     @property
+    def specs(self):
+        """list of the `tf.TensorSpec` of what `prepare` gives."""
+        images = [tf.TensorSpec((*run.input_size, run.channels), tf.uint8) for run in self.runs.values()]
+        return [*images, tf.TensorSpec((SIDE, SIDE, 1), tf.uint8), tf.TensorSpec((2,), tf.bool)]
+
+    @property
     def class_names(self):
         """tuple of K str, in the order of the joint distribution."""
         return self.rule.class_names
 
-    def prepare(self, image):
-        """An image as each of the three networks takes it.
+    def prepare(self, image, coloured=False):
+        """An image as each of the three networks, and the gate, takes it.
 
         Args:
             image: uint8 `(height, width)`, values in [0, 255].
+            coloured: whether the file has colours, see `semenet.data.colourfulness`.
 
         Returns:
-            tuple of three uint8 `(H, W, C)`.
+            tuple of three uint8 `(H, W, C)` and the two arrays of `semenet.serving.gate.gate_input`.
         """
-        return tuple(
+        images = (
             prepare(image, run.input_size, run.channels, run.inference_clahe) for run in self.runs.values()
         )
+        return (*images, *gate_input(image, coloured))
 
     def predict(self, images, explain=False, batch_size=BATCH_SIZE):
         """Decides on images in memory.
@@ -169,21 +185,23 @@ class Cascade:
         batches = [np.stack(images) for images in zip(*prepared, strict=True)]
         outputs = {name: value.numpy() for name, value in self._function(explain)(*batches).items()}
         check_probabilities(outputs["probabilities"])
-        reasons = [REASONS[number] for number in outputs["reason"]]
+        input_flags = _named(CODES, outputs["rejected"])
+        reasons = [
+            flags[0] if flags else REASONS[number]
+            for flags, number in zip(input_flags, outputs["reason"], strict=True)
+        ]
         return CascadeResult(
             class_names=self.class_names,
             probabilities=outputs["probabilities"],
             stage1_probabilities=outputs["stage1_probabilities"],
             stage2_probabilities=outputs["stage2_probabilities"],
             predicted=[
-                ABSTAIN if reason.startswith(ABSTAIN) else self.class_names[number]
-                for number, reason in zip(outputs["chosen"], reasons, strict=True)
+                REJECTED if flags else ABSTAIN if reason.startswith(ABSTAIN) else self.class_names[number]
+                for flags, reason, number in zip(input_flags, reasons, outputs["chosen"], strict=True)
             ],
             reasons=reasons,
-            lung_flags=[
-                tuple(name for name, wrong in zip(CHECKS, flags, strict=True) if wrong)
-                for flags in outputs["lungs_implausible"]
-            ],
+            input_flags=input_flags,
+            lung_flags=_named(CHECKS, outputs["lungs_implausible"]),
             lung_masks=outputs["lung_mask"] > 0,
             stage1_heat_maps=outputs.get("stage1_heat_map"),
             stage2_heat_maps=outputs.get("stage2_heat_map"),
@@ -191,14 +209,12 @@ class Cascade:
 
     def graph(self, explain=False):
         """The graph of `semenet.serving.cascade_graph.cascade_graph` with these networks."""
-        return cascade_graph(self.stage1, self.lungs, self.stage2, self.rule, explain)
+        return cascade_graph(*self.runs.values(), self.rule, self.gated, explain)
 
     def _function(self, explain):
         """The traced graph, for batches of any size."""
         if explain not in self._traced:
-            signature = [
-                tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8) for run in self.runs.values()
-            ]
+            signature = [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in self.specs]
             self._traced[explain] = tf.function(self.graph(explain), input_signature=signature)
         return self._traced[explain]
 
@@ -222,7 +238,12 @@ class Cascade:
                 f"A cascade is written into a new or empty folder. Received: {folder}, which holds "
                 "something. Give another --out."
             )
-        description = {"format": FORMAT, "refines": self.rule.refines, "class_names": self.class_names}
+        description = {
+            "format": FORMAT,
+            "refines": self.rule.refines,
+            "gated": self.gated,
+            "class_names": self.class_names,
+        }
         for place, run in self.runs.items():
             file = folder / f"{place}.keras"
             if run.published is None:
@@ -254,10 +275,8 @@ class Cascade:
         path = folder / DESCRIPTION
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
-            refines, hashes = (
-                description["refines"],
-                {place: description[place]["sha256"] for place in STAGES},
-            )
+            settings = {name: description[name] for name in ("refines", "gated")}
+            hashes = {place: description[place]["sha256"] for place in STAGES}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CascadeError(
                 f"A cascade is a folder with a whole {DESCRIPTION}, as `semenet cascade` writes it. "
@@ -270,12 +289,17 @@ class Cascade:
                     f"A cascade's networks are those that it was saved with. Received: {file}, which is "
                     f"{'another' if file.is_file() else 'absent'}. Write the cascade again."
                 )
-        return cls(*(folder / f"{place}.keras" for place in STAGES), refines=refines)
+        return cls(*(folder / f"{place}.keras" for place in STAGES), **settings)
 
 
 def is_cascade(path):
     """Whether a path is a folder that `Cascade.save` wrote, or began to."""
     return (pathlib.Path(path) / DESCRIPTION).is_file()
+
+
+def _named(names, marked):
+    """The names that are marked, of each row of bool `(N, len(names))`: a list of N tuples."""
+    return [tuple(name for name, mark in zip(names, row, strict=True) if mark) for row in marked]
 
 
 def _confidence(run):

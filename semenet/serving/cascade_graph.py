@@ -6,10 +6,11 @@ from semenet.data import graph_transforms
 from semenet.evaluation.class_activation import explained_network
 from semenet.evaluation.lungs import MASK_LEVEL
 from semenet.evaluation.scoring import temper_graph
+from semenet.serving.gate import CODES, gate_graph
 from semenet.serving.lung_check import implausible
 
 
-def cascade_graph(stage1, lungs, stage2, rule, explain=False):
+def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False):
     """Makes the function that a cascade computes, to be traced by itself or in an exported graph.
 
     Stage 2 is fed the lungs alone, all else black, unless what was found cannot be lungs: then the whole
@@ -20,21 +21,24 @@ def cascade_graph(stage1, lungs, stage2, rule, explain=False):
         lungs: `Run` of a segmentation network with one class.
         stage2: `Run` of a classifier.
         rule: `semenet.serving.decisions.ChainRule`.
+        gated: whether the input gate looks at the images.
         explain: whether to give heat maps too.
 
     Returns:
         A function of three uint8 tensors in [0, 255], the images as each network takes them, `(N, H, W, C)`
-        in the order of the arguments, to a dict of tensors. `probabilities` (N, K) float32 is the joint
-        distribution in the order of `rule.class_names`; `stage1_probabilities` and `stage2_probabilities` are
-        calibrated where the run is; `chosen` and `reason` (N,) int32 are of `ChainRule.decide`;
-        `lungs_implausible` (N, 3) bool is of `semenet.serving.lung_check.implausible`; `lung_mask` uint8
-        (N, H, W) has the U-Net's input size, 255 inside. With `explain`, `stage1_heat_map` and
-        `stage2_heat_map` (N, h, w) float32 in [0, 1] are of each stage's features, for the class that the
-        stage predicts.
+        in the order of the arguments, and of the two of `semenet.serving.gate.gate_input`, to a dict of
+        tensors. `rejected` (N, 7) bool is of `semenet.serving.gate.gate_graph`; `probabilities` (N, K)
+        float32 is the joint distribution in the order of `rule.class_names`; `stage1_probabilities` and
+        `stage2_probabilities` are calibrated where the run is; `chosen` and `reason` (N,) int32 are of
+        `ChainRule.decide`; `lungs_implausible` (N, 3) bool is of `semenet.serving.lung_check.implausible`;
+        `lung_mask` uint8 (N, H, W) has the U-Net's input size, 255 inside. With `explain`, `stage1_heat_map`
+        and `stage2_heat_map` (N, h, w) float32 in [0, 1] are of each stage's features, for the class that
+        the stage predicts.
     """
     networks = [_network(run, explain) for run in (stage1, stage2)]
+    gate = gate_graph() if gated else _open_gate
 
-    def run(stage1_images, lung_images, stage2_images):
+    def run(stage1_images, lung_images, stage2_images, thumbnails, facts):
         grey = _lung_levels(lungs, lung_images)
         mask = grey >= MASK_LEVEL
         wrong = implausible(mask)
@@ -45,6 +49,7 @@ def cascade_graph(stage1, lungs, stage2, rule, explain=False):
         second, *second_map = networks[1](_lungs_alone(stage2_images, grey, usable))
         chosen, reason = rule.decide(first, second)
         outputs = {
+            "rejected": gate(thumbnails, facts),
             "probabilities": rule.joint(first, second),
             "stage1_probabilities": first,
             "stage2_probabilities": second,
@@ -58,6 +63,10 @@ def cascade_graph(stage1, lungs, stage2, rule, explain=False):
         return outputs
 
     return run
+
+
+def _open_gate(thumbnails, _):
+    return tf.zeros((tf.shape(thumbnails)[0], len(CODES)), tf.bool)
 
 
 def _network(run, explain):

@@ -9,6 +9,8 @@ from semenet.errors import SemenetError
 # What decided, or why nothing did; the graph gives a place in this list.
 REASONS = ("stage1", "stage2", "abstain_stage1", "abstain_stage2")
 ABSTAIN = "abstain"
+# What is no image for the networks, see `semenet.serving.gate`: decided on by none of them.
+REJECTED = "rejected"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,17 +16,17 @@ def decode_batch(image_bytes, prepare, specs):
 
     Args:
         image_bytes: string tensor `(N,)`, whole PNG or JPEG files.
-        prepare: a graph function from uint8 `(height, width, 1)` to a tuple of uint8 tensors.
+        prepare: a graph function from uint8 `(height, width, 1)` and the file's bytes to a tuple of tensors.
         specs: list of `tf.TensorSpec`, of the tensors of one item.
 
     Returns:
-        int32 `(N,)` of `ERROR_CODES`, and a list of uint8 tensors `(N, ...)`, 0 where an item has an error.
+        int32 `(N,)` of `ERROR_CODES`, and a list of tensors `(N, ...)`, 0 where an item has an error.
     """
     count = tf.size(image_bytes)
 
     def load(number, contents):
         # The number passes through, so that it is known which items an error took away.
-        return number, *prepare(decode_image(contents))
+        return number, *prepare(decode_image(contents), contents)
 
     numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
     loaded = numbered.map(load, num_parallel_calls=_AT_A_TIME, deterministic=True).ignore_errors()

@@ -8,9 +8,10 @@ import sys
 
 import pandas as pd
 
+from semenet.data.colourfulness import is_coloured
 from semenet.data.files import output_file, replacing, write_text
 from semenet.data.image_files import list_images
-from semenet.data.images import ImageError, read_image
+from semenet.data.images import ImageError, read_contents, read_image
 from semenet.errors import SemenetError
 from semenet.serving.cascade import DESCRIPTION, Cascade
 from semenet.serving.reading import read_ahead
@@ -37,8 +38,9 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
 
     Returns:
         DataFrame, a row an image in the order of their names: `file`, a float32 column of the joint
-        distribution for each class, `predicted`, `reason` (see `semenet.serving.decisions.REASONS`), and
-        `lung_flags`, the checks that the lungs found fail, "" if none.
+        distribution for each class, `predicted`, `reason` (see `semenet.serving.decisions.REASONS`, or of
+        what is rejected, the first of its `input_flags`), `input_flags`, what of `semenet.serving.gate.CODES`
+        the image has, and `lung_flags`, the checks that the lungs found fail, "" if none.
 
     Raises:
         CascadeError: the folder holds no whole cascade.
@@ -53,7 +55,7 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
     _check_kind(out)
     files = list_images(paths)
     cascade = Cascade.open(folder)
-    columns = ["file", *cascade.class_names, "predicted", "reason", "lung_flags"]
+    columns = ["file", *cascade.class_names, "predicted", "reason", "input_flags", "lung_flags"]
     journal = _Journal(out, folder, columns)
     stamps = [_stamp(file) for file in files]
     waiting = [item for item in zip(files, stamps, strict=True) if item[1] not in journal.rows]
@@ -117,9 +119,10 @@ def _rows(cascade, batch):
     for (file, stamp), prepared in batch:
         if isinstance(prepared, ImageError):
             nothing = [None] * len(cascade.class_names)
-            yield stamp, [str(file), *nothing, ERROR, UNREADABLE, ""], str(prepared)
+            yield stamp, [str(file), *nothing, ERROR, UNREADABLE, "", ""], str(prepared)
             continue
-        decided = [found.predicted[place], found.reasons[place], " ".join(found.lung_flags[place])]
+        flags = [" ".join(flags[place]) for flags in (found.input_flags, found.lung_flags)]
+        decided = [found.predicted[place], found.reasons[place], *flags]
         yield stamp, [str(file), *found.probabilities[place].tolist(), *decided], ""
         place += 1
 
@@ -129,7 +132,9 @@ def _read_ahead(items, cascade, batch_size):
 
     def read(item):
         try:
-            return item, cascade.prepare(read_image(item[0]))
+            contents = read_contents(item[0])
+            name = str(item[0])
+            return item, cascade.prepare(read_image(contents, name=name), is_coloured(contents, name))
         except ImageError as error:
             return item, error
 

@@ -2,12 +2,14 @@
 
 import tensorflow as tf
 
+from semenet.data.colourfulness import is_coloured_graph
 from semenet.data.transforms import clahe_graph, resize
 from semenet.errors import SemenetError
 from semenet.evaluation.class_activation import explained_network
 from semenet.evaluation.scoring import temper_graph
 from semenet.serving.cascade import Cascade, is_cascade
-from semenet.serving.decisions import ABSTAIN, REASONS
+from semenet.serving.decisions import ABSTAIN, REASONS, REJECTED
+from semenet.serving.gate import CODES, LEAST_SIDE, SIDE
 from semenet.serving.lung_check import CHECKS
 from semenet.training.run import Run
 
@@ -78,8 +80,8 @@ class NetworkServable:
         self.explains = not run.segments
         self.class_names = run.class_names
 
-    def prepare(self, image):
-        """A graph from uint8 `(height, width, 1)` to a tuple of one prepared image."""
+    def prepare(self, image, contents=None):
+        """A graph from uint8 `(height, width, 1)` to a tuple of one prepared image. `contents` is unused."""
         return (prepare_graph(image, self.run),)
 
     def compute(self, explain):
@@ -114,7 +116,7 @@ class CascadeServable:
 
     Attributes:
         models: list of the three Keras models.
-        specs: list of `tf.TensorSpec`, of the three prepared images of one item.
+        specs: list of `tf.TensorSpec`, of the three prepared images of one item and the gate's two inputs.
         explains: True.
         class_names: tuple of K str, of the joint distribution.
     """
@@ -122,13 +124,17 @@ class CascadeServable:
     def __init__(self, cascade):
         self.cascade = cascade
         self.models = [run.model for run in cascade.runs.values()]
-        self.specs = [spec_of(run) for run in cascade.runs.values()]
+        self.specs = cascade.specs
         self.explains = True
         self.class_names = cascade.class_names
 
-    def prepare(self, image):
-        """A graph from uint8 `(height, width, 1)` to the image as each of the three networks takes it."""
-        return tuple(prepare_graph(image, run) for run in self.cascade.runs.values())
+    def prepare(self, image, contents=None):
+        """A graph from uint8 `(height, width, 1)` and the file's bytes, or None, to `Cascade.prepare`'s."""
+        images = (prepare_graph(image, run) for run in self.cascade.runs.values())
+        coloured = tf.constant(False) if contents is None else is_coloured_graph(contents)
+        small = tf.reduce_min(tf.shape(image)[:2]) < LEAST_SIDE
+        thumbnail = tf.ensure_shape(resize(image, (SIDE, SIDE)), (SIDE, SIDE, 1))
+        return (*images, thumbnail, tf.stack([coloured, small]))
 
     def compute(self, explain):
         """A graph of batches of prepared images to a dict of named outputs."""
@@ -140,13 +146,18 @@ class CascadeServable:
             predicted = tf.gather(tf.constant(rule.class_names), found["chosen"])
             reason = tf.gather(tf.constant(REASONS), found["reason"])
             abstains = tf.strings.regex_full_match(reason, f"{ABSTAIN}.*")
+            predicted = tf.where(abstains, ABSTAIN, predicted)
+            rejected = found["rejected"]
+            closed = tf.reduce_any(rejected, axis=1)
+            first = tf.gather(tf.constant(CODES), tf.argmax(rejected, axis=1))
             named = {
                 "probabilities": found["probabilities"],
                 "stage1_probabilities": found["stage1_probabilities"],
                 "stage2_probabilities": found["stage2_probabilities"],
-                "predicted": tf.where(abstains, ABSTAIN, predicted),
-                "reason": reason,
-                "lung_flags": _flags(found["lungs_implausible"]),
+                "predicted": tf.where(closed, REJECTED, predicted),
+                "reason": tf.where(closed, first, reason),
+                "input_flags": _flags(rejected, CODES),
+                "lung_flags": _flags(found["lungs_implausible"], CHECKS),
             }
             if explain:
                 named |= {name: found[name] for name in ("stage1_heat_map", "stage2_heat_map")}
@@ -161,14 +172,16 @@ class CascadeServable:
             "network": "cascade",
             "class_names": list(self.class_names),
             "refines": self.cascade.rule.refines,
+            "gated": self.cascade.gated,
+            "input_flags": list(CODES),
             "stages": {place: _describe(run) for place, run in self.cascade.runs.items()},
             "use": USE,
         }
 
 
-def _flags(implausible):
-    """The checks that failed, by their names with blanks between: string `(N,)`."""
-    named = tf.where(implausible, tf.constant([[f"{name} " for name in CHECKS]]), "")
+def _flags(marked, names):
+    """The names that are marked, with blanks between: string `(N,)`."""
+    named = tf.where(marked, tf.constant([[f"{name} " for name in names]]), "")
     return tf.strings.strip(tf.strings.reduce_join(named, axis=1))
 
 

@@ -36,6 +36,7 @@ def by_hand(tmp_path):
         brightness_network(tmp_path / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
         threshold_unet(tmp_path / "unet.keras"),
         brightness_network(tmp_path / "two.keras", STAGE2, [0.0, 0.05], size=(32, 56), alone=True),
+        gated=False,
     )
 
 
@@ -129,7 +130,7 @@ def test_a_calibrated_stage_abstains_below_its_confidence(by_hand, tmp_path):
     file = tmp_path / "one.keras"
     written = calibration | {"model_sha256": sha256_of(file)}
     (tmp_path / "one.calibration.json").write_text(json.dumps(written))
-    calibrated = Cascade(file, by_hand.lungs, by_hand.stage2)
+    calibrated = Cascade(file, by_hand.lungs, by_hand.stage2, gated=False)
     found, before = calibrated.predict([chest()]), by_hand.predict([chest()])
     assert (found.predicted, found.reasons) == (["abstain"], ["abstain_stage1"])
     roots = np.sqrt(before.stage1_probabilities[0])

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 import semenet
+from semenet.data.colourfulness import is_coloured
 from semenet.data.images import read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
@@ -217,13 +218,16 @@ def cascade(classifier_run, unet_run, tmp_path_factory):
 @pytest.mark.slow
 def test_a_cascade_is_one_graph_that_gives_python_s_results(cascade, files):
     made, _, exported = cascade
-    expected = made.predict([read_image(file) for file in files], explain=True)
+    prepared = [made.prepare(read_image(file), is_coloured(file.read_bytes())) for file in files]
+    expected = made.decide(prepared, explain=True)
     answer = served(exported, "explain")(image_bytes=[*contents(files), b"no image"])
     count = len(files)
     assert answer["class_names"] == [list(made.class_names)] * (count + 1)
     assert answer["error_code"].tolist() == [0] * count + [1]
     assert answer["predicted"] == [*expected.predicted, "error"]
     assert answer["reason"] == [*expected.reasons, "error"]
+    assert answer["input_flags"] == [*(" ".join(flags) for flags in expected.input_flags), ""]
+    assert {"too_small", "colour_photograph not_a_radiograph"} < set(answer["input_flags"])
     assert answer["lung_flags"] == [*(" ".join(flags) for flags in expected.lung_flags), ""]
     for name in ("probabilities", "stage1_probabilities", "stage2_probabilities"):
         np.testing.assert_allclose(answer[name][:count], getattr(expected, name), atol=1e-5)

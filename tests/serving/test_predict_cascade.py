@@ -12,6 +12,7 @@ from hand_made_networks import brightness_network, threshold_unet
 
 from semenet.cli import main
 from semenet.data.images import read_image
+from semenet.data.phantom import radiograph
 from semenet.serving import predict_cascade as module
 from semenet.serving.cascade import Cascade
 from semenet.serving.predict_cascade import predict_cascade
@@ -26,6 +27,7 @@ def saved(tmp_path):
         brightness_network(tmp_path / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
         threshold_unet(tmp_path / "unet.keras"),
         brightness_network(tmp_path / "two.keras", CLASSES[2:], [0.0, 0.05], size=(32, 56), alone=True),
+        gated=False,
     )
     return cascade.save(tmp_path / "cascade")
 
@@ -47,7 +49,7 @@ def test_the_table_is_what_the_cascade_says_and_a_bad_file_has_a_row(saved, fold
     out = tmp_path / "new" / f"p.{kind}"
     main(["predict", str(saved), str(folder), "--out", str(out), "--batch-size", "4"])
     frame = pd.read_csv(out, keep_default_na=False) if kind == "csv" else pd.read_parquet(out)
-    assert frame.columns.tolist() == ["file", *CLASSES, "predicted", "reason", "lung_flags"]
+    assert frame.columns.tolist() == ["file", *CLASSES, "predicted", "reason", "input_flags", "lung_flags"]
     files = sorted(folder.iterdir())
     assert frame["file"].tolist() == [str(file) for file in files]
     bad = [file.name == "5_bad.png" for file in files]
@@ -139,3 +141,21 @@ def test_an_earlier_listing_of_bad_files_is_emptied(saved, folder, tmp_path):
     (folder / "5_bad.png").unlink()
     predict_cascade(saved, [folder], out)
     assert len(pd.read_csv(tmp_path / "p_errors.csv")) == 0
+
+
+def test_what_is_no_radiograph_is_rejected_with_its_reason(tmp_path, saved):
+    ungated = Cascade.open(saved)
+    gated = Cascade(*ungated.runs.values()).save(tmp_path / "gated")
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    chest = radiograph("normal", size=128, seed=1).image
+    cv2.imwrite(str(folder / "chest.png"), chest)
+    cv2.imwrite(str(folder / "inverted.png"), 255 - chest)
+    cv2.imwrite(str(folder / "photo.jpg"), cv2.applyColorMap(chest.T.copy(), cv2.COLORMAP_JET))
+    frame = predict_cascade(gated, [folder], tmp_path / "p.csv")
+    assert frame["predicted"].tolist() == [frame["predicted"][0], "rejected", "rejected"]
+    assert frame["predicted"][0] in CLASSES
+    assert frame["reason"].tolist()[1:] == ["inverted", "colour_photograph"]
+    assert frame["input_flags"].tolist()[:2] == ["", "inverted"]
+    # What the networks gave is there all the same.
+    assert np.isfinite(frame[CLASSES].to_numpy()).all()
