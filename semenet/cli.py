@@ -128,16 +128,19 @@ def predict(
     print(out)
 
 
-def export(run: RunPath, folder: Positional[pathlib.Path]) -> None:
+def export(run: RunPath, folder: Positional[pathlib.Path], tf_serving: str | None = None) -> None:
     """Writes a SavedModel that takes the bytes of image files.
 
     Args:
         run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder of `semenet cascade`.
         folder: New or empty folder.
+        tf_serving: Make of FOLDER what TensorFlow Serving serves, with this name for the model: it gets
+            NAME/VERSION, the next version each time, and the server's configuration.
     """
     from semenet.serving.export import export as write
+    from semenet.serving.tf_serving import export_for_tf_serving
 
-    print(write(run, folder))
+    print(write(run, folder) if tf_serving is None else export_for_tf_serving(run, folder, tf_serving))
 
 
 def cascade(
@@ -146,6 +149,7 @@ def cascade(
     stage2: Annotated[pathlib.Path, tyro.conf.arg(metavar="STAGE2"), Positional],
     out: pathlib.Path,
     refines: str = "virus",
+    gate: bool = True,
 ) -> None:
     """Composes a classifier, a U-Net and a classifier of lungs alone, and writes them into one folder.
 
@@ -155,10 +159,11 @@ def cascade(
         stage2: Classifier, likewise, whose classes take the place of one of stage 1's.
         out: New or empty folder.
         refines: The class of stage 1 that stage 2 divides.
+        gate: Reject what is no upright frontal radiograph; --no-gate to let everything in.
     """
     from semenet.serving.cascade import Cascade
 
-    made = Cascade(stage1, lungs, stage2, refines=refines)
+    made = Cascade(stage1, lungs, stage2, refines=refines, gated=gate)
     print(f"{made.save(out)}: {', '.join(made.class_names)}")
 
 

@@ -13,6 +13,8 @@ from semenet.data.files import output_folder
 from semenet.errors import SemenetError
 from semenet.serving.decoding_graph import ERROR_CODES, NO_ERROR, decode_batch
 from semenet.serving.servables import open_servable
+from semenet.serving.warm_up import FILE as WARM_UP
+from semenet.serving.warm_up import write_warm_up
 
 DESCRIPTION = pathlib.Path("assets.extra") / "semenet.json"
 ERROR = "error"
@@ -38,7 +40,8 @@ def export(path, out):
     leaves the others as they are; of a classifier `predicted`, string `(N,)`, "error" for such an item; and
     in `explain` `heat_map`, float32 `(N, h, w)` in [0, 1], for the class predicted. A cascade has
     besides `stage1_probabilities`, `stage2_probabilities`, `reason` (which stage decided, or abstained, when
-    `predicted` is "abstain"), `lung_flags` (why the lungs found cannot be lungs, "" if they can), and in
+    `predicted` is "abstain", or why it is "rejected"), `input_flags` (all that the input gate found, see
+    `semenet.serving.gate`), `lung_flags` (why the lungs found cannot be lungs, "" if they can), and in
     `explain` `stage1_heat_map`, `stage2_heat_map`, and `lung_mask_bytes`, 8-bit PNG files.
 
     The image is prepared to the bit as in training and evaluation. `assets.extra/semenet.json` describes the
@@ -72,13 +75,15 @@ def export(path, out):
         archive = keras.export.ExportArchive()
         for model in servable.models:
             archive.track(model)
-        for name, function in _signatures(servable).items():
+        signatures = _signatures(servable)
+        for name, function in signatures.items():
             archive.add_endpoint(name, function)
         archive.write_out(temporary / "model", verbose=False)
         description = temporary / "model" / DESCRIPTION
         description.parent.mkdir()
         told = servable.describe() | {"error_codes": {str(code): text for code, text in ERROR_CODES.items()}}
         description.write_text(json.dumps(told, indent=2) + "\n")
+        write_warm_up(description.with_name(WARM_UP), signatures)
         if out.exists():
             out.rmdir()
         os.replace(temporary / "model", out)
