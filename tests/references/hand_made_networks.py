@@ -17,12 +17,13 @@ def threshold_unet(path, size=(64, 64), darkest=True):
     return path
 
 
-def brightness_network(path, classes, slopes, size=(48, 40), alone=False):
+def brightness_network(path, classes, slopes, size=(48, 40), alone=False, clahe=False):
     """A classifier whose logits are the image's mean grey level times a slope for each class."""
     x = keras.Input((*size, 1))
     features = keras.layers.Identity(name="features")(x)
     pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
     head = ClassifierHead(classes, lungs_alone=alone, activation="softmax", name="head")
+    head.inference_clahe = clahe
     model = keras.Model(x, head(pooled), name="brightness")
     head.set_weights([np.array([slopes], "float32"), np.zeros(len(classes), "float32")])
     model.save(path)
