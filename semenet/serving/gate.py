@@ -20,7 +20,7 @@ CODES = (
 # Below this side, in pixels, a radiograph has lost what the networks look for.
 LEAST_SIDE = 96
 # Fewer grey levels than this between the darkest and the lightest cell of the thumbnail: 12 bits kept in 16
-# have at most 16, and of 5,903 radiographs the one with the fewest has 93.
+# have at most 16, and of 7,001 radiographs the one with the fewest has 92.
 LEAST_RANGE = 32
 # Rejected below this probability of a frontal radiograph. docs/serving.md has what it lets pass.
 LEAST_FRONTAL = 0.1
