@@ -128,16 +128,38 @@ def predict(
     print(out)
 
 
-def export(run: RunPath, folder: Positional[pathlib.Path]) -> None:
-    """Writes a SavedModel that takes the bytes of image files.
+def export(
+    run: RunPath,
+    folder: Positional[pathlib.Path],
+    format: Literal["savedmodel", "onnx", "openvino", "litert"] = "savedmodel",
+    int8: bool = False,
+    calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
+) -> None:
+    """Writes a network for serving: a SavedModel that takes the bytes of image files, or another format.
+
+    The other formats take prepared images, and are checked against Keras when they are written.
 
     Args:
-        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder of `semenet cascade`.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or, for a SavedModel, a folder of
+            `semenet cascade`.
         folder: New or empty folder.
+        format: A SavedModel; or a file for ONNX Runtime, OpenVINO or LiteRT.
+        int8: Write an int8 network too; not of a SavedModel.
+        calibration: For int8: manifest, whose split train is taken, or folder of images to calibrate on.
     """
-    from semenet.serving.export import export as write
+    if format == "savedmodel":
+        from semenet.serving.export import export as write
 
-    print(write(run, folder))
+        if int8 or calibration is not None:
+            raise SemenetError(
+                "A SavedModel computes in float32. Received: --int8 or --calibration without another "
+                "--format. Add --format openvino, onnx or litert."
+            )
+        print(write(run, folder))
+    else:
+        from semenet.serving.export_format import export_format
+
+        print(export_format(run, folder, format, int8=int8, calibration=calibration))
 
 
 def cascade(

@@ -189,9 +189,9 @@ class Cascade:
             stage2_heat_maps=outputs.get("stage2_heat_map"),
         )
 
-    def graph(self, explain=False):
+    def graph(self, explain=False, networks=None):
         """The graph of `semenet.serving.cascade_graph.cascade_graph` with these networks."""
-        return cascade_graph(self.stage1, self.lungs, self.stage2, self.rule, explain)
+        return cascade_graph(self.stage1, self.lungs, self.stage2, self.rule, explain, networks)
 
     def _function(self, explain):
         """The traced graph, for batches of any size."""

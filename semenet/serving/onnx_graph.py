@@ -22,7 +22,8 @@ def onnx_graph(network, temperature=1.0):
 
     Returns:
         `onnx.ModelProto`. Its input `images` is uint8 `(N, H, W, C)` in [0, 255]; its output
-        `probabilities` is float32 `(N, K)`, or `(N, H, W, K)` of a segmentation network. N is open.
+        `probabilities` is float32 `(N, K)`, or `(N, H, W, K)` of a segmentation network. N is open. A node's name
+        begins with its layer's and a slash.
 
     Raises:
         ImportError: the package onnx is not installed.
@@ -36,8 +37,10 @@ def onnx_graph(network, temperature=1.0):
     x = graph.node("Cast", [INPUT], to=onnx.TensorProto.FLOAT)
     names = {id(network.inputs[0]): graph.node("Transpose", [x], perm=(0, 3, 1, 2))}
     for layer in layers:
+        graph.prefix = f"{layer.name}/"
         taken = [names[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
         names[id(layer.output)] = _writer(layer)(graph, layer, taken)
+    graph.prefix = ""
     x = names[id(network.outputs[0])]
     segments = len(network.output_shape) == 4
     if segments:
@@ -68,11 +71,13 @@ class _Graph:
     """Nodes and constants, in the order in which they are written.
 
     Attributes:
+        prefix: str, what the next nodes' names begin with.
         nodes: list of `onnx.NodeProto`.
         constants: list of `onnx.TensorProto`.
     """
 
     def __init__(self):
+        self.prefix = ""
         self.nodes = []
         self.constants = []
 
@@ -80,7 +85,7 @@ class _Graph:
         """Writes a node; returns the name of its output."""
         import onnx
 
-        output = output or f"{operator.lower()}_{len(self.nodes)}"
+        output = output or f"{self.prefix}{operator}_{len(self.nodes)}"
         self.nodes.append(onnx.helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 

@@ -1,0 +1,171 @@
+"""Writes a network for ONNX Runtime, OpenVINO and LiteRT, in float32 and in int8."""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import tempfile
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from semenet.errors import SemenetError
+from semenet.evaluation.scoring import temper_graph
+from semenet.serving.onnx_graph import INPUT, OUTPUT, onnx_graph
+
+# Computed in float32 also in an int8 network: the first scaling, and the few products that end in
+# probabilities, which 256 levels would make coarse.
+_FLOAT_LAYERS = ("rescaling", "head")
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format of networks that take prepared images.
+
+    Attributes:
+        suffix: str, of its file, "." included.
+        packages: tuple of str, the distributions that write it and check what was written.
+        int8_packages: tuple of str, those that int8 needs besides.
+        write: function of a network of `semenet.models.inference.inference_network`, its
+            `semenet.training.run.Run` and the file to write.
+        write_int8: the same, with images, uint8 `(n, H, W, C)`, to find the ranges of values by.
+    """
+
+    suffix: str
+    packages: tuple[str, ...]
+    int8_packages: tuple[str, ...]
+    write: Callable
+    write_int8: Callable
+
+    def versions(self, name, int8):
+        """dict of each distribution to its version.
+
+        Args:
+            name: str, of the format and of semenet's extra for it.
+            int8: bool, whether int8 is written too.
+
+        Raises:
+            SemenetError: one is not installed.
+        """
+        found = {}
+        for package in self.packages + (self.int8_packages if int8 else ()):
+            try:
+                found[package] = importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError as error:
+                raise SemenetError(
+                    f"The format {name} is written with the package {package}. Received: an environment "
+                    f"without it. Run: pip install 'semenet[{name}]'"
+                ) from error
+        return found
+
+
+def _write_onnx(network, run, file):
+    file.write_bytes(onnx_graph(network, run.temperature).SerializeToString())
+
+
+def _write_onnx_int8(network, run, file, images):
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.batches = iter(_one_by_one(images))
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            return None if batch is None else {INPUT: batch}
+
+    graph = onnx_graph(network, run.temperature)
+    constants = {constant.name for constant in graph.graph.initializer}
+    # A scale and shift a channel loses most by a step that is one for all channels.
+    in_float = [
+        node.name
+        for node in graph.graph.node
+        if node.name.startswith(tuple(f"{layer}/" for layer in _FLOAT_LAYERS))
+        or (node.op_type in ("Add", "Mul") and constants & set(node.input))
+    ]
+    quantize_static(
+        graph,
+        file,
+        Reader(),
+        per_channel=True,
+        op_types_to_quantize=["Add", "AveragePool", "Concat", "Conv", "ConvTranspose", "MaxPool"],
+        nodes_to_exclude=in_float,
+    )
+
+
+def _write_openvino(network, run, file):
+    import openvino
+
+    openvino.save_model(_openvino_model(network, run), file, compress_to_fp16=False)
+
+
+def _write_openvino_int8(network, run, file, images):
+    import nncf
+    import openvino
+
+    quantized = nncf.quantize(
+        _openvino_model(network, run),
+        nncf.Dataset(_one_by_one(images)),
+        preset=nncf.QuantizationPreset.MIXED,
+        subset_size=len(images),
+        ignored_scope=nncf.IgnoredScope(patterns=[f"{layer}/.*" for layer in _FLOAT_LAYERS]),
+    )
+    openvino.save_model(quantized, file, compress_to_fp16=False)
+
+
+def _openvino_model(network, run):
+    import openvino
+
+    return openvino.Core().read_model(onnx_graph(network, run.temperature).SerializeToString())
+
+
+def _write_litert(network, run, file):
+    _convert_litert(network, run, file)
+
+
+def _write_litert_int8(network, run, file, images):
+    def representative():
+        return ([batch] for batch in _one_by_one(images))
+
+    _convert_litert(
+        network, run, file, optimizations=[tf.lite.Optimize.DEFAULT], representative_dataset=representative
+    )
+
+
+def _convert_litert(network, run, file, **settings):
+    """Converts, with attributes of `tf.lite.TFLiteConverter` set as given."""
+    # What freezes a function has no public name; the converter itself would keep variables, uninitialised.
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    temperature, activation = run.temperature, run.activation
+    spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8, name=INPUT)
+
+    @tf.function(input_signature=[spec])
+    def compute(images):
+        outputs = network(tf.cast(images, tf.float32), training=False)
+        return temper_graph(outputs, temperature, activation)
+
+    frozen = convert_variables_to_constants_v2(compute.get_concrete_function())
+
+    @tf.function(input_signature=[spec])
+    def serve(images):
+        return {OUTPUT: frozen(images)[0]}
+
+    module = tf.Module()
+    module.serve = serve
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=serve)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        for name, value in settings.items():
+            setattr(converter, name, value)
+        pathlib.Path(file).write_bytes(converter.convert())
+
+
+def _one_by_one(images):
+    return [images[place : place + 1] for place in range(len(images))]
+
+
+FORMATS = {
+    "onnx": Format(".onnx", ("onnx", "onnxruntime"), (), _write_onnx, _write_onnx_int8),
+    "openvino": Format(".xml", ("onnx", "openvino"), ("nncf",), _write_openvino, _write_openvino_int8),
+    "litert": Format(".tflite", ("ai-edge-litert",), (), _write_litert, _write_litert_int8),
+}
