@@ -128,8 +128,7 @@ def _float32_config(layer):
 def _scale_and_shift(normalization):
     """What a batch normalisation does in inference: float64 arrays `(C,)`, `x * scale + shift`."""
     mean, variance = (
-        np.asarray(value, "float64")
-        for value in (normalization.moving_mean, normalization.moving_variance)
+        np.asarray(value, "float64") for value in (normalization.moving_mean, normalization.moving_variance)
     )
     scale = 1 / np.sqrt(variance + normalization.epsilon)
     if normalization.scale:

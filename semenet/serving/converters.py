@@ -1,8 +1,7 @@
-"""Writes a network for ONNX Runtime, OpenVINO and LiteRT, in float32 and in int8."""
+"""Writes a network for ONNX Runtime, OpenVINO and LiteRT in float32, and for the first two in int8."""
 
 import dataclasses
 import importlib.metadata
-import pathlib
 import tempfile
 from collections.abc import Callable
 
@@ -27,14 +26,15 @@ class Format:
         int8_packages: tuple of str, those that int8 needs besides.
         write: function of a network of `semenet.models.inference.inference_network`, its
             `semenet.training.run.Run` and the file to write.
-        write_int8: the same, with images, uint8 `(n, H, W, C)`, to find the ranges of values by.
+        write_int8: the same, with images, uint8 `(n, H, W, C)`, to find the ranges of values by; or None: of
+            LiteRT's int8 networks some do not start (XNNPACK 2.3 refuses them).
     """
 
     suffix: str
     packages: tuple[str, ...]
     int8_packages: tuple[str, ...]
     write: Callable
-    write_int8: Callable
+    write_int8: Callable | None
 
     def versions(self, name, int8):
         """dict of each distribution to its version.
@@ -119,20 +119,6 @@ def _openvino_model(network, run):
 
 
 def _write_litert(network, run, file):
-    _convert_litert(network, run, file)
-
-
-def _write_litert_int8(network, run, file, images):
-    def representative():
-        return ([batch] for batch in _one_by_one(images))
-
-    _convert_litert(
-        network, run, file, optimizations=[tf.lite.Optimize.DEFAULT], representative_dataset=representative
-    )
-
-
-def _convert_litert(network, run, file, **settings):
-    """Converts, with attributes of `tf.lite.TFLiteConverter` set as given."""
     # What freezes a function has no public name; the converter itself would keep variables, uninitialised.
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -154,10 +140,7 @@ def _convert_litert(network, run, file, **settings):
     module.serve = serve
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=serve)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        for name, value in settings.items():
-            setattr(converter, name, value)
-        pathlib.Path(file).write_bytes(converter.convert())
+        file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
 def _one_by_one(images):
@@ -167,5 +150,5 @@ def _one_by_one(images):
 FORMATS = {
     "onnx": Format(".onnx", ("onnx", "onnxruntime"), (), _write_onnx, _write_onnx_int8),
     "openvino": Format(".xml", ("onnx", "openvino"), ("nncf",), _write_openvino, _write_openvino_int8),
-    "litert": Format(".tflite", ("ai-edge-litert",), (), _write_litert, _write_litert_int8),
+    "litert": Format(".tflite", ("ai-edge-litert",), (), _write_litert, None),
 }

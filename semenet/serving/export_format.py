@@ -65,6 +65,9 @@ def export_format(path, out, format, *, int8=False, calibration=None):
             f"Received: int8={int8}, calibration={calibration}. Give both --int8 and --calibration, a "
             "manifest's CSV or a folder of images like those it will see, or neither."
         )
+    if int8 and FORMATS[format].write_int8 is None:
+        able = " or ".join(name for name, each in FORMATS.items() if each.write_int8)
+        raise SemenetError(f"An int8 network is for {able}. Received: int8 for {format}. Choose one of them.")
     if is_cascade(path):
         networks = ", ".join(f"{run.path}" for run in Cascade.open(path).runs.values())
         raise SemenetError(
@@ -89,7 +92,7 @@ def export_format(path, out, format, *, int8=False, calibration=None):
         folder.mkdir()
         file = folder / f"model{written.suffix}"
         written.write(network, run, file)
-        difference = _difference(file, run, reference)
+        difference = _differences(file, run, reference, probe_images(run.input_size, run.channels)).max()
         # NaN is no agreement either.
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(
@@ -108,7 +111,7 @@ def export_format(path, out, format, *, int8=False, calibration=None):
                 "prepared": _preparation(run),
             },
             "output": {"name": OUTPUT, "dtype": "float32", "shape": [None, *network.output_shape[1:]]},
-            "largest_difference_from_keras": difference,
+            "largest_difference_from_keras": float(difference),
             "converters": versions,
         }
         if int8:
@@ -117,7 +120,7 @@ def export_format(path, out, format, *, int8=False, calibration=None):
             told["int8"] = {
                 "file": small.name,
                 "calibration_images": len(images),
-                "largest_difference_from_keras": _difference(small, run, reference),
+                "mean_difference_from_keras": float(_differences(small, run, reference, images[:8]).mean()),
             }
         (folder / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
         if out.exists():
@@ -146,12 +149,11 @@ def probe_images(size, channels):
     return np.repeat(images[..., np.newaxis], channels, axis=-1)
 
 
-def _difference(file, run, reference):
-    """float, how far a file's probabilities are from Keras' at most, over all probe images."""
-    images = probe_images(run.input_size, run.channels)
+def _differences(file, run, reference, images):
+    """How far a file's probabilities are from Keras', each of them: float32 array."""
     outputs = reference(images.astype("float32"), training=False)
     expected = temper_graph(outputs, run.temperature, run.activation).numpy()
-    return float(np.abs(open_exported(file)(images) - expected).max())
+    return np.abs(open_exported(file)(images) - expected)
 
 
 def _preparation(run):

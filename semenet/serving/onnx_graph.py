@@ -1,4 +1,4 @@
-"""Writes a network of the zoo as an ONNX graph, layer by layer, with channels first as its runtimes compute."""
+"""Writes a network of the zoo as an ONNX graph, layer by layer, channels first as its runtimes compute."""
 
 import keras
 import numpy as np
@@ -22,8 +22,8 @@ def onnx_graph(network, temperature=1.0):
 
     Returns:
         `onnx.ModelProto`. Its input `images` is uint8 `(N, H, W, C)` in [0, 255]; its output
-        `probabilities` is float32 `(N, K)`, or `(N, H, W, K)` of a segmentation network. N is open. A node's name
-        begins with its layer's and a slash.
+        `probabilities` is float32 `(N, K)`, or `(N, H, W, K)` of a segmentation network. N is open.
+        A node's name begins with its layer's and a slash.
 
     Raises:
         ImportError: the package onnx is not installed.
@@ -52,11 +52,7 @@ def onnx_graph(network, temperature=1.0):
     described = onnx.helper.make_graph(
         graph.nodes,
         network.name,
-        [
-            onnx.helper.make_tensor_value_info(
-                INPUT, onnx.TensorProto.UINT8, ("N", height, width, channels)
-            )
-        ],
+        [onnx.helper.make_tensor_value_info(INPUT, onnx.TensorProto.UINT8, ("N", height, width, channels))],
         [onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, outputs)],
         graph.constants,
     )
@@ -221,7 +217,7 @@ def _crop(graph, layer, inputs):
 
 
 def _temper(graph, x, temperature, activation):
-    """`semenet.evaluation.scoring.temper_graph` but for its guard of ties, which is below float32's rounding."""
+    """`semenet.evaluation.scoring.temper_graph`, but for its guard of ties, below float32's rounding."""
     lowest = graph.constant(LOWEST)
     factor = graph.constant(1 / temperature)
     if activation == "softmax":
