@@ -1,7 +1,9 @@
 """Writes a network for ONNX Runtime, OpenVINO and LiteRT in float32, and for the first two in int8."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
+import re
 import tempfile
 from collections.abc import Callable
 
@@ -9,11 +11,13 @@ import tensorflow as tf
 
 from semenet.errors import SemenetError
 from semenet.evaluation.scoring import temper_graph
-from semenet.serving.onnx_graph import INPUT, OUTPUT, onnx_graph
+from semenet.serving.runtimes import INPUT, OUTPUT
 
+# ONNX operators are as they are since this version, and every runtime of today reads it.
+OPSET = 17
 # Computed in float32 also in an int8 network: the first scaling, and the few products that end in
-# probabilities, which 256 levels would make coarse.
-_FLOAT_LAYERS = ("rescaling", "head")
+# probabilities, which 256 levels would make coarse. Operations are named after their layers.
+_FLOAT_LAYERS = r"(.*/)?(rescaling|head)[^/]*/.*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Format:
 
 
 def _write_onnx(network, run, file):
-    file.write_bytes(onnx_graph(network, run.temperature).SerializeToString())
+    file.write_bytes(_onnx_model(network, run).SerializeToString())
 
 
 def _write_onnx_int8(network, run, file, images):
@@ -73,17 +77,17 @@ def _write_onnx_int8(network, run, file, images):
             batch = next(self.batches, None)
             return None if batch is None else {INPUT: batch}
 
-    graph = onnx_graph(network, run.temperature)
-    constants = {constant.name for constant in graph.graph.initializer}
+    model = _onnx_model(network, run)
+    constants = {constant.name for constant in model.graph.initializer}
     # A scale and shift a channel loses most by a step that is one for all channels.
     in_float = [
         node.name
-        for node in graph.graph.node
-        if node.name.startswith(tuple(f"{layer}/" for layer in _FLOAT_LAYERS))
+        for node in model.graph.node
+        if re.fullmatch(_FLOAT_LAYERS, node.name)
         or (node.op_type in ("Add", "Mul") and constants & set(node.input))
     ]
     quantize_static(
-        graph,
+        model,
         file,
         Reader(),
         per_channel=True,
@@ -107,32 +111,58 @@ def _write_openvino_int8(network, run, file, images):
         nncf.Dataset(_one_by_one(images)),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(images),
-        ignored_scope=nncf.IgnoredScope(patterns=[f"{layer}/.*" for layer in _FLOAT_LAYERS]),
+        ignored_scope=nncf.IgnoredScope(patterns=[_FLOAT_LAYERS]),
     )
     openvino.save_model(quantized, file, compress_to_fp16=False)
 
 
+def _write_litert(network, run, file):
+    with _saved(network, run) as folder:
+        file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+
+
+def _onnx_model(network, run):
+    """`onnx.ModelProto` of a network with its calibration."""
+    import tf2onnx
+
+    model, _ = tf2onnx.convert.from_function(
+        _computed(network, run), input_signature=[_images(network)], opset=OPSET
+    )
+    return model
+
+
 def _openvino_model(network, run):
+    """`openvino.Model` of a network with its calibration."""
     import openvino
 
-    return openvino.Core().read_model(onnx_graph(network, run.temperature).SerializeToString())
+    with _saved(network, run) as folder:
+        model = openvino.convert_model(folder)
+    model.inputs[0].get_tensor().set_names({INPUT})
+    model.outputs[0].get_tensor().set_names({OUTPUT})
+    return model
 
 
-def _write_litert(network, run, file):
-    # What freezes a function has no public name; the converter itself would keep variables, uninitialised.
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
+def _computed(network, run):
+    """`tf.function` of prepared images to calibrated probabilities."""
     temperature, activation = run.temperature, run.activation
-    spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8, name=INPUT)
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[_images(network)])
     def compute(images):
         outputs = network(tf.cast(images, tf.float32), training=False)
-        return temper_graph(outputs, temperature, activation)
+        return {OUTPUT: temper_graph(outputs, temperature, activation)}
 
-    frozen = convert_variables_to_constants_v2(compute.get_concrete_function())
+    return compute
 
-    @tf.function(input_signature=[spec])
+
+@contextlib.contextmanager
+def _saved(network, run):
+    """Folder of a SavedModel of the same with constants in place of variables, as converters want it."""
+    # What freezes a function has no public name; the converters themselves would keep variables.
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(_computed(network, run).get_concrete_function())
+
+    @tf.function(input_signature=[_images(network)])
     def serve(images):
         return {OUTPUT: frozen(images)[0]}
 
@@ -140,7 +170,11 @@ def _write_litert(network, run, file):
     module.serve = serve
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=serve)
-        file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
+        yield folder
+
+
+def _images(network):
+    return tf.TensorSpec((None, *network.input_shape[1:]), tf.uint8, name=INPUT)
 
 
 def _one_by_one(images):
@@ -148,7 +182,7 @@ def _one_by_one(images):
 
 
 FORMATS = {
-    "onnx": Format(".onnx", ("onnx", "onnxruntime"), (), _write_onnx, _write_onnx_int8),
-    "openvino": Format(".xml", ("onnx", "openvino"), ("nncf",), _write_openvino, _write_openvino_int8),
+    "onnx": Format(".onnx", ("tf2onnx", "onnxruntime"), (), _write_onnx, _write_onnx_int8),
+    "openvino": Format(".xml", ("openvino",), ("nncf",), _write_openvino, _write_openvino_int8),
     "litert": Format(".tflite", ("ai-edge-litert",), (), _write_litert, None),
 }

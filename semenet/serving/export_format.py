@@ -17,8 +17,7 @@ from semenet.serving.calibration_images import calibration_images
 from semenet.serving.cascade import Cascade, is_cascade
 from semenet.serving.converters import FORMATS
 from semenet.serving.export import ExportError, check_export_folder
-from semenet.serving.onnx_graph import INPUT, OUTPUT
-from semenet.serving.runtimes import open_exported
+from semenet.serving.runtimes import INPUT, OUTPUT, open_exported
 from semenet.serving.servables import USE, describe_run
 from semenet.training.run import Run
 

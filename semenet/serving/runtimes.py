@@ -3,7 +3,8 @@
 import os
 import pathlib
 
-from semenet.serving.onnx_graph import INPUT, OUTPUT
+# What the input and the output of every exported network are called.
+INPUT, OUTPUT = "images", "probabilities"
 
 
 def open_exported(file, threads=None):
