@@ -128,19 +128,46 @@ def predict(
     print(out)
 
 
-def export(run: RunPath, folder: Positional[pathlib.Path], tf_serving: str | None = None) -> None:
-    """Writes a SavedModel that takes the bytes of image files.
+def export(
+    run: RunPath,
+    folder: Positional[pathlib.Path],
+    format: Literal["savedmodel", "onnx", "openvino", "litert"] = "savedmodel",
+    tf_serving: str | None = None,
+    int8: bool = False,
+    calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
+) -> None:
+    """Writes a network for serving: a SavedModel that takes the bytes of image files, or another format.
+
+    The other formats take prepared images, and are checked against Keras when they are written.
 
     Args:
-        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder of `semenet cascade`.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or, for a SavedModel, a folder of
+            `semenet cascade`.
         folder: New or empty folder.
+        format: A SavedModel; or a file for ONNX Runtime, OpenVINO or LiteRT.
         tf_serving: Make of FOLDER what TensorFlow Serving serves, with this name for the model: it gets
             NAME/VERSION, the next version each time, and the server's configuration.
+        int8: Write an int8 network too; not of a SavedModel.
+        calibration: For int8: manifest, whose split train is taken, or folder of images to calibrate on.
     """
     from semenet.serving.export import export as write
+    from semenet.serving.export_format import export_format
     from semenet.serving.tf_serving import export_for_tf_serving
 
-    print(write(run, folder) if tf_serving is None else export_for_tf_serving(run, folder, tf_serving))
+    if format == "savedmodel":
+        if int8 or calibration is not None:
+            raise SemenetError(
+                "A SavedModel computes in float32. Received: --int8 or --calibration without another "
+                "--format. Add --format openvino or onnx."
+            )
+        print(write(run, folder) if tf_serving is None else export_for_tf_serving(run, folder, tf_serving))
+    elif tf_serving is not None:
+        raise SemenetError(
+            f"TensorFlow Serving serves a SavedModel. Received: --tf-serving with --format {format}. "
+            "Leave one of them out."
+        )
+    else:
+        print(export_format(run, folder, format, int8=int8, calibration=calibration))
 
 
 def cascade(

@@ -207,9 +207,9 @@ class Cascade:
             stage2_heat_maps=outputs.get("stage2_heat_map"),
         )
 
-    def graph(self, explain=False):
+    def graph(self, explain=False, networks=None):
         """The graph of `semenet.serving.cascade_graph.cascade_graph` with these networks."""
-        return cascade_graph(*self.runs.values(), self.rule, self.gated, explain)
+        return cascade_graph(*self.runs.values(), self.rule, self.gated, explain, networks)
 
     def _function(self, explain):
         """The traced graph, for batches of any size."""

@@ -10,7 +10,7 @@ from semenet.serving.gate import CODES, gate_graph
 from semenet.serving.lung_check import implausible
 
 
-def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False):
+def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False, networks=None):
     """Makes the function that a cascade computes, to be traced by itself or in an exported graph.
 
     Stage 2 is fed the lungs alone, all else black, unless what was found cannot be lungs: then the whole
@@ -23,6 +23,7 @@ def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False):
         rule: `semenet.serving.decisions.ChainRule`.
         gated: whether the input gate looks at the images.
         explain: whether to give heat maps too.
+        networks: three `keras.Model` to compute in place of the runs' own; None for these.
 
     Returns:
         A function of three uint8 tensors in [0, 255], the images as each network takes them, `(N, H, W, C)`
@@ -35,18 +36,19 @@ def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False):
         and `stage2_heat_map` (N, h, w) float32 in [0, 1] are of each stage's features, for the class that
         the stage predicts.
     """
-    networks = [_network(run, explain) for run in (stage1, stage2)]
+    model1, lung_model, model2 = networks or (stage1.model, lungs.model, stage2.model)
+    classifiers = _network(stage1, model1, explain), _network(stage2, model2, explain)
     gate = gate_graph() if gated else _open_gate
 
     def run(stage1_images, lung_images, stage2_images, thumbnails, facts):
-        grey = _lung_levels(lungs, lung_images)
+        grey = _lung_levels(lung_model, lung_images)
         mask = grey >= MASK_LEVEL
         wrong = implausible(mask)
         usable = ~tf.reduce_any(wrong, axis=1)
-        first, *first_map = networks[0](
+        first, *first_map = classifiers[0](
             _lungs_alone(stage1_images, grey, usable) if stage1.lungs_alone else stage1_images
         )
-        second, *second_map = networks[1](_lungs_alone(stage2_images, grey, usable))
+        second, *second_map = classifiers[1](_lungs_alone(stage2_images, grey, usable))
         chosen, reason = rule.decide(first, second)
         outputs = {
             "rejected": gate(thumbnails, facts),
@@ -69,23 +71,23 @@ def _open_gate(thumbnails, _):
     return tf.zeros((tf.shape(thumbnails)[0], len(CODES)), tf.bool)
 
 
-def _network(run, explain):
+def _network(run, model, explain):
     """A function of uint8 images to calibrated probabilities and, with `explain`, heat maps."""
-    explained = explained_network(run.model) if explain else None
+    explained = explained_network(model) if explain else None
     # Read here: what a calibration that does not hold raises, tracing would wrap.
     temperature, activation = run.temperature, run.activation
 
     def network(images):
         images = tf.cast(images, tf.float32)
-        outputs, *heat = explained(images) if explain else (run.model(images, training=False),)
+        outputs, *heat = explained(images) if explain else (model(images, training=False),)
         return temper_graph(outputs, temperature, activation), *heat
 
     return network
 
 
-def _lung_levels(lungs, images):
+def _lung_levels(model, images):
     """The U-Net's probabilities as grey levels, 255 for 1: int32 `(N, H, W)`."""
-    probabilities = lungs.model(tf.cast(images, tf.float32), training=False)[..., 0]
+    probabilities = model(tf.cast(images, tf.float32), training=False)[..., 0]
     return tf.cast(tf.round(probabilities * 255), tf.int32)
 
 

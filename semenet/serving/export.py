@@ -62,11 +62,7 @@ def export(path, out):
         RunFolderError: if its calibration is broken, or of another network than the one there now.
         ValueError: if the network is fed lungs alone, which a SavedModel of its own cannot find.
     """
-    out = pathlib.Path(out).resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportError(
-            f"An export needs a new or an empty folder. Received: {out}, which holds something. Give another."
-        )
+    out = check_export_folder(out)
     output_folder(out.parent)
     servable = open_servable(path)
     # Written beside its place and moved, so that nobody serves half a model.
@@ -89,6 +85,20 @@ def export(path, out):
         os.replace(temporary / "model", out)
     finally:
         shutil.rmtree(temporary)
+    return out
+
+
+def check_export_folder(out):
+    """The absolute `pathlib.Path` of a folder to export to.
+
+    Raises:
+        ExportError: it holds something.
+    """
+    out = pathlib.Path(out).resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ExportError(
+            f"An export needs a new or an empty folder. Received: {out}, which holds something. Give another."
+        )
     return out
 
 

@@ -7,6 +7,7 @@ from semenet.data.transforms import clahe_graph, resize
 from semenet.errors import SemenetError
 from semenet.evaluation.class_activation import explained_network
 from semenet.evaluation.scoring import temper_graph
+from semenet.models.inference import computes_in_float32, inference_network
 from semenet.serving.cascade import Cascade, is_cascade
 from semenet.serving.decisions import ABSTAIN, REASONS, REJECTED
 from semenet.serving.gate import CODES, LEAST_SIDE, SIDE
@@ -51,6 +52,17 @@ def spec_of(run):
     return tf.TensorSpec((*run.input_size, run.channels), tf.uint8)
 
 
+def served_network(run):
+    """The network that a SavedModel holds, which gives what the run's gives in Python.
+
+    Returns:
+        `keras.Model`: of `inference_network`, but for a network trained in half precision its own, since
+        only that rounds as it does in Python.
+    """
+    model = run.model
+    return inference_network(model, run.input_size) if computes_in_float32(model) else model
+
+
 class NetworkServable:
     """One network.
 
@@ -75,7 +87,8 @@ class NetworkServable:
                 "them, or use `semenet predict --lungs` with a U-Net's run."
             )
         self.run = run
-        self.models = [run.model]
+        self.network = served_network(run)
+        self.models = [self.network]
         self.specs = [spec_of(run)]
         self.explains = not run.segments
         self.class_names = run.class_names
@@ -86,14 +99,14 @@ class NetworkServable:
 
     def compute(self, explain):
         """A graph of a batch of prepared images to a dict of named outputs."""
-        run = self.run
-        explained = explained_network(run.model) if explain else None
+        run, network = self.run, self.network
+        explained = explained_network(network) if explain else None
         # Read here: what a calibration that does not hold raises, tracing would wrap.
         temperature, activation = run.temperature, run.activation
 
         def compute(images):
             images = tf.cast(images, tf.float32)
-            outputs, *heat = explained(images) if explain else (run.model(images, training=False),)
+            outputs, *heat = explained(images) if explain else (network(images, training=False),)
             probabilities = temper_graph(outputs, temperature, activation)
             named = {"probabilities": probabilities}
             if not run.segments:
@@ -105,7 +118,7 @@ class NetworkServable:
 
     def describe(self):
         """dict of what a client should know, for `assets.extra/semenet.json`."""
-        return _describe(self.run) | {"use": USE}
+        return describe_run(self.run) | {"use": USE}
 
 
 class CascadeServable:
@@ -123,7 +136,7 @@ class CascadeServable:
 
     def __init__(self, cascade):
         self.cascade = cascade
-        self.models = [run.model for run in cascade.runs.values()]
+        self.models = [served_network(run) for run in cascade.runs.values()]
         self.specs = cascade.specs
         self.explains = True
         self.class_names = cascade.class_names
@@ -138,7 +151,7 @@ class CascadeServable:
 
     def compute(self, explain):
         """A graph of batches of prepared images to a dict of named outputs."""
-        graph = self.cascade.graph(explain)
+        graph = self.cascade.graph(explain, self.models)
         rule = self.cascade.rule
 
         def compute(*images):
@@ -174,7 +187,7 @@ class CascadeServable:
             "refines": self.cascade.rule.refines,
             "gated": self.cascade.gated,
             "input_flags": list(CODES),
-            "stages": {place: _describe(run) for place, run in self.cascade.runs.items()},
+            "stages": {place: describe_run(run) for place, run in self.cascade.runs.items()},
             "use": USE,
         }
 
@@ -192,7 +205,8 @@ def _pngs(masks):
     )
 
 
-def _describe(run):
+def describe_run(run):
+    """dict, ready for JSON, of what a client should know of a network."""
     calibration = run.calibration or {}
     return {
         "network": run.model.name,
