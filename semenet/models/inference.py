@@ -78,9 +78,11 @@ def inference_network(model, input_size=None):
 
     image = model.inputs[0]
     sides = image.shape[1:3] if input_size is None else input_size
+    taken = keras.Input((*sides, image.shape[-1]), dtype=image.dtype, name=image.name)
     cloned = keras.models.clone_model(
         model,
-        input_tensors=keras.Input((*sides, image.shape[-1]), dtype=image.dtype, name=image.name),
+        # Alone or in a list, as the model takes it.
+        input_tensors=keras.tree.pack_sequence_as(model.input, [taken]),
         clone_function=replacement,
         call_function=call,
     )
