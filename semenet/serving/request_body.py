@@ -121,7 +121,7 @@ async def uploaded_file(request, body):
 
 def _no_form(received):
     return invalid(
-        f"A form must be multipart/form-data with one file. Received: {received} "
+        f"A form must be multipart/form-data with one file. Received: {received.rstrip('.')}. "
         "Send it with `curl --form file=@radiograph.dcm`, or as the body itself."
     )
 
