@@ -31,6 +31,8 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
+from semenet.serving.served_model import find_version
+
 TOLERANCE = 1e-4
 REFUSED = {
     "JSON that breaks off": (b'{"instances": [', 400),
@@ -47,12 +49,12 @@ class Direct:
     """The SavedModel by direct calls, one item each.
 
     Args:
-        folder: the SavedModel.
+        folder: as of `semenet serve`.
     """
 
     def __init__(self, folder):
         # A signature lives as long as its model.
-        self._model = tf.saved_model.load(str(folder))
+        self._model = tf.saved_model.load(str(find_version(folder)[1]))
 
     def __call__(self, signature, value):
         """The outputs for one item, as lists and str; bytes as they stand in JSON."""
@@ -101,20 +103,22 @@ def main(
     requests: int = 400,
     rounds: int = 3,
     max_batch: int = 16,
+    batch_threads: int = 2,
 ) -> None:
     """Prints what was measured.
 
     Args:
-        folder: SavedModel, as `semenet export` writes it.
+        folder: As of `semenet serve`.
         images: PNG or JPEG files.
         clients: Connections at once.
         requests: Mixed requests.
         rounds: Rounds of direct calls and of the server, in turn.
         max_batch: As of `semenet serve`.
+        batch_threads: As of `semenet serve`.
     """
     contents = [path.read_bytes() for path in images]
     command = [sys.executable, "-m", "semenet", "serve", str(folder), "--name", "loaded", "--port", "0"]
-    command += ["--max-batch", str(max_batch), "--timeout", "600"]
+    command += ["--max-batch", str(max_batch), "--batch-threads", str(batch_threads), "--timeout", "600"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             address = process.stdout.readline().split()[-1]

@@ -33,23 +33,25 @@ class _Piece:
 
 
 class Batcher:
-    """Gathers items and has them computed, one batch at a time.
+    """Gathers items and has them computed, a batch in each of a few threads.
 
     Args:
         compute: function of a signature's name and a dict of arrays `(n, ...)` to a dict of arrays
-            `(n, ...)`; called in one thread of its own.
+            `(n, ...)`; called in threads of the batcher.
         max_batch: int, most items a call.
         delay: float, seconds that an item waits for others.
         max_queue: int, most items that wait.
+        threads: int, batches computed at once.
         observe: function of the number of items of each call, and its outputs.
     """
 
-    def __init__(self, compute, max_batch, delay, max_queue, observe):
+    def __init__(self, compute, max_batch, delay, max_queue, threads, observe):
         self._compute, self._observe = compute, observe
         self._max_batch, self._delay, self._max_queue = max_batch, delay, max_queue
         self._queues = collections.defaultdict(collections.deque)
         self._arrived = asyncio.Event()
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._count = threads
+        self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="batches")
 
     @property
     def waiting(self):
@@ -108,11 +110,15 @@ class Batcher:
 
     async def run(self):
         """Computes batches until it is cancelled."""
+        await asyncio.gather(*(self._compute_batches() for _ in range(self._count)))
+
+    async def _compute_batches(self):
         loop = asyncio.get_running_loop()
         while True:
             key = await self._next()
+            # Nothing else runs in between: no other thread's batch has them.
             pieces = self._take(key)
-            outcomes = await loop.run_in_executor(self._thread, self._outcomes, key[0], pieces)
+            outcomes = await loop.run_in_executor(self._threads, self._outcomes, key[0], pieces)
             for piece, outcome in zip(pieces, outcomes, strict=True):
                 # Who asked may have gone meanwhile.
                 if piece.answer.done():

@@ -62,10 +62,15 @@ class HttpConnection(H11Protocol):
     def _refuse(self, status, message):
         # While an answer is under way no other can be sent.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
-            headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+            body = orjson.dumps({"error": message})
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+            ]
             events = (
                 h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status]),
-                h11.Data(data=orjson.dumps({"error": message})),
+                h11.Data(data=body),
                 h11.EndOfMessage(),
             )
             for event in events:

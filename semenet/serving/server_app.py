@@ -46,10 +46,15 @@ class Service:
         self.active = 0
         self.metrics = ServerMetrics()
         self.bodies = BodyReader(options.max_request_bytes, options.read_timeout)
-        delay = options.batch_timeout_ms / 1000
-        observe = self.metrics.observe_batch
-        self.batcher = Batcher(model.compute, options.max_batch, delay, options.max_queue, observe)
-        self.metrics.watch_queue(lambda: self.batcher.waiting)
+        self.batcher = Batcher(
+            model.compute,
+            max_batch=options.max_batch,
+            delay=options.batch_timeout_ms / 1000,
+            max_queue=options.max_queue,
+            threads=options.batch_threads,
+            observe=self.metrics.observe_batch,
+        )
+        self.metrics.watch(lambda: self.batcher.waiting, lambda: self.active)
         self._threads = concurrent.futures.ThreadPoolExecutor(_FORMAT_THREADS, thread_name_prefix="format")
 
     def check_address(self, name, version=None):
@@ -171,6 +176,12 @@ def create_app(service):
 
 
 def _add_model_routes(app, service):
+    @app.get("/v1/models/{name}:predict")
+    @app.get("/v1/models/{name}:predict_dicom")
+    async def predict_by_get(name: str):
+        # Else it would be taken for a model of that name.
+        raise HTTPException(405, headers={"Allow": "POST"})
+
     @app.get("/v1/models/{name}")
     async def status(name: str):
         service.check_address(name)

@@ -33,13 +33,19 @@ class ServerMetrics:
         self._queue = prometheus_client.Gauge(
             "semenet_queue_length", "Items that wait for their batch.", **of
         )
+        self._active = prometheus_client.Gauge(
+            "semenet_active_predictions",
+            "Predictions under way, from a request's headers to its answer.",
+            **of,
+        )
         self._bad_items = prometheus_client.Counter(
             "semenet_bad_items", "Items that got an error_code instead of a prediction.", ["error_code"], **of
         )
 
-    def watch_queue(self, length):
-        """Takes the queue's length from a function without arguments."""
-        self._queue.set_function(length)
+    def watch(self, queue_length, active):
+        """Takes what is asked for, not counted, from functions without arguments that give an int."""
+        self._queue.set_function(queue_length)
+        self._active.set_function(active)
 
     def observe_batch(self, count, outputs):
         """Counts one call of the network: its items, and those it could not use."""

@@ -15,6 +15,7 @@ class ServerOptions:
         port: Port to listen at; 0 for one that is free.
         max_batch: Most items that one call of the network computes.
         batch_timeout_ms: Milliseconds that the first item of a batch waits for others.
+        batch_threads: Batches computed at once.
         max_queue: Most items that wait for their batch; beyond, requests are answered 503.
         max_request_bytes: Longest body of a request; beyond, 413.
         timeout: Seconds from a request's last byte to its answer; beyond, 504.
@@ -30,6 +31,7 @@ class ServerOptions:
     port: int = 8501
     max_batch: int = 16
     batch_timeout_ms: float = 5.0
+    batch_threads: int = 2
     max_queue: int = 256
     max_request_bytes: int = 32 << 20
     timeout: float = 60.0
@@ -41,7 +43,14 @@ class ServerOptions:
             raise SemenetError(
                 f"A port is a number from 0 to 65535. Received: {self.port}. Give 0 for one that is free."
             )
-        for name in ("max_batch", "max_queue", "max_request_bytes", "timeout", "read_timeout"):
+        for name in (
+            "max_batch",
+            "batch_threads",
+            "max_queue",
+            "max_request_bytes",
+            "timeout",
+            "read_timeout",
+        ):
             if not getattr(self, name) > 0:
                 raise SemenetError(
                     f"{name} must be more than 0. Received: {getattr(self, name)}. Leave it out."
