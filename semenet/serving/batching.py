@@ -43,12 +43,16 @@ class Batcher:
         max_queue: int, most items that wait.
         threads: int, batches computed at once.
         observe: function of the number of items of each call, and its outputs.
+
+    Attributes:
+        computing: int, the items that are being computed.
     """
 
     def __init__(self, compute, max_batch, delay, max_queue, threads, observe):
         self._compute, self._observe = compute, observe
         self._max_batch, self._delay, self._max_queue = max_batch, delay, max_queue
         self._queues = collections.defaultdict(collections.deque)
+        self.computing = 0
         self._arrived = asyncio.Event()
         self._count = threads
         self._threads = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="batches")
@@ -118,7 +122,10 @@ class Batcher:
             key = await self._next()
             # Nothing else runs in between: no other thread's batch has them.
             pieces = self._take(key)
+            count = sum(piece.count for piece in pieces)
+            self.computing += count
             outcomes = await loop.run_in_executor(self._threads, self._outcomes, key[0], pieces)
+            self.computing -= count
             for piece, outcome in zip(pieces, outcomes, strict=True):
                 # Who asked may have gone meanwhile.
                 if piece.answer.done():

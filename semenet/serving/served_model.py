@@ -23,7 +23,8 @@ class Signature:
 
     Attributes:
         name: str.
-        inputs: dict of input names to `tf.TensorSpec`; the first axis of each is the items.
+        inputs: dict of input names, in the order of the alphabet, to `tf.TensorSpec`; the first axis of
+            each is the items.
         outputs: tuple of the outputs' names, in the order of the alphabet.
         function: what TensorFlow calls.
     """
@@ -181,7 +182,7 @@ def _signature(name, function, path):
                     "Every input and output of a signature must have the items as first axis, of any number. "
                     f"Received: {path}, {name}, the {kind} {key} of shape {spec.shape}. Export it so."
                 )
-    return Signature(name, dict(inputs), tuple(sorted(outputs)), function)
+    return Signature(name, dict(sorted(inputs.items())), tuple(sorted(outputs)), function)
 
 
 def _signature_definitions(path):

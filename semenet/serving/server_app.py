@@ -54,7 +54,11 @@ class Service:
             threads=options.batch_threads,
             observe=self.metrics.observe_batch,
         )
-        self.metrics.watch(lambda: self.batcher.waiting, lambda: self.active)
+        self.metrics.watch(
+            queue_length=lambda: self.batcher.waiting,
+            computing=lambda: self.batcher.computing,
+            active=lambda: self.active,
+        )
         self._threads = concurrent.futures.ThreadPoolExecutor(_FORMAT_THREADS, thread_name_prefix="format")
 
     def check_address(self, name, version=None):

@@ -33,6 +33,9 @@ class ServerMetrics:
         self._queue = prometheus_client.Gauge(
             "semenet_queue_length", "Items that wait for their batch.", **of
         )
+        self._computing = prometheus_client.Gauge(
+            "semenet_computing_items", "Items that are being computed.", **of
+        )
         self._active = prometheus_client.Gauge(
             "semenet_active_predictions",
             "Predictions under way, from a request's headers to its answer.",
@@ -42,9 +45,10 @@ class ServerMetrics:
             "semenet_bad_items", "Items that got an error_code instead of a prediction.", ["error_code"], **of
         )
 
-    def watch(self, queue_length, active):
+    def watch(self, queue_length, computing, active):
         """Takes what is asked for, not counted, from functions without arguments that give an int."""
         self._queue.set_function(queue_length)
+        self._computing.set_function(computing)
         self._active.set_function(active)
 
     def observe_batch(self, count, outputs):

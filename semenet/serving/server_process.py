@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import signal
 import socket
 
@@ -81,6 +82,9 @@ def run(model, options, started):
         # Answers that clients do not take must not hold up the end.
         timeout_graceful_shutdown=options.read_timeout,
     )
+    # TensorFlow's objects and the model's live as long as the process: no request waits for the collector to
+    # look through them.
+    gc.freeze()
     ServerProcess(config, service, lambda: started(address)).run(sockets=[listener])
 
 

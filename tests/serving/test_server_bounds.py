@@ -56,6 +56,7 @@ def server(running, gate):
     """The server at rest, the gate closed; after a test it still answers."""
     gate.open()
     wait_until(lambda: ask(running, "warm")[0] == 200)
+    wait_until(lambda: running.metric("semenet_computing_items") == 0)
     gate.close()
     yield running
     gate.open()
@@ -76,10 +77,8 @@ def ask(server, *texts):
 
 def computing(server, clients):
     """Has the model begin a batch that ends with the gate; returns the future of its answer."""
-    before = server.metric("semenet_active_predictions")
     first = clients.submit(ask, server, "first")
-    wait_until(lambda: server.metric("semenet_active_predictions") == before + 1)
-    wait_until(lambda: server.metric("semenet_queue_length") == 0)
+    wait_until(lambda: server.metric("semenet_computing_items") == 1)
     return first
 
 
