@@ -10,6 +10,7 @@ import tyro
 from semenet.cli_data import SOURCE_COMMANDS
 from semenet.cli_evaluation import EVALUATION_COMMANDS, Images, RunPath
 from semenet.cli_manifest import MANIFEST_COMMANDS
+from semenet.cli_serving import serve
 from semenet.errors import SemenetError
 from semenet.training.command import report_errors, run_recipe
 from semenet.training.recipe import Names
@@ -252,6 +253,7 @@ COMMANDS = {
     "cascade": cascade,
     "predict": predict,
     "export": export,
+    "serve": serve,
 }
 
 
