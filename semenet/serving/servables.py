@@ -136,7 +136,10 @@ class CascadeServable:
 
     def __init__(self, cascade):
         self.cascade = cascade
-        self.models = [served_network(run) for run in cascade.runs.values()]
+        # A mask's pixel is inside or not: rounding otherwise than in Python could change what stage 2 sees.
+        self.models = [
+            run.model if run is cascade.lungs else served_network(run) for run in cascade.runs.values()
+        ]
         self.specs = cascade.specs
         self.explains = True
         self.class_names = cascade.class_names
