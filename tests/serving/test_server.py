@@ -330,8 +330,8 @@ def test_health_and_metrics(server, images):
 
 
 def test_the_page_of_the_documentation_works_when_pasted(server, images, tmp_path):
-    page = ROOT / "docs" / "serving_server.md"
-    blocks = page.read_text().split("```")[1::2]
+    page = (ROOT / "docs" / "serving.md").read_text()
+    blocks = page.split("## The server of semenet")[1].split("### Statuses")[0].split("```")[1::2]
     commands = [block.removeprefix("bash\n") for block in blocks if block.startswith("bash\ncurl")]
     assert len(commands) >= 4
     (tmp_path / "radiograph.png").write_bytes(images[0])
@@ -387,7 +387,7 @@ def test_a_server_that_cannot_start_says_why(options, message, tmp_path, capsys)
 def test_a_name_or_an_address_that_cannot_be_is_refused(saved_model, server, capsys):
     for options, message in (
         (["--name", "a/b"], "Received: 'a/b'"),
-        (["--port", str(server.port)], f"127.0.0.1, port {server.port} (Address already in use)"),
+        (["--port", str(server.port)], f"127.0.0.1, port {server.port} (Address already in use"),
         (["--host", "no.such.host.invalid"], "Received: no.such.host.invalid"),
     ):
         with pytest.raises(SystemExit):
