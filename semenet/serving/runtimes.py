@@ -1,7 +1,10 @@
 """Opens exported networks in the runtimes they are for."""
 
+import functools
 import os
 import pathlib
+
+import numpy as np
 
 # What the input and the output of every exported network are called.
 INPUT, OUTPUT = "images", "probabilities"
@@ -39,14 +42,30 @@ def _open_onnx(file, threads):
 def _open_openvino(file, threads):
     import openvino
 
+    core = openvino.Core()
     # By default it computes in bfloat16 where the processor can, which costs three digits.
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    compiled = openvino.Core().compile_model(file, "CPU", settings)
-    return lambda images: compiled(images)[OUTPUT]
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    single = core.compile_model(file, "CPU", settings | {"PERFORMANCE_HINT": "LATENCY"})
+
+    @functools.cache
+    def streams():
+        hint = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads}
+        compiled = core.compile_model(file, "CPU", settings | hint)
+        return [compiled.create_infer_request() for _ in range(threads)]
+
+    def run(images):
+        if len(images) < 2 or threads == 1:
+            return single(images)[OUTPUT]
+        # A thread that keeps to its own images need not wait for the others at every layer.
+        parts = np.array_split(images, min(len(images), threads))
+        working = list(zip(streams(), parts, strict=False))
+        for request, part in working:
+            request.start_async({INPUT: part})
+        for request, _ in working:
+            request.wait()
+        return np.concatenate([request.get_tensor(OUTPUT).data for request, _ in working])
+
+    return run
 
 
 def _open_litert(file, threads):
