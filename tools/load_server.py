@@ -6,8 +6,8 @@ Starts the server's own process on loopback. First rounds in turn: the images on
 calls of the SavedModel's signature, and the same images through the server, one a request, from all clients.
 Then mixed requests: single images, several, heat maps, pixels, images that cannot be decoded, bodies that
 are refused, connections that are cut. Every answer is compared with a direct call of the same signature.
-Prints the throughput ratio, the latency's percentiles and the server's memory. Exit status 1 for a wrong or
-a lost answer.
+Prints the throughput ratio, the latency's percentiles and the server's memory as it went on. Exit status 1
+for a wrong or a lost answer.
 """
 
 import base64
@@ -43,6 +43,8 @@ REFUSED = {
     "too long": (b" " * (33 << 20), 413),
 }
 CUT = "cut"
+# Of the mixed requests: memory is looked at after each.
+PARTS = 5
 
 
 class Direct:
@@ -159,14 +161,17 @@ def _send_mixed(direct, pool, contents, requests, pid):
     cases = _cases(direct, contents)
     names = list(itertools.islice(itertools.cycle(cases), requests))
     np.random.default_rng(0).shuffle(names)
-    before = _memory(pid)
+    memory = [_memory(pid)]
 
     def send(client, name):
         body, expected = cases[name]
         return client.cut(body) if expected == CUT else client.post(body)
 
     began = time.monotonic()
-    answers = _spread(pool, names, send)
+    answers = []
+    for part in np.array_split(names, PARTS):
+        answers += _spread(pool, part, send)
+        memory.append(_memory(pid))
     seconds = time.monotonic() - began
     wrong = [
         f"{name}: {found}"
@@ -180,7 +185,8 @@ def _send_mixed(direct, pool, contents, requests, pid):
         "latency of those answered 200, s: "
         + ", ".join(f"p{name} {value:.3f}" for name, value in zip((50, 90, 95, 99), percentiles, strict=True))
     )
-    print(f"memory of the server: {before:.0f} MiB before, {_memory(pid):.0f} MiB after")
+    told = ", ".join(f"{mebibytes:.0f}" for mebibytes in memory)
+    print(f"memory of the server before, and after each of {PARTS} equal parts, MiB: {told}")
     return wrong
 
 
