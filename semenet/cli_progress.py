@@ -1,4 +1,4 @@
-"""Progress bars of the sub-commands of `semenet data`."""
+"""Progress bars of commands."""
 
 import contextlib
 

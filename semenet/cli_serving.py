@@ -1,11 +1,12 @@
 """`semenet serve`. The command parses and calls; heavy imports wait until then."""
 
-import functools
+import contextlib
 import pathlib
 from typing import Annotated
 
 import tyro
 
+from semenet.cli_progress import progress_bars
 from semenet.serving.server_options import ServerOptions
 
 
@@ -23,5 +24,11 @@ def serve(
     """
     from semenet.serving.server import serve as run
 
-    # Whoever starts the server waits for this line.
-    run(folder, options, name, started=functools.partial(print, flush=True))
+    with contextlib.ExitStack() as stack:
+
+        def started(line):
+            stack.close()
+            # Whoever starts the server waits for this line.
+            print(line, flush=True)
+
+        run(folder, options, name, started, stack.enter_context(progress_bars()))

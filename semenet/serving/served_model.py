@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from semenet.errors import SemenetError
 from semenet.serving.request_errors import RequestError, invalid, shown
+from semenet.serving.warm_up import read_warm_up
 
 SAVED_MODEL = "saved_model.pb"
 DEFAULT_SIGNATURE = "serving_default"
@@ -56,6 +57,7 @@ class ServedModel:
 
     def __init__(self, folder, name=None):
         self.version, path = find_version(folder)
+        self._path = path
         self.name = pathlib.Path(folder).resolve().name if name is None else name
         if not self.name or set("/:?#%") & set(self.name):
             raise SemenetError(
@@ -106,6 +108,27 @@ class ServedModel:
                 f"There are: {', '.join(sorted(self.signatures))}."
             )
         return self.signatures[name]
+
+    def warm_up(self, progress):
+        """Answers the SavedModel's warm-up requests: the first client need not wait for what is put off.
+
+        Args:
+            progress: function of a step's name, the number done and of all.
+
+        Raises:
+            ValueError: they are broken, or the model fails on one.
+        """
+        requests = read_warm_up(self._path)
+        for done, (name, inputs) in enumerate(requests):
+            progress("warming up", done, len(requests))
+            try:
+                self.compute(self.signature(name).name, inputs)
+            except RequestError as error:
+                raise SemenetError(
+                    "A model must be able to answer its own warm-up requests. "
+                    f"Received: {self._path}, request {done + 1} of {len(requests)}: {error} Export it again."
+                ) from error
+        progress("warming up", len(requests), len(requests))
 
     def compute(self, signature_name, inputs):
         """Calls a signature.

@@ -7,18 +7,19 @@ from semenet.errors import SemenetError
 _PACKAGES = ("fastapi", "orjson", "prometheus_client", "python_multipart", "uvicorn")
 
 
-def serve(folder, options, name=None, started=print):
+def serve(folder, options, name=None, started=print, progress=lambda step, done, total: None):
     """Serves a SavedModel until the process is told to stop by SIGTERM or SIGINT.
 
     Args:
         folder: as for `semenet.serving.served_model.ServedModel`.
         options: `semenet.serving.server_options.ServerOptions`.
         name: str, what clients call the model; None for the folder's name.
-        started: function of a line, str, called when clients can connect.
+        started: function of a line, str, called when clients can connect, and the model is warm.
+        progress: function of a step's name, the number done and of all, called until then.
 
     Raises:
-        ValueError: a package of the extra `serve` is missing, there is no model to serve, or the address
-            cannot be listened at.
+        ValueError: a package of the extra `serve` is missing, there is no model to serve, it fails on its
+            own warm-up requests, or the address cannot be listened at.
     """
     missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
@@ -29,7 +30,10 @@ def serve(folder, options, name=None, started=print):
     from semenet.serving.served_model import ServedModel
     from semenet.serving.server_process import run
 
+    progress("loading", 0, 1)
     model = ServedModel(folder, name)
+    progress("loading", 1, 1)
+    model.warm_up(progress)
 
     def tell(address):
         started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}")

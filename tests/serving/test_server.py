@@ -18,6 +18,8 @@ from running_server import RunningServer, encoded
 from semenet.cli import main
 from semenet.data.images import ImageError, read_image
 from semenet.serving.export import export
+from semenet.serving.served_model import ServedModel
+from semenet.serving.warm_up import write_warm_up
 
 ROOT = pathlib.Path(__file__).parents[2]
 CLASSES = ("normal", "bacteria", "virus")
@@ -401,6 +403,51 @@ def test_a_broken_model_is_one_message(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["serve", str(tmp_path)])
     assert f"must be a whole SavedModel. Received: {tmp_path / '1'}" in capsys.readouterr().err
+
+
+def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_model, monkeypatch):
+    model = ServedModel(saved_model)
+    answered, steps = [], []
+    compute = model.compute
+    monkeypatch.setattr(
+        model, "compute", lambda name, inputs: answered.append((name, compute(name, inputs)["error_code"]))
+    )
+    model.warm_up(lambda *step: steps.append(step))
+    assert answered == [("serving_default", [0]), ("predict_pixels", [0]), ("explain", [0])]
+    assert steps == [("warming up", done, 3) for done in range(4)]
+    monkeypatch.setattr("semenet.serving.server_process.run", lambda *_: steps.append("clients can connect"))
+    main(["serve", str(saved_model)])
+    assert steps[4:] == ["clients can connect"]
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        ([b"no message"], "PredictionLog messages. Received: {file}"),
+        (["another"], "request 1 of 1: A signature must be one of the model's. Received: 'another'"),
+    ],
+)
+def test_warm_up_requests_that_are_wrong_are_refused(records, message, saved_model, tmp_path, capsys):
+    folder = tmp_path / "saved"
+    shutil.copytree(saved_model, folder)
+    file = folder / "assets.extra" / "tf_serving_warmup_requests"
+    if isinstance(records[0], bytes):
+        with tf.io.TFRecordWriter(str(file)) as writer:
+            writer.write(records[0])
+    else:
+        write_warm_up(file, records)
+    with pytest.raises(SystemExit):
+        main(["serve", str(folder)])
+    assert message.format(file=file) in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_model_without_warm_up_requests_is_served_too(saved_model, tmp_path):
+    folder = tmp_path / "saved"
+    shutil.copytree(saved_model, folder)
+    (folder / "assets.extra" / "tf_serving_warmup_requests").unlink()
+    steps = []
+    ServedModel(folder).warm_up(lambda *step: steps.append(step))
+    assert steps == [("warming up", 0, 0)]
 
 
 def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path, capsys):
