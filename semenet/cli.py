@@ -10,6 +10,7 @@ import tyro
 from semenet.cli_data import SOURCE_COMMANDS
 from semenet.cli_evaluation import EVALUATION_COMMANDS, Images, RunPath
 from semenet.cli_manifest import MANIFEST_COMMANDS
+from semenet.cli_progress import progress_bars
 from semenet.cli_serving import serve
 from semenet.errors import SemenetError
 from semenet.training.command import report_errors, run_recipe
@@ -159,16 +160,22 @@ def export(
         if int8 or calibration is not None:
             raise SemenetError(
                 "A SavedModel computes in float32. Received: --int8 or --calibration without another "
-                "--format. Add --format openvino or onnx."
+                "--format. Add --format openvino, onnx or litert."
             )
-        print(write(run, folder) if tf_serving is None else export_for_tf_serving(run, folder, tf_serving))
+        with progress_bars() as progress:
+            if tf_serving is None:
+                saved = write(run, folder, progress)
+            else:
+                saved = export_for_tf_serving(run, folder, tf_serving, progress)
     elif tf_serving is not None:
         raise SemenetError(
             f"TensorFlow Serving serves a SavedModel. Received: --tf-serving with --format {format}. "
             "Leave one of them out."
         )
     else:
-        print(export_format(run, folder, format, int8=int8, calibration=calibration))
+        with progress_bars() as progress:
+            saved = export_format(run, folder, format, int8=int8, calibration=calibration, progress=progress)
+    print(saved)
 
 
 def cascade(

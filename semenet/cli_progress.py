@@ -5,7 +5,10 @@ import contextlib
 
 @contextlib.contextmanager
 def progress_bars():
-    """Gives a function of a step's name, the number done and of all: it draws bars on standard error."""
+    """Gives a function that draws bars on standard error.
+
+    Its arguments are a step's name, the number done and of all; None where that is not known.
+    """
     import rich.console
     import rich.progress
 
@@ -14,7 +17,7 @@ def progress_bars():
 
         def show(step, done, total):
             if step not in tasks:
-                tasks[step] = bars.add_task(step)
+                tasks[step] = bars.add_task(step, total=total)
             bars.update(tasks[step], completed=done, total=total)
 
         yield show

@@ -13,8 +13,8 @@ is called int8. All take prepared images; decoding and resizing are not timed.
 - keras: `predict` of the network as it is trained;
 - savedmodel_unfolded, savedmodel: its SavedModel, and that of `semenet.models.inference.inference_network`,
   which `semenet export` writes; the operations of both graphs are printed;
-- onnx, openvino, litert: what `semenet export --format` writes, in float32 and, of the first two, in int8,
-  calibrated on noise, which sets the speed as well as radiographs do;
+- onnx, openvino, litert: what `semenet export --format` writes, in float32 and in int8, calibrated on noise,
+  which sets the speed as well as radiographs do;
 - timm: the same network without MoEx in timm on PyTorch, eager, under inference_mode, in the quicker of its
   two memory formats, which is chosen for each batch size before the clock starts. timm has no SE-DenseNet:
   seme_densenet169 is measured against densenet169, which computes less. Its scaling is done beforehand.
@@ -73,7 +73,7 @@ def main(
         batches: Images a request.
         rounds: Alternated rounds.
         runtimes: What to time.
-        int8: Whether to time int8 too, where it is exported.
+        int8: Whether to time int8 too.
         timm: Whether to compare with timm, which needs width and depth 1.
         width: Scales the networks' channels.
         depth: Scales the networks' layers.
@@ -123,7 +123,7 @@ def write_network(runtime, entry, folder, size, int8, architecture):
         entry: name in the catalogue.
         folder: pathlib.Path to write to.
         size: int.
-        int8: whether to write int8 too, where there is one.
+        int8: whether to write int8 too.
         architecture: dict of width and depth.
     """
     import keras
@@ -144,7 +144,7 @@ def write_network(runtime, entry, folder, size, int8, architecture):
     if runtime in FORMATS:
         written = FORMATS[runtime]
         written.write(network, run, folder / f"{runtime}{written.suffix}")
-        if int8 and written.write_int8:
+        if int8:
             noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 1), dtype=np.uint8)
             written.write_int8(network, run, folder / f"{runtime}_int8{written.suffix}", noise)
     else:

@@ -1,10 +1,11 @@
-"""Writes a network for ONNX Runtime, OpenVINO and LiteRT in float32, and for the first two in int8."""
+"""Writes a network for ONNX Runtime, OpenVINO and LiteRT, in float32 and in int8."""
 
 import contextlib
 import dataclasses
 import importlib.metadata
 import re
 import tempfile
+import warnings
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -18,6 +19,8 @@ OPSET = 17
 # Computed in float32 also in an int8 network: the first scaling, and the few products that end in
 # probabilities, which 256 levels would make coarse. Operations are named after their layers.
 _FLOAT_LAYERS = r"(.*/)?(rescaling|head)[^/]*/.*"
+# LiteRT's quantizer is told by operations alone: those of the same layers, and of the gates between.
+_FLOAT_OPERATIONS = ("FULLY_CONNECTED", "LOGISTIC", "MUL", "SOFTMAX")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +33,14 @@ class Format:
         int8_packages: tuple of str, those that int8 needs besides.
         write: function of a network of `semenet.models.inference.inference_network`, its
             `semenet.training.run.Run` and the file to write.
-        write_int8: the same, with images, uint8 `(n, H, W, C)`, to find the ranges of values by; or None: of
-            LiteRT's int8 networks some do not start (XNNPACK 2.3 refuses them).
+        write_int8: the same, with images, uint8 `(n, H, W, C)`, to find the ranges of values by.
     """
 
     suffix: str
     packages: tuple[str, ...]
     int8_packages: tuple[str, ...]
     write: Callable
-    write_int8: Callable | None
+    write_int8: Callable
 
     def versions(self, name, int8):
         """dict of each distribution to its version.
@@ -121,6 +123,20 @@ def _write_litert(network, run, file):
         file.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
+def _write_litert_int8(network, run, file, images):
+    with _saved(network, run) as folder, warnings.catch_warnings():
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in _one_by_one(images))
+        options = tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(_FLOAT_OPERATIONS))
+        # It opens what it wrote by the interpreter that TensorFlow is about to leave to LiteRT.
+        warnings.filterwarnings("ignore", message=".*tf.lite.Interpreter is deprecated")
+        quantizer = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=converter.representative_dataset, debug_options=options
+        )
+        file.write_bytes(quantizer.get_nondebug_quantized_model())
+
+
 def _onnx_model(network, run):
     """`onnx.ModelProto` of a network with its calibration."""
     import tf2onnx
@@ -184,5 +200,5 @@ def _one_by_one(images):
 FORMATS = {
     "onnx": Format(".onnx", ("tf2onnx", "onnxruntime"), (), _write_onnx, _write_onnx_int8),
     "openvino": Format(".xml", ("openvino",), ("nncf",), _write_openvino, _write_openvino_int8),
-    "litert": Format(".tflite", ("ai-edge-litert",), (), _write_litert, None),
+    "litert": Format(".tflite", ("ai-edge-litert",), (), _write_litert, _write_litert_int8),
 }

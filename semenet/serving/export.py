@@ -1,5 +1,6 @@
 """Exports a trained network, or a cascade, as a SavedModel that takes the files' own bytes."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -24,7 +25,7 @@ class ExportError(SemenetError):
     """An export cannot be written where it was asked for."""
 
 
-def export(path, out):
+def export(path, out, progress=lambda step, done, total: None):
     """Writes a SavedModel whose graph decodes, resizes and scores: it needs neither Keras nor semenet.
 
     Signatures, all with N items as every input's and output's first axis:
@@ -51,6 +52,7 @@ def export(path, out):
     Args:
         path: run folder, `.keras` file, `ENTRY:NAME` of published weights, or a cascade's folder.
         out: folder to write: new or empty.
+        progress: function of a step's name, the number done and of all.
 
     Returns:
         `pathlib.Path` of the SavedModel.
@@ -64,7 +66,8 @@ def export(path, out):
     """
     out = check_export_folder(out)
     output_folder(out.parent)
-    servable = open_servable(path)
+    with step(progress, "loading"):
+        servable = open_servable(path)
     # Written beside its place and moved, so that nobody serves half a model.
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -72,9 +75,12 @@ def export(path, out):
         for model in servable.models:
             archive.track(model)
         signatures = _signatures(servable)
-        for name, function in signatures.items():
+        for done, (name, function) in enumerate(signatures.items()):
+            progress("tracing signatures", done, len(signatures))
             archive.add_endpoint(name, function)
-        archive.write_out(temporary / "model", verbose=False)
+        progress("tracing signatures", len(signatures), len(signatures))
+        with step(progress, "writing"):
+            archive.write_out(temporary / "model", verbose=False)
         description = temporary / "model" / DESCRIPTION
         description.parent.mkdir()
         told = servable.describe() | {"error_codes": {str(code): text for code, text in ERROR_CODES.items()}}
@@ -86,6 +92,14 @@ def export(path, out):
     finally:
         shutil.rmtree(temporary)
     return out
+
+
+@contextlib.contextmanager
+def step(progress, name):
+    """Tells of one step that its end is not in sight, and then that it is done."""
+    progress(name, 0, None)
+    yield
+    progress(name, 1, 1)
 
 
 def check_export_folder(out):

@@ -16,7 +16,7 @@ from semenet.models.inference import computes_in_float32, inference_network
 from semenet.serving.calibration_images import calibration_images
 from semenet.serving.cascade import Cascade, is_cascade
 from semenet.serving.converters import FORMATS
-from semenet.serving.export import ExportError, check_export_folder
+from semenet.serving.export import ExportError, check_export_folder, step
 from semenet.serving.runtimes import INPUT, OUTPUT, open_exported
 from semenet.serving.servables import USE, describe_run
 from semenet.training.run import Run
@@ -25,7 +25,9 @@ DESCRIPTION = "semenet.json"
 LARGEST_DIFFERENCE = 1e-4
 
 
-def export_format(path, out, format, *, int8=False, calibration=None):
+def export_format(
+    path, out, format, *, int8=False, calibration=None, progress=lambda step, done, total: None
+):
     """Writes a network for another runtime, checks it against Keras there, and describes it.
 
     The file takes prepared images: `images`, uint8 `(N, H, W, C)`, values in [0, 255], N open, resized by
@@ -43,12 +45,14 @@ def export_format(path, out, format, *, int8=False, calibration=None):
         int8: whether to write an int8 network too, by quantization after training.
         calibration: for int8, images to find the ranges of values by: a manifest's CSV, of which the split
             train is taken, or a folder.
+        progress: function of a step's name, the number done and of all.
 
     Returns:
         `pathlib.Path` of the folder.
 
     Raises:
-        ExportError: `out` holds something, or what was written differs from Keras by more than 1e-4.
+        ExportError: `out` holds something, what was written differs from Keras by more than 1e-4, or the
+            runtime refuses the int8 network.
         WeightsError: the run cannot be loaded.
         RunFolderError: its calibration is broken, or of another network than the one there now.
         SemenetError: a cascade; another format; a package that is not installed; int8 without images.
@@ -64,9 +68,6 @@ def export_format(path, out, format, *, int8=False, calibration=None):
             f"Received: int8={int8}, calibration={calibration}. Give both --int8 and --calibration, a "
             "manifest's CSV or a folder of images like those it will see, or neither."
         )
-    if int8 and FORMATS[format].write_int8 is None:
-        able = " or ".join(name for name, each in FORMATS.items() if each.write_int8)
-        raise SemenetError(f"An int8 network is for {able}. Received: int8 for {format}. Choose one of them.")
     if is_cascade(path):
         networks = ", ".join(f"{run.path}" for run in Cascade.open(path).runs.values())
         raise SemenetError(
@@ -77,11 +78,12 @@ def export_format(path, out, format, *, int8=False, calibration=None):
     written = FORMATS[format]
     versions = written.versions(format, int8)
     out = check_export_folder(out)
-    run = Run.open(path)
-    told = describe_run(run) | {"lungs_alone": run.lungs_alone, "use": USE}
-    # Before the conversion, which takes longer.
-    images = calibration_images(calibration, run) if int8 else None
-    network = inference_network(run.model, run.input_size)
+    with step(progress, "loading"):
+        run = Run.open(path)
+        told = describe_run(run) | {"lungs_alone": run.lungs_alone, "use": USE}
+        # Before the conversion, which takes longer.
+        images = calibration_images(calibration, run) if int8 else None
+        network = inference_network(run.model, run.input_size)
     # In half precision the run's own network rounds as no exported one does.
     reference = run.model if computes_in_float32(run.model) else network
     output_folder(out.parent)
@@ -90,8 +92,11 @@ def export_format(path, out, format, *, int8=False, calibration=None):
         folder = temporary / "model"
         folder.mkdir()
         file = folder / f"model{written.suffix}"
-        written.write(network, run, file)
-        difference = _differences(file, run, reference, probe_images(run.input_size, run.channels)).max()
+        with step(progress, "converting"):
+            written.write(network, run, file)
+        with step(progress, "comparing with Keras"):
+            probes = probe_images(run.input_size, run.channels)
+            difference = _differences(file, run, reference, probes).max()
         # NaN is no agreement either.
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(
@@ -115,11 +120,20 @@ def export_format(path, out, format, *, int8=False, calibration=None):
         }
         if int8:
             small = folder / f"model_int8{written.suffix}"
-            written.write_int8(network, run, small, images)
+            with step(progress, "quantizing"):
+                written.write_int8(network, run, small, images)
+            try:
+                lost = _differences(small, run, reference, images[:8]).mean()
+            except (RuntimeError, ValueError) as error:
+                # A quantizer may write scales between two layers that its own runtime has no kernel for.
+                raise ExportError(
+                    f"An int8 network must start in its runtime. Received: {path} as {format}, which refuses "
+                    f"it ({str(error).splitlines()[0]}). Leave --int8 out, or take another format."
+                ) from error
             told["int8"] = {
                 "file": small.name,
                 "calibration_images": len(images),
-                "mean_difference_from_keras": float(_differences(small, run, reference, images[:8]).mean()),
+                "mean_difference_from_keras": float(lost),
             }
         (folder / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
         if out.exists():

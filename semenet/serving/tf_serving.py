@@ -18,7 +18,7 @@ _CONFIG = """\
 _FILES = ("batching.config", "compose.yaml")
 
 
-def export_for_tf_serving(path, folder, name):
+def export_for_tf_serving(path, folder, name, progress=lambda step, done, total: None):
     """Exports a run or a cascade as the next version of a model that TensorFlow Serving serves.
 
     The folder gets `<name>/<version>/`, the SavedModel with its warm-up requests, the version one above the
@@ -29,6 +29,7 @@ def export_for_tf_serving(path, folder, name):
         path: as for `semenet.serving.export.export`.
         folder: folder of models, new or of earlier exports.
         name: str, what the server calls the model: letters, digits, `_`, `.` and `-`.
+        progress: as for `semenet.serving.export.export`.
 
     Returns:
         `pathlib.Path` of the SavedModel.
@@ -45,7 +46,7 @@ def export_for_tf_serving(path, folder, name):
         )
     folder = output_folder(folder)
     versions = [int(made.name) for made in (folder / name).glob("*") if made.name.isdigit()]
-    saved = export(path, folder / name / str(max(versions, default=0) + 1))
+    saved = export(path, folder / name / str(max(versions, default=0) + 1), progress)
     names = sorted(made.name for made in folder.iterdir() if _is_model(made))
     configs = "".join(_CONFIG.format(name=model) for model in names)
     write_text(folder / "models.config", f"model_config_list {{\n{configs}}}\n")
