@@ -197,9 +197,22 @@ def cascade(
         gate: Reject what is no upright frontal radiograph; --no-gate to let everything in.
     """
     from semenet.serving.cascade import Cascade
+    from semenet.serving.export import step
 
-    made = Cascade(stage1, lungs, stage2, refines=refines, gated=gate)
-    print(f"{made.save(out)}: {', '.join(made.class_names)}")
+    with progress_bars() as progress:
+        with step(progress, "loading"):
+            made = Cascade(stage1, lungs, stage2, refines=refines, gated=gate)
+        with step(progress, "writing"):
+            folder = made.save(out)
+    for place, run in made.runs.items():
+        print(f"{place}: {run.name}: {', '.join(run.class_names)}")
+    if not made.stage2.lungs_alone:
+        print(
+            f"note: stage 2 is fed lungs alone, all else black. {made.stage2.name} was not trained with that "
+            "said: unless its images were so on disk, what it says means little.",
+            file=sys.stderr,
+        )
+    print(f"{folder}: {', '.join(made.class_names)}")
 
 
 def masks(

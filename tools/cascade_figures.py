@@ -120,6 +120,8 @@ def _decide(cascade, rows):
     frame["stage2"] = np.array(cascade.stage2.class_names)[second.argmax(axis=1)]
     frame["predicted"] = [name for part in found for name in part.predicted]
     frame["reason"] = [reason for part in found for reason in part.reasons]
+    # No network's word counts on what is rejected.
+    frame.loc[frame["predicted"] == REJECTED, ["likeliest", "stage1", "stage2"]] = REJECTED
     frame["lung_flags"] = [" ".join(flags) for part in found for flags in part.lung_flags]
     return frame
 

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import tempfile
 
 from semenet.errors import SemenetError
@@ -82,6 +83,40 @@ def unique_stems(files):
         taken.add(stem.lower())
         stems.append(stem)
     return stems
+
+
+@contextlib.contextmanager
+def new_folder(path):
+    """Gives a folder to fill, which takes the place of `path` once the block has ended without an error.
+
+    A reader, a crash or a full disk meets no folder or the whole one, never half of it.
+
+    Args:
+        path: the folder to write, absent or empty; its parents are made.
+
+    Yields:
+        `pathlib.Path` of an empty folder beside it.
+
+    Raises:
+        OutputError: if it cannot be made, or filled, as on a full disk.
+    """
+    path = pathlib.Path(path).resolve()
+    output_folder(path.parent)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        folder = temporary / path.name
+        folder.mkdir()
+        yield folder
+        if path.exists():
+            path.rmdir()
+        os.replace(folder, path)
+    except OSError as error:
+        raise OutputError(
+            f"A folder of results is written whole. Received: {path} ({error.strerror or error}). "
+            "Make room, or give another folder."
+        ) from error
+    finally:
+        shutil.rmtree(temporary)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from semenet.data.files import output_folder, write_text
+from semenet.data.files import new_folder, write_text
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.evaluation.lungs import LungMasks
@@ -22,7 +22,8 @@ from semenet.serving.lung_check import CHECKS
 from semenet.training.run import Run, calibration_file, model_file, sha256_of
 
 DESCRIPTION = "cascade.json"
-FORMAT = 1
+# 2: with the hashes of the calibrations.
+FORMAT = 2
 STAGES = ("stage1", "lungs", "stage2")
 REFINES = "virus"
 BATCH_SIZE = 16
@@ -38,14 +39,15 @@ class CascadeResult:
 
     Attributes:
         class_names: tuple of K str.
-        probabilities: float32 `(N, K)`, the joint distribution, each row of sum 1.
-        stage1_probabilities: float32 `(N, K1)`, calibrated where stage 1 is.
+        probabilities: float32 `(N, K)`, the joint distribution, each row of sum 1, or all 0 where the image
+            is rejected: what the networks made of it means nothing.
+        stage1_probabilities: float32 `(N, K1)`, calibrated where stage 1 is; likewise.
         stage2_probabilities: float32 `(N, K2)`, likewise, given that the class refined holds.
         predicted: list of N str, the most probable class, "abstain", or "rejected".
         reasons: list of N str: of `semenet.serving.decisions.REASONS` the stage that decided or abstained, or
             the first of the item's `input_flags`.
         input_flags: list of N tuples of str, what of `semenet.serving.gate.CODES` the input gate found: such
-            an image is rejected, and its probabilities, though given, mean nothing.
+            an image is rejected.
         lung_flags: list of N tuples of str, the checks of `semenet.serving.lung_check.CHECKS` that the lung
             mask failed; where there is one, stage 2 was fed the whole image.
         lung_masks: bool `(N, H, W)`, of the U-Net's input size.
@@ -232,8 +234,8 @@ class Cascade:
             CascadeError: the folder holds something.
             OutputError: it cannot be written.
         """
-        folder = output_folder(folder)
-        if any(folder.iterdir()):
+        folder = pathlib.Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise CascadeError(
                 f"A cascade is written into a new or empty folder. Received: {folder}, which holds "
                 "something. Give another --out."
@@ -244,24 +246,26 @@ class Cascade:
             "gated": self.gated,
             "class_names": self.class_names,
         }
-        for place, run in self.runs.items():
-            file = folder / f"{place}.keras"
-            if run.published is None:
-                shutil.copyfile(model_file(run.path), file)
-            else:
-                run.model.save(file)
-            if not run.segments and run.calibration is not None:
-                calibration = run.calibration | {"model_sha256": sha256_of(file)}
-                write_text(calibration_file(file), json.dumps(calibration, indent=2) + "\n")
-            description[place] = {
-                "network": run.model.name,
-                "sha256": sha256_of(file),
-                "from": run.name,
-                "command": run.record.get("command"),
-                "manifest_sha256": run.record.get("manifest_sha256"),
-            }
-        # Last, so that who finds it finds the networks.
-        write_text(folder / DESCRIPTION, json.dumps(description, indent=2) + "\n")
+        with new_folder(folder) as made:
+            for place, run in self.runs.items():
+                file = made / f"{place}.keras"
+                if run.published is None:
+                    shutil.copyfile(model_file(run.path), file)
+                else:
+                    run.model.save(file)
+                calibrated = calibration_file(file)
+                if not run.segments and run.calibration is not None:
+                    calibration = run.calibration | {"model_sha256": sha256_of(file)}
+                    write_text(calibrated, json.dumps(calibration, indent=2) + "\n")
+                description[place] = {
+                    "network": run.model.name,
+                    "sha256": sha256_of(file),
+                    "calibration_sha256": sha256_of(calibrated) if calibrated.is_file() else None,
+                    "from": run.name,
+                    "command": run.record.get("command"),
+                    "manifest_sha256": run.record.get("manifest_sha256"),
+                }
+            write_text(made / DESCRIPTION, json.dumps(description, indent=2) + "\n")
         return folder
 
     @classmethod
@@ -269,27 +273,37 @@ class Cascade:
         """Opens what `save` wrote.
 
         Raises:
-            CascadeError: there is no cascade, or a network of it is not the one that was saved.
+            CascadeError: there is no cascade, or a network or a calibration of it is not the one that was
+                saved.
         """
         folder = pathlib.Path(folder)
         path = folder / DESCRIPTION
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
-            settings = {name: description[name] for name in ("refines", "gated")}
-            hashes = {place: description[place]["sha256"] for place in STAGES}
+            if description["format"] != FORMAT:
+                raise ValueError(f"format {description['format']!r}, not {FORMAT}")
+            refines, gated = description["refines"], description["gated"]
+            if not (isinstance(refines, str) and isinstance(gated, bool)):
+                raise TypeError(f"refines {refines!r}, gated {gated!r}")
+            files = {}
+            for place in STAGES:
+                file = folder / f"{place}.keras"
+                files[file] = description[place]["sha256"]
+                files[calibration_file(file)] = description[place]["calibration_sha256"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CascadeError(
                 f"A cascade is a folder with a whole {DESCRIPTION}, as `semenet cascade` writes it. "
                 f"Received: {path}: {error!r}. Write it again."
             ) from error
-        for place, expected in hashes.items():
-            file = folder / f"{place}.keras"
-            if not file.is_file() or sha256_of(file) != expected:
+        for file, expected in files.items():
+            found = sha256_of(file) if file.is_file() else None
+            if found != expected:
                 raise CascadeError(
-                    f"A cascade's networks are those that it was saved with. Received: {file}, which is "
-                    f"{'another' if file.is_file() else 'absent'}. Write the cascade again."
+                    "A cascade's networks and calibrations are those that it was saved with: without them "
+                    f"it would answer where it should abstain. Received: {file}, which is "
+                    f"{'absent' if found is None else 'another'}. Write the cascade again."
                 )
-        return cls(*(folder / f"{place}.keras" for place in STAGES), **settings)
+        return cls(*(folder / f"{place}.keras" for place in STAGES), refines=refines, gated=gated)
 
 
 def is_cascade(path):

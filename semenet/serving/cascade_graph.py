@@ -30,11 +30,11 @@ def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False, networ
         in the order of the arguments, and of the two of `semenet.serving.gate.gate_input`, to a dict of
         tensors. `rejected` (N, 7) bool is of `semenet.serving.gate.gate_graph`; `probabilities` (N, K)
         float32 is the joint distribution in the order of `rule.class_names`; `stage1_probabilities` and
-        `stage2_probabilities` are calibrated where the run is; `chosen` and `reason` (N,) int32 are of
-        `ChainRule.decide`; `lungs_implausible` (N, 3) bool is of `semenet.serving.lung_check.implausible`;
-        `lung_mask` uint8 (N, H, W) has the U-Net's input size, 255 inside. With `explain`, `stage1_heat_map`
-        and `stage2_heat_map` (N, h, w) float32 in [0, 1] are of each stage's features, for the class that
-        the stage predicts.
+        `stage2_probabilities` are calibrated where the run is; all three are 0 for what is rejected. `chosen`
+        and `reason` (N,) int32 are of `ChainRule.decide`; `lungs_implausible` (N, 3) bool is of
+        `semenet.serving.lung_check.implausible`; `lung_mask` uint8 (N, H, W) has the U-Net's input size, 255
+        inside. With `explain`, `stage1_heat_map` and `stage2_heat_map` (N, h, w) float32 in [0, 1] are of
+        each stage's features, for the class that the stage predicts.
     """
     model1, lung_model, model2 = networks or (stage1.model, lungs.model, stage2.model)
     classifiers = _network(stage1, model1, explain), _network(stage2, model2, explain)
@@ -50,11 +50,14 @@ def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False, networ
         )
         second, *second_map = classifiers[1](_lungs_alone(stage2_images, grey, usable))
         chosen, reason = rule.decide(first, second)
+        rejected = gate(thumbnails, facts)
+        # Nobody shall read a disease into what is no radiograph. NaN stays NaN, which is refused.
+        kept = tf.cast(~tf.reduce_any(rejected, axis=1, keepdims=True), tf.float32)
         outputs = {
-            "rejected": gate(thumbnails, facts),
-            "probabilities": rule.joint(first, second),
-            "stage1_probabilities": first,
-            "stage2_probabilities": second,
+            "rejected": rejected,
+            "probabilities": rule.joint(first, second) * kept,
+            "stage1_probabilities": first * kept,
+            "stage2_probabilities": second * kept,
             "chosen": chosen,
             "reason": reason,
             "lungs_implausible": wrong,

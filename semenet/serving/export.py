@@ -1,16 +1,15 @@
 """Exports a trained network, or a cascade, as a SavedModel that takes the files' own bytes."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
-import shutil
-import tempfile
 
 import keras
 import tensorflow as tf
 
-from semenet.data.files import output_folder
+from semenet.data.files import new_folder
 from semenet.errors import SemenetError
 from semenet.serving.decoding_graph import ERROR_CODES, NO_ERROR, decode_batch
 from semenet.serving.servables import open_servable
@@ -59,18 +58,17 @@ def export(path, out, progress=lambda step, done, total: None):
 
     Raises:
         ExportError: if `out` holds something.
+        OutputError: if it cannot be written.
         WeightsError: if the run cannot be loaded.
         CascadeError: if the cascade is not whole.
         RunFolderError: if its calibration is broken, or of another network than the one there now.
         ValueError: if the network is fed lungs alone, which a SavedModel of its own cannot find.
     """
     out = check_export_folder(out)
-    output_folder(out.parent)
     with step(progress, "loading"):
         servable = open_servable(path)
     # Written beside its place and moved, so that nobody serves half a model.
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with new_folder(out) as folder, _full_disk_as_os_error():
         archive = keras.export.ExportArchive()
         for model in servable.models:
             archive.track(model)
@@ -80,18 +78,21 @@ def export(path, out, progress=lambda step, done, total: None):
             archive.add_endpoint(name, function)
         progress("tracing signatures", len(signatures), len(signatures))
         with step(progress, "writing"):
-            archive.write_out(temporary / "model", verbose=False)
-        description = temporary / "model" / DESCRIPTION
+            archive.write_out(folder, verbose=False)
+        description = folder / DESCRIPTION
         description.parent.mkdir()
         told = servable.describe() | {"error_codes": {str(code): text for code, text in ERROR_CODES.items()}}
         description.write_text(json.dumps(told, indent=2) + "\n")
         write_warm_up(description.with_name(WARM_UP), signatures)
-        if out.exists():
-            out.rmdir()
-        os.replace(temporary / "model", out)
-    finally:
-        shutil.rmtree(temporary)
     return out
+
+
+@contextlib.contextmanager
+def _full_disk_as_os_error():
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 @contextlib.contextmanager

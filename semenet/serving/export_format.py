@@ -1,15 +1,11 @@
 """Exports one network for a runtime that takes prepared images: ONNX Runtime, OpenVINO or LiteRT."""
 
 import json
-import os
-import pathlib
-import shutil
-import tempfile
 
 import cv2
 import numpy as np
 
-from semenet.data.files import output_folder
+from semenet.data.files import new_folder
 from semenet.errors import SemenetError
 from semenet.evaluation.scoring import temper_graph
 from semenet.models.inference import computes_in_float32, inference_network
@@ -86,11 +82,7 @@ def export_format(
         network = inference_network(run.model, run.input_size)
     # In half precision the run's own network rounds as no exported one does.
     reference = run.model if computes_in_float32(run.model) else network
-    output_folder(out.parent)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        folder = temporary / "model"
-        folder.mkdir()
+    with new_folder(out) as folder:
         file = folder / f"model{written.suffix}"
         with step(progress, "converting"):
             written.write(network, run, file)
@@ -136,11 +128,6 @@ def export_format(
                 "mean_difference_from_keras": float(lost),
             }
         (folder / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
-        if out.exists():
-            out.rmdir()
-        os.replace(folder, out)
-    finally:
-        shutil.rmtree(temporary)
     return out
 
 

@@ -45,7 +45,7 @@ def export_for_tf_serving(path, folder, name, progress=lambda step, done, total:
             f"Received: {name!r}. It becomes a folder and a part of the address."
         )
     folder = output_folder(folder)
-    versions = [int(made.name) for made in (folder / name).glob("*") if made.name.isdigit()]
+    versions = [int(made.name) for made in (folder / name).glob("*") if _is_version(made)]
     saved = export(path, folder / name / str(max(versions, default=0) + 1), progress)
     names = sorted(made.name for made in folder.iterdir() if _is_model(made))
     configs = "".join(_CONFIG.format(name=model) for model in names)
@@ -58,4 +58,9 @@ def export_for_tf_serving(path, folder, name, progress=lambda step, done, total:
 
 
 def _is_model(folder):
-    return any(file.parent.name.isdigit() for file in folder.glob("*/saved_model.pb"))
+    return any(_is_version(file.parent) for file in folder.glob("*/saved_model.pb"))
+
+
+def _is_version(folder):
+    # "²" is a digit too.
+    return folder.name.isascii() and folder.name.isdigit()

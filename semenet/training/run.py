@@ -114,12 +114,16 @@ def read_calibration(path):
         if missing := {"split", "count", "manifest_sha256"} - set(calibration):
             raise KeyError(*sorted(missing))
         abstain = calibration["abstain"]
-        if abstain is not None and {"target_accuracy", "confidence"} - set(abstain):
-            raise TypeError("abstain")
+        if abstain is not None:
+            shares = {name: abstain[name] for name in ("target_accuracy", "confidence")}
+            # NaN is in no range either: nothing would be less sure than that.
+            if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares.values()):
+                raise ValueError(f"abstain {shares}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(
             "A calibration is whole JSON with a temperature above 0, model_sha256, operating_points and "
-            f"abstain. Received: {file}: {error!r}. Run `semenet calibrate` again, or delete the file."
+            f"abstain. Received: {file}: {error!r}. Run `semenet calibrate` again, or delete the file: then "
+            "the temperature is 1, and nothing is abstained from."
         ) from error
     if model_sha256 != sha256_of(model_file(path)):
         raise RunFolderError(
@@ -192,7 +196,8 @@ class Run:
             raise WeightsError(
                 "Published weights are written ENTRY:NAME. "
                 f"Received: {entry}:{name}. Names of `{entry}` here: "
-                f"{', '.join(published_names(entry)) or 'none'}. Give one of them, or the path of a run."
+                f"{', '.join(published_names(entry)) or 'none'}. Give one of them, or the path of a run; or "
+                "let SEMENET_ZOO name the repository's folder zoo, or SEMENET_ZOO_URL where it is published."
             )
         # Of a set that somebody wrote by hand it need not be known how it was trained.
         training = published.metadata.get("training")

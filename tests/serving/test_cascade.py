@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 
@@ -8,6 +9,8 @@ from hand_made_networks import brightness_network, threshold_unet
 from published_set import write_set
 
 import semenet
+from semenet.cli import main
+from semenet.data.files import OutputError
 from semenet.data.images import read_image
 from semenet.data.manifest import read_manifest
 from semenet.data.phantom import radiograph
@@ -18,7 +21,7 @@ from semenet.models.loading import WeightsError
 from semenet.serving.cascade import Cascade, CascadeError, is_cascade
 from semenet.serving.predict import predict_arrays
 from semenet.training.recipe import find_recipe
-from semenet.training.run import Run, sha256_of
+from semenet.training.run import Run, RunFolderError, sha256_of
 
 STAGE2 = ("other_viral", "COVID-19")
 SMALL = {"width": 0.125, "depth": 0.01}
@@ -85,7 +88,7 @@ def test_real_networks_give_what_they_give_alone(classifier_run, unet_run, phant
     stage2 = semenet.build("seme_densenet169", classes=STAGE2, input_shape=(40, 40, 1), **SMALL)
     stage2.get_layer("head").lungs_alone = True
     stage2.save(tmp_path / "two.keras")
-    cascade = Cascade(classifier_run, unet_run, tmp_path / "two.keras")
+    cascade = Cascade(classifier_run, unet_run, tmp_path / "two.keras", gated=False)
     images = [read_image(path) for path in read_manifest(phantoms).split("val")["path"]]
     found = cascade.predict(images, explain=True, batch_size=4)
     np.testing.assert_allclose(found.stage1_probabilities, predict_arrays(classifier_run, images), atol=1e-6)
@@ -139,6 +142,48 @@ def test_a_calibrated_stage_abstains_below_its_confidence(by_hand, tmp_path):
     again = Cascade.open(calibrated.save(tmp_path / "cascade"))
     np.testing.assert_array_equal(again.predict([chest()]).probabilities, found.probabilities)
     assert again.predict([chest()]).reasons == ["abstain_stage1"]
+    # Without it nothing would be abstained from, and nobody would be told.
+    kept = tmp_path / "cascade" / "stage1.calibration.json"
+    whole = kept.read_text()
+    kept.write_text(whole.replace("0.99", "0.09"))
+    with pytest.raises(
+        CascadeError, match=r"should abstain. Received: .*stage1.calibration.json, .* another"
+    ):
+        Cascade.open(tmp_path / "cascade")
+    kept.unlink()
+    with pytest.raises(CascadeError, match=r"should abstain. .*stage1.calibration.json, .* absent"):
+        Cascade.open(tmp_path / "cascade")
+    shutil.copy(tmp_path / "one.calibration.json", tmp_path / "cascade" / "stage2.calibration.json")
+    kept.write_text(whole)
+    with pytest.raises(CascadeError, match=r"Received: .*stage2.calibration.json, .* another"):
+        Cascade.open(tmp_path / "cascade")
+
+
+@pytest.mark.parametrize("confidence", [float("nan"), "high", None, 1.5])
+def test_a_confidence_that_is_no_share_is_refused(by_hand, tmp_path, confidence):
+    file = tmp_path / "one.keras"
+    calibration = {
+        "model_sha256": sha256_of(file),
+        "temperature": 2.0,
+        "split": "val",
+        "count": 9,
+        "manifest_sha256": "0" * 64,
+        "operating_points": {},
+        "abstain": {"target_accuracy": 0.95, "confidence": confidence},
+    }
+    (tmp_path / "one.calibration.json").write_text(json.dumps(calibration))
+    with pytest.raises(RunFolderError, match=f"one.calibration.json: .*'confidence': {confidence!r}"):
+        Cascade(file, by_hand.lungs, by_hand.stage2)
+
+
+def test_what_is_rejected_has_no_probabilities(by_hand):
+    gated = Cascade(by_hand.stage1, by_hand.lungs, by_hand.stage2)
+    shown = [np.zeros((200, 200), "uint8"), radiograph("normal", size=256).image]
+    found = gated.predict(shown)
+    assert found.predicted[0] == "rejected"
+    for probabilities in (found.probabilities, found.stage1_probabilities, found.stage2_probabilities):
+        np.testing.assert_allclose(probabilities.sum(axis=1), [0, 1], rtol=1e-5)
+    np.testing.assert_allclose(by_hand.predict(shown).probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_a_saved_cascade_stands_without_its_runs(by_hand, tmp_path):
@@ -164,6 +209,42 @@ def test_a_folder_that_holds_no_whole_cascade_is_named(by_hand, tmp_path, spoilt
     named = "cascade.json" if spoilt == "nothing" else spoilt
     with pytest.raises(CascadeError, match=f"Received: .*{named}"):
         Cascade.open(folder)
+
+
+@pytest.mark.parametrize("changed", [{"format": 99}, {"gated": "false"}, {"refines": None}])
+def test_a_description_of_another_kind_is_refused(by_hand, tmp_path, changed):
+    file = by_hand.save(tmp_path / "cascade") / "cascade.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changed))
+    with pytest.raises(CascadeError, match=f"cascade.json: .*{next(iter(changed))}.*Write it again"):
+        Cascade.open(tmp_path / "cascade")
+
+
+def test_a_full_disk_leaves_no_half_cascade(by_hand, tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copyfile", full)
+        with pytest.raises(OutputError, match=r"cascade \(No space left on device\)"):
+            by_hand.save(tmp_path / "cascade")
+    assert not list(tmp_path.glob("*cascade*"))
+    by_hand.save(tmp_path / "cascade")
+
+
+def test_the_command_says_what_stands_where_and_what_it_does_not_know(by_hand, tmp_path, capsys):
+    places = [str(run.path) for run in by_hand.runs.values()]
+    main(["cascade", *places, "--out", str(tmp_path / "cascade")])
+    told = capsys.readouterr()
+    assert told.out.splitlines() == [
+        f"stage1: {places[0]}: normal, bacteria, virus",
+        f"lungs: {places[1]}: lung",
+        f"stage2: {places[2]}: other_viral, COVID-19",
+        f"{tmp_path / 'cascade'}: normal, bacteria, other_viral, COVID-19",
+    ]
+    assert "note" not in told.err
+    whole = brightness_network(tmp_path / "whole.keras", STAGE2, [0.0, 0.05])
+    main(["cascade", *places[:2], str(whole), "--out", str(tmp_path / "another")])
+    assert "note: stage 2 is fed lungs alone" in capsys.readouterr().err
 
 
 def test_published_weights_take_places_too(by_hand, tmp_path, monkeypatch):
