@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 import pathlib
 import shutil
+import socket
 import subprocess
 
 import cv2
@@ -17,8 +18,13 @@ from running_server import RunningServer, encoded
 
 from semenet.cli import main
 from semenet.data.images import ImageError, read_image
+from semenet.errors import SemenetError
 from semenet.serving.export import export
 from semenet.serving.served_model import ServedModel
+from semenet.serving.server import serve
+from semenet.serving.server_address import open_to_clients, take
+from semenet.serving.server_app import Service, create_app
+from semenet.serving.server_options import ServerOptions
 from semenet.serving.warm_up import write_warm_up
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -381,7 +387,7 @@ def test_the_server_imports_no_network_of_the_zoo():
 )
 def test_a_server_that_cannot_start_says_why(options, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_status:
-        main(["serve", str(tmp_path), *options])
+        main(["serve", str(tmp_path), "--port", "0", *options])
     assert exit_status.value.code == 1
     assert message.format(folder=tmp_path) in capsys.readouterr().err
 
@@ -389,20 +395,71 @@ def test_a_server_that_cannot_start_says_why(options, message, tmp_path, capsys)
 def test_a_name_or_an_address_that_cannot_be_is_refused(saved_model, server, capsys):
     for options, message in (
         (["--name", "a/b"], "Received: 'a/b'"),
-        (["--port", str(server.port)], f"127.0.0.1, port {server.port} (Address already in use"),
         (["--host", "no.such.host.invalid"], "Received: no.such.host.invalid"),
     ):
         with pytest.raises(SystemExit):
-            main(["serve", str(saved_model), *options])
+            main(["serve", str(saved_model), "--port", "0", *options])
         assert message in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_before_the_model_is_loaded(saved_model, server, monkeypatch, capsys):
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: pytest.fail("it was loaded"))
+    with pytest.raises(SystemExit):
+        main(["serve", str(saved_model), "--port", str(server.port)])
+    received = f"Received: 127.0.0.1, port {server.port} (Address already in use). Give another"
+    assert received in capsys.readouterr().err
+
+
+def test_of_two_servers_that_start_at_once_the_second_is_told():
+    with take("127.0.0.1", 0) as first, take("127.0.0.1", first.getsockname()[1]) as second:
+        open_to_clients(first)
+        with pytest.raises(
+            SemenetError, match=r"Received: 127\.0\.0\.1, port \d+ \(Address already in use\)\."
+        ):
+            open_to_clients(second)
+
+
+def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatch):
+    with take("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    steps = []
+
+    def refused(step, done, total):
+        steps.append((step, done))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+    def run(model, options, listener, started):
+        assert listener.getsockname() == ("127.0.0.1", port)
+        steps.append("clients can connect")
+
+    monkeypatch.setattr("semenet.serving.server_process.run", run)
+    serve(saved_model, ServerOptions(port=port), progress=refused)
+    assert steps == [
+        ("loading", 0),
+        ("loading", 1),
+        *(("warming up", done) for done in range(4)),
+        "clients can connect",
+    ]
 
 
 def test_a_broken_model_is_one_message(tmp_path, capsys):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no model")
     with pytest.raises(SystemExit):
-        main(["serve", str(tmp_path)])
+        main(["serve", str(tmp_path), "--port", "0"])
     assert f"must be a whole SavedModel. Received: {tmp_path / '1'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_model_whose_variables_were_cut_short_is_one_message(saved_model, tmp_path, capsys, kept):
+    folder = tmp_path / "saved"
+    shutil.copytree(saved_model, folder)
+    variables = folder / "variables" / "variables.data-00000-of-00001"
+    os.truncate(variables, int(kept * variables.stat().st_size))
+    with pytest.raises(SystemExit):
+        main(["serve", str(folder), "--port", "0"])
+    assert f"must be a whole SavedModel. Received: {folder}: " in capsys.readouterr().err
 
 
 def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_model, monkeypatch):
@@ -415,9 +472,6 @@ def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_mod
     model.warm_up(lambda *step: steps.append(step))
     assert answered == [("serving_default", [0]), ("predict_pixels", [0]), ("explain", [0])]
     assert steps == [("warming up", done, 3) for done in range(4)]
-    monkeypatch.setattr("semenet.serving.server_process.run", lambda *_: steps.append("clients can connect"))
-    main(["serve", str(saved_model)])
-    assert steps[4:] == ["clients can connect"]
 
 
 @pytest.mark.parametrize(
@@ -437,7 +491,7 @@ def test_warm_up_requests_that_are_wrong_are_refused(records, message, saved_mod
     else:
         write_warm_up(file, records)
     with pytest.raises(SystemExit):
-        main(["serve", str(folder)])
+        main(["serve", str(folder), "--port", "0"])
     assert message.format(file=file) in " ".join(capsys.readouterr().err.split())
 
 
