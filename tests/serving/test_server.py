@@ -3,6 +3,7 @@
 import ast
 import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
 import socket
@@ -379,6 +380,8 @@ def test_the_server_imports_no_network_of_the_zoo():
     ("options", "message"),
     [
         ([], "Received: {folder}, which has neither"),
+        # Not the same folder: `semenet export` refuses one that holds something.
+        ([], "`semenet export RUN {folder}_savedmodel`"),
         (["--port", "70000"], "0 to 65535. Received: 70000"),
         (["--max-batch", "0"], "max_batch must be more than 0. Received: 0"),
         (["--batch-timeout-ms", "-1"], "batch_timeout_ms must be 0 or more"),
