@@ -1,13 +1,16 @@
 """The server's contract: TF Serving's REST interface, as a client in another process sees it."""
 
 import ast
+import asyncio
 import concurrent.futures
+import gzip
 import json
 import os
 import pathlib
 import shutil
 import socket
 import subprocess
+import types
 
 import cv2
 import numpy as np
@@ -40,13 +43,19 @@ def saved_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(saved_model, tmp_path_factory):
+def log(tmp_path_factory):
+    """The path of what the server writes on standard error, which is no terminal."""
+    return tmp_path_factory.mktemp("log") / "log"
+
+
+@pytest.fixture(scope="module")
+def server(saved_model, log, tmp_path_factory):
     """The model as versions 2 and 10 of `chest`; version 2 cannot be loaded."""
     folder = tmp_path_factory.mktemp("versions") / "chest"
     shutil.copytree(saved_model, folder / "10")
     (folder / "2").mkdir()
     (folder / "2" / "saved_model.pb").write_bytes(b"no model")
-    with RunningServer(folder) as running:
+    with log.open("w") as file, RunningServer(folder, log=file) as running:
         yield running
 
 
@@ -241,13 +250,18 @@ def test_what_is_no_request_is_answered_400(server, asked, message):
 
 def test_what_is_not_there_is_answered_404_or_405_in_json(server):
     instances = {"instances": ["a"]}
-    for suffix in ("x:predict", "/versions/2:predict", "/versions/2:predict_dicom"):
+    # Python makes no number of so many digits.
+    long = "/versions/" + "1" * 5000
+    for suffix in ("x:predict", "/versions/2:predict", "/versions/2:predict_dicom", f"{long}:predict"):
         status, error = server.refusal(instances, suffix)
         assert status == 404
         assert "model served is chest, version 10. Received: 'chest" in error
+        assert len(error) < 300
     for path in (
         "/v1/models/other",
         "/v1/models/chest/versions/2",
+        f"/v1/models/chest{long}",
+        f"/v1/models/chest{long}/metadata",
         "/v1/models/other/metadata",
         "/",
         "/docs",
@@ -255,10 +269,77 @@ def test_what_is_not_there_is_answered_404_or_405_in_json(server):
         status, answer = server.get(path)
         assert status == 404
         assert "Received: " in answer["error"]
-    assert server.get(f"{server.path}:predict")[0] == 405
     status, _, content = server.send("DELETE", server.path)
     assert status == 405
     assert "Received: DELETE" in json.loads(content)["error"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH"])
+@pytest.mark.parametrize("suffix", [":predict", ":predict_dicom", "/versions/10:predict"])
+def test_a_prediction_is_said_to_need_a_post(server, method, suffix):
+    status, headers, _ = server.send(method, server.path + suffix)
+    assert status == 405
+    assert headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/ready", "/healthz/live"])
+def test_health_is_told_without_a_body_too(server, path):
+    status, headers, content = server.send("HEAD", path)
+    assert (status, content) == (200, b"")
+    assert int(headers["Content-Length"]) == len(server.send("GET", path)[2])
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_who_asks_for_another_protocol_is_answered_in_http(server, log, protocol):
+    before = log.read_text()
+    status, _, content = server.send("GET", "/healthz", None, {"Connection": "Upgrade", "Upgrade": protocol})
+    assert (status, json.loads(content)) == (200, {"status": "ready"})
+    assert log.read_text() == before
+
+
+def test_a_log_says_what_the_server_does_until_clients_can_connect(server, log):
+    begun = [line for line in log.read_text().splitlines() if line.endswith(" ...")]
+    assert begun == ["loading ...", "warming up ..."]
+
+
+def test_a_compressed_body_is_refused(server, images):
+    body = json.dumps({"instances": [encoded(images[0])]}).encode()
+    for coding in ("gzip", "identity, gzip", "br"):
+        for suffix in (":predict", ":predict_dicom"):
+            status, headers, content = server.send(
+                "POST", server.path + suffix, gzip.compress(body), {"Content-Encoding": coding}
+            )
+            assert status == 415
+            assert headers["Accept-Encoding"] == "identity"
+            assert f"Received: Content-Encoding: '{coding}'" in json.loads(content)["error"]
+    plain = server.send("POST", f"{server.path}:predict", body, {"Content-Encoding": "Identity"})
+    assert plain[0] == 200
+
+
+def test_a_defect_is_answered_and_counted_500(capsys):
+    """The model's status fails, which it never should."""
+
+    def fail():
+        raise RuntimeError("a defect")
+
+    model = types.SimpleNamespace(name="chest", version=1, compute=None, status=fail)
+    service = Service(model, ServerOptions())
+    scope = {"type": "http", "method": "GET", "path": "/v1/models/chest", "query_string": b"", "headers": []}
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def ask():
+        # The server writes the traceback.
+        with pytest.raises(RuntimeError, match="a defect"):
+            await create_app(service)(scope, None, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 500
+    assert "raised RuntimeError on" in json.loads(sent[1]["body"])["error"]
+    counted = b'semenet_requests_total{route="/v1/models/{name}",status="500"} 1.0'
+    assert counted in service.metrics.text()
 
 
 def test_a_dicom_file_is_read_as_semenet_reads_it(server, direct):
