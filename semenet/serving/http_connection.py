@@ -40,6 +40,16 @@ class HttpConnection(H11Protocol):
             400, f"A request must be HTTP/1.1. Received: something else ({msg}) Send it by a client of HTTP."
         )
 
+    def _should_upgrade(self):
+        """Called by uvicorn: answers in HTTP what asks for another protocol, as HTTP lets a server do.
+
+        uvicorn's own would advise a package for WebSockets in the log.
+
+        Reference:
+            RFC 9110, "HTTP Semantics", section 7.8.
+        """
+        return False
+
     def _watch_headers(self):
         """Starts the clock where headers are awaited; stops it where they have come."""
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():

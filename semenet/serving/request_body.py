@@ -6,7 +6,7 @@ import contextlib
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from semenet.serving.request_errors import RequestError, invalid
+from semenet.serving.request_errors import RequestError, invalid, shown
 
 # All the bodies that the server holds at once, in bodies of the longest allowed.
 BODIES = 8
@@ -39,10 +39,12 @@ class BodyReader:
             bytearray.
 
         Raises:
-            RequestError: 413 for a body that is longer, or says so; 408 for one that is not there in time;
-                503 when the bodies held take too much memory.
+            RequestError: 400 for a body whose length is told in two ways, 415 for one that is compressed; 413
+                for one that is longer, or says so; 408 for one that is not there in time; 503 when the bodies
+                held take too much memory.
             ClientDisconnect: the connection was cut.
         """
+        _check_headers(request.headers)
         declared = request.headers.get("content-length", "0")
         # The HTTP parser has seen to it that this is a number.
         if int(declared) > self.max_bytes:
@@ -80,6 +82,22 @@ class BodyReader:
             413,
             f"A request's body must have at most {self.max_bytes:,} bytes. Received: {received}. "
             "Send fewer items a request, or raise --max-request-bytes.",
+        )
+
+
+def _check_headers(headers):
+    """Refuses a body that a proxy may end elsewhere (RFC 9112, section 6.1), or that is compressed."""
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise invalid(
+            "A request must have one of the headers Content-Length and Transfer-Encoding. Received: both. "
+            "Leave one out."
+        )
+    codings = ", ".join(headers.getlist("content-encoding"))
+    if {coding.strip().lower() for coding in codings.split(",")} - {"", "identity"}:
+        raise RequestError(
+            415,
+            "A request's body must be sent as it is. "
+            f"Received: Content-Encoding: {shown(codings)}. Send it without compression.",
         )
 
 

@@ -6,6 +6,7 @@ from semenet.errors import SemenetError
 
 # One batch of a full-size network on a processor takes about as long.
 RETRY_AFTER_SECONDS = 1
+_HEADERS = {503: {"Retry-After": str(RETRY_AFTER_SECONDS)}, 415: {"Accept-Encoding": "identity"}}
 
 
 class RequestError(SemenetError):
@@ -23,7 +24,7 @@ class RequestError(SemenetError):
     def __init__(self, status, message):
         super().__init__(message)
         self.status = status
-        self.headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+        self.headers = _HEADERS.get(status, {})
 
 
 def invalid(message):

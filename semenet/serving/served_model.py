@@ -68,7 +68,14 @@ class ServedModel:
             # Kept, since a signature lives as long as its model.
             self._loaded = tf.saved_model.load(str(path))
             signatures = _signature_definitions(path)
-        except (OSError, ValueError, tf.errors.OpError, google.protobuf.message.DecodeError) as error:
+        except (
+            OSError,
+            ValueError,
+            # TensorFlow's, of variables that were cut short.
+            IndexError,
+            tf.errors.OpError,
+            google.protobuf.message.DecodeError,
+        ) as error:
             raise SemenetError(
                 "A model that is served must be a whole SavedModel. "
                 f"Received: {path}: {shown(str(error), 300)}. Export it again."
@@ -188,7 +195,8 @@ def find_version(folder):
     if not versions:
         raise SemenetError(
             f"A model that is served is a SavedModel's folder, or has versions, such as 1/{SAVED_MODEL}. "
-            f"Received: {folder}, which has neither. Write one with `semenet export RUN {folder}`."
+            f"Received: {folder}, which has neither. Write one to a folder of its own, from a run's or a "
+            f"cascade's: `semenet export RUN {folder}_savedmodel`."
         )
     highest = max(versions)
     return highest, versions[highest]

@@ -3,6 +3,7 @@
 import importlib.util
 
 from semenet.errors import SemenetError
+from semenet.serving.server_address import take
 
 _PACKAGES = ("fastapi", "orjson", "prometheus_client", "python_multipart", "uvicorn")
 
@@ -27,15 +28,17 @@ def serve(folder, options, name=None, started=print, progress=lambda step, done,
             f"`semenet serve` needs the extra serve. Received: an installation without {', '.join(missing)}. "
             "Run pip install 'semenet[serve]'."
         )
-    from semenet.serving.served_model import ServedModel
-    from semenet.serving.server_process import run
+    # Nobody waits for a model to be told that the port is in use.
+    with take(options.host, options.port) as listener:
+        progress("loading", 0, 1)
+        from semenet.serving.served_model import ServedModel
+        from semenet.serving.server_process import run
 
-    progress("loading", 0, 1)
-    model = ServedModel(folder, name)
-    progress("loading", 1, 1)
-    model.warm_up(progress)
+        model = ServedModel(folder, name)
+        progress("loading", 1, 1)
+        model.warm_up(progress)
 
-    def tell(address):
-        started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}")
+        def tell(address):
+            started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}")
 
-    run(model, options, tell)
+        run(model, options, listener, tell)

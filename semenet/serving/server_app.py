@@ -7,6 +7,7 @@ import contextlib
 import fastapi
 import numpy as np
 import orjson
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -24,6 +25,17 @@ from semenet.serving.server_metrics import CONTENT_TYPE, ObservesRequests, Serve
 _FORMAT_THREADS = 2
 # What nginx writes for a client that went away: nobody sees it but the metrics.
 _CLIENT_GONE = 499
+# Of health: some load balancers ask without wanting to read.
+_LOOKS = ["GET", "HEAD"]
+
+
+class _Digits(StringConvertor):
+    """Of an address the version, as text: Python makes no number of some thousand digits."""
+
+    regex = "[0-9]+"
+
+
+register_url_convertor("digits", _Digits())
 
 
 class Service:
@@ -62,9 +74,10 @@ class Service:
         self._threads = concurrent.futures.ThreadPoolExecutor(_FORMAT_THREADS, thread_name_prefix="format")
 
     def check_address(self, name, version=None):
-        """Raises a `RequestError`, 404, unless the model and its version are served."""
-        if name != self.model.name or version not in (None, self.model.version):
-            received = shown(name) + ("" if version is None else f", version {version}")
+        """Raises a `RequestError`, 404, unless the model and its version, digits, are served."""
+        another = version is not None and version.lstrip("0") != str(self.model.version).lstrip("0")
+        if name != self.model.name or another:
+            received = shown(name) + ("" if version is None else f", version {shown(version)}")
             raise RequestError(
                 404,
                 f"The model served is {self.model.name}, version {self.model.version}. "
@@ -77,7 +90,7 @@ class Service:
         Args:
             request: `fastapi.Request`.
             name: str, the model's, from the address.
-            version: int or None, likewise.
+            version: str of digits or None, likewise.
             read: coroutine function of the request and its body, a bytearray, to a `PredictRequest`.
 
         Returns:
@@ -159,16 +172,17 @@ def create_app(service):
     app.add_middleware(ClosesUnreadBodies)
     app.add_middleware(ObservesRequests, metrics=service.metrics)
     _add_errors(app)
-    _add_model_routes(app, service)
+    # Before NAME, which NAME:predict would match too: the method that a refusal names is that of the first.
     _add_predict_routes(app, service)
+    _add_model_routes(app, service)
 
-    @app.get("/healthz")
-    @app.get("/healthz/ready")
+    @app.api_route("/healthz", methods=_LOOKS)
+    @app.api_route("/healthz/ready", methods=_LOOKS)
     async def ready():
         told = {"status": "ready" if service.ready else "shutting down"}
         return _json(told, 200 if service.ready else 503)
 
-    @app.get("/healthz/live")
+    @app.api_route("/healthz/live", methods=_LOOKS)
     async def live():
         return _json({"status": "live"})
 
@@ -191,8 +205,8 @@ def _add_model_routes(app, service):
         service.check_address(name)
         return _json(service.model.status())
 
-    @app.get("/v1/models/{name}/versions/{version:int}")
-    async def status_of_version(name: str, version: int):
+    @app.get("/v1/models/{name}/versions/{version:digits}")
+    async def status_of_version(name: str, version: str):
         service.check_address(name, version)
         return _json(service.model.status())
 
@@ -201,8 +215,8 @@ def _add_model_routes(app, service):
         service.check_address(name)
         return _json(service.model.metadata)
 
-    @app.get("/v1/models/{name}/versions/{version:int}/metadata")
-    async def metadata_of_version(name: str, version: int):
+    @app.get("/v1/models/{name}/versions/{version:digits}/metadata")
+    async def metadata_of_version(name: str, version: str):
         service.check_address(name, version)
         return _json(service.model.metadata)
 
@@ -212,16 +226,16 @@ def _add_predict_routes(app, service):
     async def predict(request: fastapi.Request, name: str):
         return await service.predict(request, name, None, service.read_json)
 
-    @app.post("/v1/models/{name}/versions/{version:int}:predict")
-    async def predict_by_version(request: fastapi.Request, name: str, version: int):
+    @app.post("/v1/models/{name}/versions/{version:digits}:predict")
+    async def predict_by_version(request: fastapi.Request, name: str, version: str):
         return await service.predict(request, name, version, service.read_json)
 
     @app.post("/v1/models/{name}:predict_dicom")
     async def predict_dicom(request: fastapi.Request, name: str):
         return await service.predict(request, name, None, service.read_dicom)
 
-    @app.post("/v1/models/{name}/versions/{version:int}:predict_dicom")
-    async def predict_dicom_by_version(request: fastapi.Request, name: str, version: int):
+    @app.post("/v1/models/{name}/versions/{version:digits}:predict_dicom")
+    async def predict_dicom_by_version(request: fastapi.Request, name: str, version: str):
         return await service.predict(request, name, version, service.read_dicom)
 
 

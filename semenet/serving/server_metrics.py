@@ -85,7 +85,8 @@ class ObservesRequests:
             await self.app(scope, receive, send)
             return
         began = time.monotonic()
-        status = None
+        # Of what is raised before an answer begins.
+        status = 500
 
         async def answer(message):
             nonlocal status

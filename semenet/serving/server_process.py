@@ -4,12 +4,11 @@ import asyncio
 import functools
 import gc
 import signal
-import socket
 
 import uvicorn
 
-from semenet.errors import SemenetError
 from semenet.serving.http_connection import HttpConnection
+from semenet.serving.server_address import open_to_clients
 from semenet.serving.server_app import Service, create_app
 
 # Longer than the minute for which load balancers keep a connection: the side that closes first must not be
@@ -55,18 +54,18 @@ class ServerProcess(uvicorn.Server):
         self.should_exit = True
 
 
-def run(model, options, started):
+def run(model, options, listener, started):
     """Serves until the process is told to stop.
 
     Args:
         model: `semenet.serving.served_model.ServedModel`.
         options: `semenet.serving.server_options.ServerOptions`.
+        listener: `socket.socket`, what `semenet.serving.server_address.take` gave.
         started: function of the address, str, called when clients can connect.
 
     Raises:
         ValueError: it cannot listen at the address.
     """
-    listener = _listen(options.host, options.port)
     service = Service(model, options)
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"http://{host}:{listener.getsockname()[1]}"
@@ -85,15 +84,5 @@ def run(model, options, started):
     # TensorFlow's objects and the model's live as long as the process: no request waits for the collector to
     # look through them.
     gc.freeze()
+    open_to_clients(listener)
     ServerProcess(config, service, lambda: started(address)).run(sockets=[listener])
-
-
-def _listen(host, port):
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise SemenetError(
-            "A server must be able to listen at its address. "
-            f"Received: {host}, port {port} ({error.strerror}). Give another --host or --port."
-        ) from error

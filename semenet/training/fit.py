@@ -19,9 +19,9 @@ from semenet.training.averaging import WeightAverage
 from semenet.training.data_options import DataOptions
 from semenet.training.distillation import distil
 from semenet.training.distribution import open_devices
+from semenet.training.fit_progress import ShowProgress
 from semenet.training.keep import KeepRun
 from semenet.training.optimization import class_weights, compile_network, precision_policy, quick_start
-from semenet.training.progress import ShowProgress
 from semenet.training.run_options import RunOptions
 from semenet.training.selection import select_rows
 from semenet.training.teacher import find_teacher

@@ -20,6 +20,7 @@ class RunningServer:
     Args:
         folder: what it serves.
         *options: its command line.
+        log: file that standard error goes to; None for that of the tests.
 
     Attributes:
         process: `subprocess.Popen`.
@@ -27,9 +28,9 @@ class RunningServer:
         path: str, the path of its model, /v1/models/NAME.
     """
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, log=None):
         command = [sys.executable, "-m", "semenet", "serve", str(folder), "--port", "0", *map(str, options)]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
         self.port, self.path = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+)", line).groups()
 

@@ -1,11 +1,16 @@
 """The server's contract: TF Serving's REST interface, as a client in another process sees it."""
 
 import ast
+import asyncio
 import concurrent.futures
+import gzip
 import json
+import os
 import pathlib
 import shutil
+import socket
 import subprocess
+import types
 
 import cv2
 import numpy as np
@@ -17,8 +22,13 @@ from running_server import RunningServer, encoded
 
 from semenet.cli import main
 from semenet.data.images import ImageError, read_image
+from semenet.errors import SemenetError
 from semenet.serving.export import export
 from semenet.serving.served_model import ServedModel
+from semenet.serving.server import serve
+from semenet.serving.server_address import open_to_clients, take
+from semenet.serving.server_app import Service, create_app
+from semenet.serving.server_options import ServerOptions
 from semenet.serving.warm_up import write_warm_up
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -33,13 +43,19 @@ def saved_model(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(saved_model, tmp_path_factory):
+def log(tmp_path_factory):
+    """The path of what the server writes on standard error, which is no terminal."""
+    return tmp_path_factory.mktemp("log") / "log"
+
+
+@pytest.fixture(scope="module")
+def server(saved_model, log, tmp_path_factory):
     """The model as versions 2 and 10 of `chest`; version 2 cannot be loaded."""
     folder = tmp_path_factory.mktemp("versions") / "chest"
     shutil.copytree(saved_model, folder / "10")
     (folder / "2").mkdir()
     (folder / "2" / "saved_model.pb").write_bytes(b"no model")
-    with RunningServer(folder) as running:
+    with log.open("w") as file, RunningServer(folder, log=file) as running:
         yield running
 
 
@@ -234,13 +250,18 @@ def test_what_is_no_request_is_answered_400(server, asked, message):
 
 def test_what_is_not_there_is_answered_404_or_405_in_json(server):
     instances = {"instances": ["a"]}
-    for suffix in ("x:predict", "/versions/2:predict", "/versions/2:predict_dicom"):
+    # Python makes no number of so many digits.
+    long = "/versions/" + "1" * 5000
+    for suffix in ("x:predict", "/versions/2:predict", "/versions/2:predict_dicom", f"{long}:predict"):
         status, error = server.refusal(instances, suffix)
         assert status == 404
         assert "model served is chest, version 10. Received: 'chest" in error
+        assert len(error) < 300
     for path in (
         "/v1/models/other",
         "/v1/models/chest/versions/2",
+        f"/v1/models/chest{long}",
+        f"/v1/models/chest{long}/metadata",
         "/v1/models/other/metadata",
         "/",
         "/docs",
@@ -248,10 +269,77 @@ def test_what_is_not_there_is_answered_404_or_405_in_json(server):
         status, answer = server.get(path)
         assert status == 404
         assert "Received: " in answer["error"]
-    assert server.get(f"{server.path}:predict")[0] == 405
     status, _, content = server.send("DELETE", server.path)
     assert status == 405
     assert "Received: DELETE" in json.loads(content)["error"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH"])
+@pytest.mark.parametrize("suffix", [":predict", ":predict_dicom", "/versions/10:predict"])
+def test_a_prediction_is_said_to_need_a_post(server, method, suffix):
+    status, headers, _ = server.send(method, server.path + suffix)
+    assert status == 405
+    assert headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/healthz/ready", "/healthz/live"])
+def test_health_is_told_without_a_body_too(server, path):
+    status, headers, content = server.send("HEAD", path)
+    assert (status, content) == (200, b"")
+    assert int(headers["Content-Length"]) == len(server.send("GET", path)[2])
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c"])
+def test_who_asks_for_another_protocol_is_answered_in_http(server, log, protocol):
+    before = log.read_text()
+    status, _, content = server.send("GET", "/healthz", None, {"Connection": "Upgrade", "Upgrade": protocol})
+    assert (status, json.loads(content)) == (200, {"status": "ready"})
+    assert log.read_text() == before
+
+
+def test_a_log_says_what_the_server_does_until_clients_can_connect(server, log):
+    begun = [line for line in log.read_text().splitlines() if line.endswith(" ...")]
+    assert begun == ["loading ...", "warming up ..."]
+
+
+def test_a_compressed_body_is_refused(server, images):
+    body = json.dumps({"instances": [encoded(images[0])]}).encode()
+    for coding in ("gzip", "identity, gzip", "br"):
+        for suffix in (":predict", ":predict_dicom"):
+            status, headers, content = server.send(
+                "POST", server.path + suffix, gzip.compress(body), {"Content-Encoding": coding}
+            )
+            assert status == 415
+            assert headers["Accept-Encoding"] == "identity"
+            assert f"Received: Content-Encoding: '{coding}'" in json.loads(content)["error"]
+    plain = server.send("POST", f"{server.path}:predict", body, {"Content-Encoding": "Identity"})
+    assert plain[0] == 200
+
+
+def test_a_defect_is_answered_and_counted_500(capsys):
+    """The model's status fails, which it never should."""
+
+    def fail():
+        raise RuntimeError("a defect")
+
+    model = types.SimpleNamespace(name="chest", version=1, compute=None, status=fail)
+    service = Service(model, ServerOptions())
+    scope = {"type": "http", "method": "GET", "path": "/v1/models/chest", "query_string": b"", "headers": []}
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def ask():
+        # The server writes the traceback.
+        with pytest.raises(RuntimeError, match="a defect"):
+            await create_app(service)(scope, None, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 500
+    assert "raised RuntimeError on" in json.loads(sent[1]["body"])["error"]
+    counted = b'semenet_requests_total{route="/v1/models/{name}",status="500"} 1.0'
+    assert counted in service.metrics.text()
 
 
 def test_a_dicom_file_is_read_as_semenet_reads_it(server, direct):
@@ -373,6 +461,8 @@ def test_the_server_imports_no_network_of_the_zoo():
     ("options", "message"),
     [
         ([], "Received: {folder}, which has neither"),
+        # Not the same folder: `semenet export` refuses one that holds something.
+        ([], "`semenet export RUN {folder}_savedmodel`"),
         (["--port", "70000"], "0 to 65535. Received: 70000"),
         (["--max-batch", "0"], "max_batch must be more than 0. Received: 0"),
         (["--batch-timeout-ms", "-1"], "batch_timeout_ms must be 0 or more"),
@@ -381,7 +471,7 @@ def test_the_server_imports_no_network_of_the_zoo():
 )
 def test_a_server_that_cannot_start_says_why(options, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_status:
-        main(["serve", str(tmp_path), *options])
+        main(["serve", str(tmp_path), "--port", "0", *options])
     assert exit_status.value.code == 1
     assert message.format(folder=tmp_path) in capsys.readouterr().err
 
@@ -389,20 +479,71 @@ def test_a_server_that_cannot_start_says_why(options, message, tmp_path, capsys)
 def test_a_name_or_an_address_that_cannot_be_is_refused(saved_model, server, capsys):
     for options, message in (
         (["--name", "a/b"], "Received: 'a/b'"),
-        (["--port", str(server.port)], f"127.0.0.1, port {server.port} (Address already in use"),
         (["--host", "no.such.host.invalid"], "Received: no.such.host.invalid"),
     ):
         with pytest.raises(SystemExit):
-            main(["serve", str(saved_model), *options])
+            main(["serve", str(saved_model), "--port", "0", *options])
         assert message in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_before_the_model_is_loaded(saved_model, server, monkeypatch, capsys):
+    monkeypatch.setattr(tf.saved_model, "load", lambda path: pytest.fail("it was loaded"))
+    with pytest.raises(SystemExit):
+        main(["serve", str(saved_model), "--port", str(server.port)])
+    received = f"Received: 127.0.0.1, port {server.port} (Address already in use). Give another"
+    assert received in capsys.readouterr().err
+
+
+def test_of_two_servers_that_start_at_once_the_second_is_told():
+    with take("127.0.0.1", 0) as first, take("127.0.0.1", first.getsockname()[1]) as second:
+        open_to_clients(first)
+        with pytest.raises(
+            SemenetError, match=r"Received: 127\.0\.0\.1, port \d+ \(Address already in use\)\."
+        ):
+            open_to_clients(second)
+
+
+def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatch):
+    with take("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    steps = []
+
+    def refused(step, done, total):
+        steps.append((step, done))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+    def run(model, options, listener, started):
+        assert listener.getsockname() == ("127.0.0.1", port)
+        steps.append("clients can connect")
+
+    monkeypatch.setattr("semenet.serving.server_process.run", run)
+    serve(saved_model, ServerOptions(port=port), progress=refused)
+    assert steps == [
+        ("loading", 0),
+        ("loading", 1),
+        *(("warming up", done) for done in range(4)),
+        "clients can connect",
+    ]
 
 
 def test_a_broken_model_is_one_message(tmp_path, capsys):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no model")
     with pytest.raises(SystemExit):
-        main(["serve", str(tmp_path)])
+        main(["serve", str(tmp_path), "--port", "0"])
     assert f"must be a whole SavedModel. Received: {tmp_path / '1'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_a_model_whose_variables_were_cut_short_is_one_message(saved_model, tmp_path, capsys, kept):
+    folder = tmp_path / "saved"
+    shutil.copytree(saved_model, folder)
+    variables = folder / "variables" / "variables.data-00000-of-00001"
+    os.truncate(variables, int(kept * variables.stat().st_size))
+    with pytest.raises(SystemExit):
+        main(["serve", str(folder), "--port", "0"])
+    assert f"must be a whole SavedModel. Received: {folder}: " in capsys.readouterr().err
 
 
 def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_model, monkeypatch):
@@ -415,9 +556,6 @@ def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_mod
     model.warm_up(lambda *step: steps.append(step))
     assert answered == [("serving_default", [0]), ("predict_pixels", [0]), ("explain", [0])]
     assert steps == [("warming up", done, 3) for done in range(4)]
-    monkeypatch.setattr("semenet.serving.server_process.run", lambda *_: steps.append("clients can connect"))
-    main(["serve", str(saved_model)])
-    assert steps[4:] == ["clients can connect"]
 
 
 @pytest.mark.parametrize(
@@ -437,7 +575,7 @@ def test_warm_up_requests_that_are_wrong_are_refused(records, message, saved_mod
     else:
         write_warm_up(file, records)
     with pytest.raises(SystemExit):
-        main(["serve", str(folder)])
+        main(["serve", str(folder), "--port", "0"])
     assert message.format(file=file) in " ".join(capsys.readouterr().err.split())
 
 
