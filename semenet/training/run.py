@@ -31,11 +31,11 @@ PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless",
 # What tells other folders of semenet by a file in them: what they are, and who takes them.
 _OTHER_FOLDERS = {
     "cascade.json": (
-        "a cascade, which `semenet predict` and `semenet export` take. Give the run of one of its networks, "
+        "a cascade: `semenet predict` and `semenet export` take it. Give the run of one of its networks, "
         "or, to evaluate or explain it, its .keras file in this folder."
     ),
     "saved_model.pb": (
-        "a SavedModel, which `semenet serve` takes. Give the run or the cascade that it was exported from."
+        "a SavedModel: `semenet serve` takes it. Give the run or the cascade that it was exported from."
     ),
 }
 
