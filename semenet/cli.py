@@ -114,6 +114,7 @@ def predict(
             a cascade. 1: the image alone. A SavedModel does not do it.
         lungs: For a network fed lungs alone: run of a U-Net that finds them.
     """
+    from semenet.data.file_names import shown_name
     from semenet.serving.cascade import is_cascade
     from semenet.serving.predict import predict as score
     from semenet.serving.predict_cascade import predict_cascade
@@ -127,7 +128,7 @@ def predict(
         predict_cascade(run, images, out, batch_size=batch_size)
     else:
         score(run, images, out, on_error=on_error or "raise", batch_size=batch_size, tta=tta, lungs=lungs)
-    print(out)
+    print(shown_name(out))
 
 
 def export(

@@ -203,6 +203,7 @@ def explain(
         lungs: For a network fed lungs alone: run of a U-Net that finds them. None: the manifest's masks.
         batch_size: Images a step.
     """
+    from semenet.data.file_names import shown_name
     from semenet.evaluation.explain import explain_split, write_explanations
     from semenet.training.run import Run
 
@@ -220,9 +221,10 @@ def explain(
         "batch_size": batch_size,
     }
     if images:
-        print(write_explanations(Run.open(run), images, out, **how))
+        table = write_explanations(Run.open(run), images, out, **how)
     else:
-        print(explain_split(Run.open(run), manifest, split, out, only, root=root, **how))
+        table = explain_split(Run.open(run), manifest, split, out, only, root=root, **how)
+    print(shown_name(table))
 
 
 EVALUATION_COMMANDS = {

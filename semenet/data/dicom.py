@@ -154,7 +154,8 @@ def _inflated(deflated, name, max_pixels):
         if len(inflated) >= limit:
             raise ImageError(
                 f"A deflated DICOM file must hold at most {max_pixels:,} pixels. Received: {name}, which "
-                f"inflates beyond {limit:,} bytes. Check where it comes from, or raise `max_pixels`."
+                f"inflates beyond {limit:,} bytes. Check where it comes from, make it smaller, or, in "
+                "Python, raise `max_pixels`."
             )
         raise damaged(name, "a deflated DICOM file that breaks off")
     return inflated
@@ -182,7 +183,8 @@ def _check_attributes(dataset, name, max_pixels):
     if not 0 < rows * columns <= max_pixels:
         raise ImageError(
             f"An image must have 1 to {max_pixels:,} pixels. Received: {name}, whose header says "
-            f"{rows:,} x {columns:,}. Check where it comes from, or raise `max_pixels`."
+            f"{rows:,} x {columns:,}. Check where it comes from, make it smaller, or, in "
+            "Python, raise `max_pixels`."
         )
     samples, kind = int(dataset.SamplesPerPixel), str(dataset.PhotometricInterpretation)
     kinds = {1: ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")}

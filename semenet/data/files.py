@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 
+from semenet.data.file_names import shown_name
 from semenet.errors import SemenetError
 
 
@@ -40,6 +41,19 @@ def output_folder(path):
         ) from error
 
 
+def check_output_folder(path):
+    """Refuses what `output_folder` will refuse, and makes no folder: before networks are loaded.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        OutputError: if it is a file, or cannot be made or written into.
+    """
+    path = pathlib.Path(path).absolute()
+    output_folder(next(place for place in (path, *path.parents) if os.path.exists(place)))
+
+
 def output_file(path):
     """Makes the folder of a file to write, before the work whose result goes there.
 
@@ -67,7 +81,7 @@ def _check_regular(path):
 
 
 def unique_stems(files):
-    """Names for the outputs of files: each file's stem, numbered from 2 where it is taken.
+    """Names for the outputs of files: each file's stem, as tables have it, numbered from 2 where it is taken.
 
     Args:
         files: sequence of pathlib.Path.
@@ -77,9 +91,10 @@ def unique_stems(files):
     """
     taken, stems = set(), []
     for file in files:
-        numbered = (f"{file.stem}_{number}" for number in itertools.count(2))
+        own = shown_name(file.stem)
+        numbered = (f"{own}_{number}" for number in itertools.count(2))
         # Compared in lower case, since some file systems take "A" and "a" for one name.
-        stem = next(name for name in itertools.chain([file.stem], numbered) if name.lower() not in taken)
+        stem = next(name for name in itertools.chain([own], numbered) if name.lower() not in taken)
         taken.add(stem.lower())
         stems.append(stem)
     return stems

@@ -18,6 +18,7 @@ pixels, bit for bit:
 """
 
 import os
+import stat
 import threading
 import warnings
 
@@ -26,10 +27,18 @@ import numpy as np
 
 from semenet.data import bmp, dicom, headers, tiff
 from semenet.data.cmyk import decode_cmyk
+from semenet.data.file_names import shown_name
 from semenet.data.headers import MAX_PIXELS, ImageError, absent
 from semenet.data.shards import is_locator, read_shard
 from semenet.data.tones import eight_bits, grey_of_colours
 
+# Opening a pipe would wait for whoever writes to it, and a device may have no end.
+_NO_FILES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _range_lock = threading.Lock()
 _range_warned = False
 
@@ -125,7 +134,8 @@ def read_contents(path_or_bytes, name=None):
         bytes, at least one.
 
     Raises:
-        ImageError: there is no such file, it cannot be read, or it is empty.
+        ImageError: there is no such file, it is a pipe, a socket or a device, it cannot be read, or it is
+            empty.
     """
     name = _name(path_or_bytes) if name is None else name
     if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
@@ -139,6 +149,7 @@ def read_contents(path_or_bytes, name=None):
         contents = read_shard(os.fspath(path_or_bytes))
     else:
         try:
+            _check_kind(path_or_bytes, name)
             with open(path_or_bytes, "rb") as file:
                 contents = file.read()
         except FileNotFoundError as error:
@@ -209,7 +220,16 @@ def _is_path(path_or_bytes):
 
 
 def _name(path_or_bytes):
-    return os.fspath(path_or_bytes) if _is_path(path_or_bytes) else "<bytes>"
+    return shown_name(path_or_bytes) if _is_path(path_or_bytes) else "<bytes>"
+
+
+def _check_kind(path, name):
+    kind = _NO_FILES.get(stat.S_IFMT(os.stat(path).st_mode))
+    if kind is not None:
+        raise ImageError(
+            f"An image must be a file that can be read. Received: {name}, which is {kind}. "
+            "Name the file itself, or leave it out."
+        )
 
 
 def _decode(contents, name, max_pixels):
@@ -249,7 +269,8 @@ def _check_size(height, width, name, max_pixels):
     if not 0 < height * width <= max_pixels:
         raise ImageError(
             f"An image must have 1 to {max_pixels:,} pixels. Received: {name}, whose header says "
-            f"{height:,} x {width:,}. Check where it comes from, or raise `max_pixels`."
+            f"{height:,} x {width:,}. Check where it comes from, make it smaller, or, in "
+            "Python, raise `max_pixels`."
         )
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from semenet import metrics
-from semenet.data.files import output_folder, write_together
+from semenet.data.files import check_output_folder, output_folder, write_together
 from semenet.data.manifest import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation import blackouts, verdict
@@ -71,6 +71,7 @@ def audit(
         ValueError: the network segments; `lungs` does not; an image has no mask; or outputs are NaN.
     """
     run = Run.open(run_path)
+    check_output_folder(out)
     model_sha256 = run.sha256
     if run.segments:
         raise SemenetError(

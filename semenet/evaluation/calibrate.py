@@ -92,6 +92,7 @@ def calibrate(
             "Published weights come with their calibration, which stands in their metadata.json. "
             f"Received: {run_path}. Save the network to calibrate anew: semenet.build(..., weights=...).save"
         )
+    file = output_file(calibration_file(run.path))
     if run.segments:
         raise SemenetError(
             "Calibration is of a classifier's probabilities. "
@@ -100,7 +101,6 @@ def calibrate(
     manifest = read_manifest(manifest_path, root)
     rows = manifest.split(split)
     true_index = label_index(rows, run.class_names)
-    file = output_file(calibration_file(run.path))
     outputs = _outputs(run, rows, batch_size, lungs)
     before = np.concatenate(outputs)
     found = metrics.fit_temperature(true_index, before, run.activation)

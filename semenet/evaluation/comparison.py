@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from semenet.data.files import output_folder, write_bytes
+from semenet.data.files import check_output_folder, output_folder, write_bytes
 from semenet.data.manifest import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.commands import command_line
@@ -58,6 +58,8 @@ def compare(
     """
     check_resamples(resamples)
     runs = [Run.open(path) for path in (first_run, second_run)]
+    if out is not None:
+        check_output_folder(out)
     class_names = _same_classes(*runs)
     read = read_manifest(manifest, root)
     rows = read.split(split)

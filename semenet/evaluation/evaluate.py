@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
-from semenet.data.files import output_folder, write_together
+from semenet.data.files import check_output_folder, output_folder, write_together
 from semenet.data.headers import ImageError
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import evaluation_dataset, plain_errors
@@ -97,6 +97,7 @@ def evaluate(
             "Use 'skip' to go on past bad files."
         )
     run = Run.open(run_path)
+    check_output_folder(out)
     model_sha256 = run.sha256
     check_resamples(resamples)
     score = scorer(run, tta) if run.segments else mapping_scorer(run, tta)

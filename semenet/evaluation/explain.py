@@ -11,7 +11,8 @@ import pandas as pd
 
 from semenet import metrics
 from semenet.data import host_transforms
-from semenet.data.files import output_folder, unique_stems, write_bytes
+from semenet.data.file_names import shown_name
+from semenet.data.files import check_output_folder, output_folder, unique_stems, write_bytes
 from semenet.data.image_files import list_images
 from semenet.data.manifest import label_index, read_manifest
 from semenet.data.pipeline import prepare
@@ -56,9 +57,10 @@ def write_explanations(
 
     Writes for each image, in its own size, `<stem>_heatmap.png` (8-bit grey, 255 for 1) and
     `<stem>_overlay.png` (RGB); `<stem>_panel.png`, see `semenet.evaluation.panels.panel`; and
-    `explanations.csv` with the columns file, label (only with `true_labels`), predicted, probability (of the
-    class predicted, calibrated where the run is), class (the one explained), method, heatmap, overlay and
-    panel (the last three relative to `out`). Images of one stem get numbers: `<stem>_2_heatmap.png`.
+    `explanations.csv` with the columns file (by `semenet.data.file_names.shown_name`), label (only with
+    `true_labels`), predicted, probability (of the class predicted, calibrated where the run is), class (the
+    one explained), method, heatmap, overlay and panel (the last three relative to `out`). Images of one stem
+    get numbers: `<stem>_2_heatmap.png`.
 
     Args:
         run: a trained classifier, a `semenet.training.run.Run`.
@@ -85,8 +87,9 @@ def write_explanations(
             `true_labels` or `masks` are not as many as the images; the network is fed lungs alone, and an
             image has no mask and there are no `lungs`; or outputs are NaN.
     """
-    _check_classifier(run)
+    check_output_folder(out)
     files = list_images(files)
+    _check_classifier(run)
     columns = {"true_labels": true_labels, "masks": masks}
     for name, values in columns.items():
         if values is not None and len(values) != len(files):
@@ -103,7 +106,7 @@ def write_explanations(
             "files without masks. Name a U-Net's run with --lungs."
         )
     cases = [
-        _Case(str(file), str(file), stem, label, mask)
+        _Case(shown_name(file), str(file), stem, label, mask)
         for file, stem, label, mask in zip(
             files, unique_stems(files), true_labels or nothing, masks, strict=True
         )
@@ -155,6 +158,7 @@ def explain_split(
         ImageError: an image or mask cannot be read.
         ValueError: as `write_explanations`, or for another `only`; or a mask is needed and absent.
     """
+    check_output_folder(out)
     _check_classifier(run)
     _check_only(only)
     if class_name is not None:

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
+from semenet.data.file_names import shown_name
 from semenet.data.image_files import list_images
 from semenet.data.manifest import read_manifest
 from semenet.errors import SemenetError
@@ -39,8 +40,10 @@ def calibration_images(source, run, count=COUNT):
                 "A network that is fed lungs alone is calibrated on a manifest with a lung mask for every "
                 f"image. Received: {source}, a folder. Give a CSV; `semenet masks` finds the masks."
             )
-        files = [str(file) for file in list_images([source])]
-        rows = pd.DataFrame({"file": files, "path": files})
+        files = list_images([source])
+        names = [shown_name(file) for file in files]
+        # Objects: the strings of pyarrow hold no path that is not UTF-8.
+        rows = pd.DataFrame({"file": names, "path": pd.Series(map(str, files), dtype=object)})
     else:
         rows = read_manifest(source, need=("mask",) if run.lungs_alone else ()).split(SPLIT)
     places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from semenet.data.file_names import shown_name
 from semenet.data.files import output_file, unique_stems, write_bytes, write_text
 from semenet.data.image_files import list_images
 from semenet.data.images import ImageError, image_size, read_image
@@ -43,8 +44,9 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
             not look at it.
 
     Returns:
-        DataFrame, a row an image: `file`, one column of probabilities a class, and `predicted`; for a
-        segmentation network `file`, the share of the image that is each class, and `mask` (its file, or "").
+        DataFrame, a row an image: `file` (by `semenet.data.file_names.shown_name`), one column of
+        probabilities a class, and `predicted`; for a segmentation network `file`, the share of the image that
+        is each class, and `mask` (its file, or "").
 
     Raises:
         ImageError: for a file that cannot be read, a path that does not exist, or a folder without images.
@@ -73,7 +75,8 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
     for batch in track(_batches(items, run, finder, batch_size, on_error), len(files), "Predicting"):
-        errors += [(file, str(image)) for (file, _), image in batch if isinstance(image, ImageError)]
+        bad = [(file, image) for (file, _), image in batch if isinstance(image, ImageError)]
+        errors += [(shown_name(file), str(error)) for file, error in bad]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
             outputs = score(_fed([image for _, image in read], run, finder)).numpy()
@@ -164,10 +167,10 @@ def _batches(items, run, finder, batch_size, on_error):
 def _row(item, output, run, out):
     file, stem = item
     if not run.segments:
-        return [str(file), *output.tolist(), run.class_names[int(output.argmax())]]
+        return [shown_name(file), *output.tolist(), run.class_names[int(output.argmax())]]
     shares = (output >= MASK_THRESHOLD).mean((0, 1)).tolist()
-    mask = "" if out is None else str(_write_mask(file, output, out.with_name(f"{out.stem}_masks"), stem))
-    return [str(file), *shares, mask]
+    mask = "" if out is None else _write_mask(file, output, out.with_name(f"{out.stem}_masks"), stem)
+    return [shown_name(file), *shares, shown_name(mask)]
 
 
 def _write_mask(file, output, folder, stem):
@@ -184,4 +187,4 @@ def _report_errors(errors, out):
     if errors and out is not None:
         listing = out.with_name(f"{out.stem}_errors.csv")
         write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
-        print(f"{len(errors)} files were skipped: {listing}", file=sys.stderr)
+        print(f"{len(errors)} files were skipped: {shown_name(listing)}", file=sys.stderr)

@@ -1,24 +1,27 @@
 """Decides on radiographs on disk with a cascade: a table, that a killed process goes on with."""
 
-import hashlib
 import importlib.util
 import json
 import os
+import pathlib
 import sys
 
 import pandas as pd
 
 from semenet.data.colourfulness import is_coloured
-from semenet.data.files import output_file, replacing, write_text
+from semenet.data.file_names import shown_name
+from semenet.data.files import OutputError, output_file, replacing, write_text
 from semenet.data.image_files import list_images
 from semenet.data.images import ImageError, read_contents, read_image
 from semenet.errors import SemenetError
-from semenet.serving.cascade import DESCRIPTION, Cascade
+from semenet.serving.cascade import DESCRIPTION, STAGES, Cascade
 from semenet.serving.reading import read_ahead
 from semenet.training.progress import track
+from semenet.training.run import calibration_file, sha256_of
 
 ERROR = "error"
 UNREADABLE = "unreadable"
+_DECIDED = ("predicted", "reason", "input_flags", "lung_flags")
 _KINDS = (".csv", ".parquet")
 
 
@@ -26,9 +29,10 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
     """Decides on files and folders of images, and writes a table.
 
     Rows are kept beside `out`, in `.<name>.rows`, batch by batch: the same command, given again after the
-    process was killed, goes on behind them; a file that has changed since is decided on again. A file that
-    cannot be read does not stop it: its row has no probabilities, `predicted` "error" and `reason`
-    "unreadable", stderr says why, and `<out's stem>_errors.csv` lists it.
+    process was killed, goes on behind them; a file that has changed since is decided on again. Rows of other
+    networks or of another calibration are left as they are, and refused. A file that cannot be read does not
+    stop it: its row has no probabilities, `predicted` "error" and `reason` "unreadable", stderr says why, and
+    `<out's stem>_errors.csv` lists it.
 
     Args:
         folder: what `Cascade.save` wrote.
@@ -37,15 +41,16 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
         batch_size: int, images a step.
 
     Returns:
-        DataFrame, a row an image in the order of their names: `file`, a float32 column of the joint
-        distribution for each class, `predicted`, `reason` (see `semenet.serving.decisions.REASONS`, or of
-        what is rejected, the first of its `input_flags`), `input_flags`, what of `semenet.serving.gate.CODES`
-        the image has, and `lung_flags`, the checks that the lungs found fail, "" if none.
+        DataFrame, a row an image in the order of their names: `file` (by
+        `semenet.data.file_names.shown_name`), a float32 column of the joint distribution for each class,
+        `predicted`, `reason` (see `semenet.serving.decisions.REASONS`, or of what is rejected, the first of
+        its `input_flags`), `input_flags`, what of `semenet.serving.gate.CODES` the image has, and
+        `lung_flags`, the checks that the lungs found fail, "" if none.
 
     Raises:
         CascadeError: the folder holds no whole cascade.
         ImageError: a path does not exist, or a folder has no image.
-        OutputError: the table cannot be written.
+        OutputError: the table cannot be written, or rows of another cascade or calibration wait for theirs.
         ValueError: `out` is neither .csv nor .parquet, the latter without pyarrow; a `batch_size` below 1; or
             a network gives NaN.
     """
@@ -54,9 +59,9 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
     out = output_file(out)
     _check_kind(out)
     files = list_images(paths)
+    journal = _Journal(out, pathlib.Path(folder))
     cascade = Cascade.open(folder)
-    columns = ["file", *cascade.class_names, "predicted", "reason", "input_flags", "lung_flags"]
-    journal = _Journal(out, folder, columns)
+    columns = ["file", *cascade.class_names, *_DECIDED]
     stamps = [_stamp(file) for file in files]
     waiting = [item for item in zip(files, stamps, strict=True) if item[1] not in journal.rows]
     with journal:
@@ -68,7 +73,9 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
         if out.suffix == ".csv":
             frame.to_csv(temporary, index=False)
         else:
-            frame.to_parquet(temporary, index=False)
+            # Opened here: pyarrow opens no path that is not UTF-8.
+            with open(temporary, "wb") as file:
+                frame.to_parquet(file, index=False)
     _report_errors([journal.rows[stamp] for stamp in stamps], out)
     journal.path.unlink(missing_ok=True)
     return frame
@@ -77,21 +84,28 @@ def predict_cascade(folder, paths, out, *, batch_size=16):
 class _Journal:
     """The rows that are done, on disk from batch to batch: a line each behind one that names the work."""
 
-    def __init__(self, out, folder, columns):
+    def __init__(self, out, folder):
         self.path = out.with_name(f".{out.name}.rows")
-        description = (folder / DESCRIPTION).read_bytes()
-        self.head = json.dumps({"cascade": hashlib.sha256(description).hexdigest(), "columns": columns})
+        self.head = json.dumps({"cascade": _hashes(folder), "columns": _DECIDED})
         self.rows = {}
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        if lines[:1] == [self.head]:
-            for line in lines[1:]:
-                try:
-                    stamp, row, error = json.loads(line)
-                except ValueError:
-                    # The last line of a process that was killed as it wrote it.
-                    break
-                self.rows[stamp] = (row, error)
-            print(f"{len(self.rows)} images were decided on before: {self.path}", file=sys.stderr)
+        written = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        head, _, lines = written.partition("\n")
+        if lines and head != self.head:
+            raise OutputError(
+                "A table that was begun is gone on with by the same cascade, calibrated as it was. "
+                f"Received: {shown_name(folder)}, and {shown_name(self.path)}, which holds rows of another "
+                f"cascade or calibration, {len(lines.splitlines())} in number. Finish that table with the "
+                "cascade that began it, give another --out, or delete that file."
+            )
+        for line in lines.splitlines():
+            try:
+                stamp, row, error = json.loads(line)
+            except ValueError:
+                # The last line of a process that was killed as it wrote it.
+                break
+            self.rows[stamp] = (row, error)
+        if self.rows:
+            print(f"{len(self.rows)} images were decided on before: {shown_name(self.path)}", file=sys.stderr)
 
     def __enter__(self):
         text = [self.head, *(json.dumps([stamp, *done]) for stamp, done in self.rows.items())]
@@ -111,6 +125,15 @@ class _Journal:
         os.fsync(self.file.fileno())
 
 
+def _hashes(folder):
+    """What of a cascade's folder decides: dict of files' names to their hashes, None of what is absent.
+
+    The networks' own hashes stand in the description, and `Cascade.open` compares them.
+    """
+    files = [folder / DESCRIPTION, *(calibration_file(folder / f"{stage}.keras") for stage in STAGES)]
+    return {file.name: sha256_of(file) if file.is_file() else None for file in files}
+
+
 def _rows(cascade, batch):
     """The rows of a batch of ((file, stamp), prepared images or ImageError)."""
     fine = [prepared for _, prepared in batch if not isinstance(prepared, ImageError)]
@@ -119,11 +142,11 @@ def _rows(cascade, batch):
     for (file, stamp), prepared in batch:
         if isinstance(prepared, ImageError):
             nothing = [None] * len(cascade.class_names)
-            yield stamp, [str(file), *nothing, ERROR, UNREADABLE, "", ""], str(prepared)
+            yield stamp, [shown_name(file), *nothing, ERROR, UNREADABLE, "", ""], str(prepared)
             continue
         flags = [" ".join(flags[place]) for flags in (found.input_flags, found.lung_flags)]
         decided = [found.predicted[place], found.reasons[place], *flags]
-        yield stamp, [str(file), *found.probabilities[place].tolist(), *decided], ""
+        yield stamp, [shown_name(file), *found.probabilities[place].tolist(), *decided], ""
         place += 1
 
 
@@ -133,7 +156,7 @@ def _read_ahead(items, cascade, batch_size):
     def read(item):
         try:
             contents = read_contents(item[0])
-            name = str(item[0])
+            name = shown_name(item[0])
             return item, cascade.prepare(read_image(contents, name=name), is_coloured(contents, name))
         except ImageError as error:
             return item, error
@@ -171,4 +194,4 @@ def _report_errors(done, out):
     if errors or listing.exists():
         write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
     if errors:
-        print(f"{len(errors)} files could not be read: {listing}", file=sys.stderr)
+        print(f"{len(errors)} files could not be read: {shown_name(listing)}", file=sys.stderr)

@@ -28,6 +28,16 @@ CALIBRATION = "calibration.json"
 TENSORBOARD = "tensorboard"
 WRITTEN = (MODEL, LAST_WEIGHTS, RECIPE, RECORD, HISTORY, TIMINGS)
 PACKAGES = ("semenet", "keras", "tensorflow", "numpy", "opencv-python-headless", "scikit-learn")
+# What tells other folders of semenet by a file in them: what they are, and who takes them.
+_OTHER_FOLDERS = {
+    "cascade.json": (
+        "a cascade: `semenet predict` and `semenet export` take it. Give the run of one of its networks, "
+        "or, to evaluate or explain it, its .keras file in this folder."
+    ),
+    "saved_model.pb": (
+        "a SavedModel: `semenet serve` takes it. Give the run or the cascade that it was exported from."
+    ),
+}
 
 
 class RunFolderError(SemenetError):
@@ -174,10 +184,11 @@ class Run:
             return cls._of_the_zoo(*name)
         path = pathlib.Path(path)
         if not (path.is_file() or (path / MODEL).is_file()):
+            nothing = f"none of them. Check the path; a run has {MODEL} once its first epoch has ended."
+            what = next((what for name, what in _OTHER_FOLDERS.items() if (path / name).is_file()), nothing)
             raise WeightsError(
                 f"A run is a folder that holds {MODEL}, a .keras file, or ENTRY:NAME of published weights. "
-                f"Received: {path}, which is none of them. Check the path; a run has {MODEL} once its first "
-                "epoch has ended."
+                f"Received: {path}, which is {what}"
             )
         if path.is_file() or not (path / RECIPE).is_file():
             return cls(path)

@@ -1,10 +1,20 @@
 import itertools
 import os
+import pathlib
 import stat
 
 import pytest
 
-from semenet.data.files import OutputError, output_file, replacing, write_bytes, write_text, write_together
+from semenet.data.files import (
+    OutputError,
+    check_output_folder,
+    output_file,
+    replacing,
+    unique_stems,
+    write_bytes,
+    write_text,
+    write_together,
+)
 
 
 def test_writes_what_is_given(tmp_path):
@@ -40,6 +50,20 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path):
             write(tmp_path / "pipe")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_folder_to_write_into_is_checked_and_not_made(tmp_path):
+    (tmp_path / "file").touch()
+    check_output_folder(tmp_path / "new" / "deeper")
+    for path in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        with pytest.raises(OutputError, match=f"can be written to. Received: {tmp_path / 'file'} "):
+            check_output_folder(path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_stems_are_text_that_a_table_can_hold():
+    files = [pathlib.Path(os.fsdecode(name)) for name in (b"m\xfcller.png", b"a/m\xfcller.png")]
+    assert unique_stems(files) == [r"m\xfcller", r"m\xfcller_2"]
 
 
 def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):

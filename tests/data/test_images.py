@@ -4,7 +4,9 @@ import io
 import os
 import pathlib
 import re
+import socket
 import struct
+import threading
 import warnings
 import zlib
 
@@ -498,7 +500,9 @@ def test_max_pixels_is_an_argument_of_both_readers():
     contents = encoded(GREY, "PNG")
     assert read_image(contents, max_pixels=61 * 83).shape == (61, 83)
     assert decode_image(contents, max_pixels=61 * 83).shape == (61, 83, 1)
-    with pytest.raises(ImageError, match="1 to 5,062 pixels.*61 x 83"):
+    with pytest.raises(
+        ImageError, match="1 to 5,062 pixels.*61 x 83.*smaller, or, in Python, raise `max_pix"
+    ):
         read_image(contents, max_pixels=61 * 83 - 1)
     for reader in (decode_image, tf.function(decode_image)):
         with pytest.raises(tf.errors.InvalidArgumentError, match="5062"):
@@ -512,6 +516,36 @@ def test_absent_files_folders_and_forbidden_ones_are_named(tmp_path):
         read_image(tmp_path)
     with pytest.raises(ImageError, match="scan 7"):
         read_image(b"", name="scan 7")
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device"])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, monkeypatch, kind):
+    # A socket's path must be short.
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("real").mkdir()
+    if kind == "a named pipe":
+        os.mkfifo("real/x.png")
+    elif kind == "a socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind("real/x.png")
+    else:
+        pathlib.Path("real/x.png").symlink_to(os.devnull)
+    pathlib.Path("link.png").symlink_to("real/x.png")
+    errors = []
+
+    def read():
+        for path in ("real/x.png", "link.png"):
+            try:
+                read_image(path)
+            except ImageError as error:
+                errors.append(str(error))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert [error.split("Received: ")[1].split(". ")[0] for error in errors] == [
+        f"{path}, which is {kind}" for path in ("real/x.png", "link.png")
+    ]
 
 
 @pytest.mark.parametrize("thing", [None, 5, np.zeros((4, 4), np.uint8)])

@@ -3,7 +3,14 @@ import shlex
 
 import pytest
 
+from semenet.data.files import OutputError
+from semenet.evaluation.audit import audit
+from semenet.evaluation.calibrate import calibrate
 from semenet.evaluation.commands import command_line
+from semenet.evaluation.comparison import compare
+from semenet.evaluation.evaluate import evaluate
+from semenet.evaluation.explain import explain_split, write_explanations
+from semenet.training.run import Run
 
 
 def test_options_have_their_names_on_the_command_line():
@@ -25,3 +32,24 @@ def test_lists_are_joined_by_commas(names):
 def test_a_shell_gets_every_path_back(path):
     line = command_line("compare", path, pathlib.Path(path), out=path)
     assert shlex.split(line) == ["semenet", "compare", path, path, "--out", path]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda run, out: evaluate(run, "m.csv", "val", out),
+        lambda run, out: audit(run, "m.csv", out),
+        lambda run, out: compare(run, run, "m.csv", "val", out),
+        lambda run, out: explain_split(Run.open(run), "m.csv", "val", out),
+        lambda run, out: write_explanations(Run.open(run), [run], out),
+        lambda run, _: calibrate(run, "m.csv", "val"),
+    ],
+    ids=["evaluate", "audit", "compare", "explain_split", "write_explanations", "calibrate"],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_a_network_is_loaded(tmp_path, work):
+    run, out = tmp_path / "run.keras", tmp_path / "out"
+    run.write_text("No network: to load it is another error.")
+    out.touch()
+    (tmp_path / "run.calibration.json").mkdir()
+    with pytest.raises(OutputError):
+        work(run, out)

@@ -1,5 +1,6 @@
 """Explanations on disk: what a folder of images, or the cases of a split, leave behind."""
 
+import os
 import types
 
 import cv2
@@ -279,6 +280,19 @@ def test_the_caption_says_what_is_explained_predicted_and_true(tmp_path, monkeyp
             "The map is 0 throughout: nothing spoke for the class.",
         ]
     ]
+
+
+@pytest.mark.parametrize("storage", ["pyarrow", "python"])
+def test_a_name_that_is_not_utf_8_is_explained_and_escaped(tmp_path, storage):
+    """With pandas' text in pyarrow, and without; the pictures have the names that the table says."""
+    made = write_image(tmp_path / "a.png", 1)
+    made.rename(tmp_path / os.fsdecode(b"m\xfcller.png"))
+    with pd.option_context("mode.string_storage", storage):
+        written = write_explanations(a_run(), [tmp_path], tmp_path / "out")
+        table = pd.read_csv(written)
+    assert table["file"].tolist() == [rf"{tmp_path}/m\xfcller.png"]
+    assert table["panel"].tolist() == [r"m\xfcller_panel.png"]
+    assert (tmp_path / "out" / table["panel"][0]).is_file()
 
 
 def test_unique_stems(tmp_path):

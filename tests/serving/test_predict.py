@@ -1,3 +1,8 @@
+import os
+import pathlib
+import shutil
+import threading
+
 import cv2
 import keras
 import numpy as np
@@ -5,12 +10,14 @@ import pandas as pd
 import pytest
 
 import semenet
+from semenet.cli import main
 from semenet.data.images import ImageError, PixelRangeWarning, read_image
 from semenet.data.manifest import read_manifest
 from semenet.data.pipeline import evaluation_dataset
 from semenet.errors import SemenetError
 from semenet.models.heads import ClassifierHead, SegmentationHead
 from semenet.models.loading import WeightsError
+from semenet.serving.calibration_images import calibration_images
 from semenet.serving.predict import predict, predict_arrays
 from semenet.training.fit import train
 from semenet.training.run import Run
@@ -72,6 +79,77 @@ def test_a_bad_file_is_named_or_skipped_and_listed(classifier_run, phantoms, tmp
     assert "bad.png" in capsys.readouterr().err
     with pytest.raises(ValueError, match="'raise' or 'skip'. Received: 'ignore'"):
         predict(classifier_run, good, on_error="ignore")
+
+
+def test_a_pipe_is_listed_as_a_bad_file(classifier_run, phantoms, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    shutil.copy(next((phantoms.parent / "images").glob("*.png")), folder / "good.png")
+    os.mkfifo(folder / "x.png")
+    out = tmp_path / "predictions.csv"
+    work = {"target": predict, "args": (classifier_run, [folder], out), "kwargs": {"on_error": "skip"}}
+    thread = threading.Thread(**work, daemon=True)
+    thread.start()
+    thread.join(60)
+    # Whoever still waits for a writer meets one, and the end of the file.
+    os.close(os.open(folder / "x.png", os.O_RDWR))
+    assert pd.read_csv(out)["file"].tolist() == [str(folder / "good.png")]
+    (error,) = pd.read_csv(tmp_path / "predictions_errors.csv").itertuples()
+    assert error.file == str(folder / "x.png")
+    assert "which is a named pipe" in error.reason
+
+
+@pytest.mark.parametrize("storage", ["pyarrow", "python"])
+def test_a_name_that_is_not_utf_8_is_scored_and_escaped(classifier_run, phantoms, tmp_path, storage, capsys):
+    """With pandas' text in pyarrow, and without."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    source = next((phantoms.parent / "images").glob("*.png"))
+    shutil.copy(source, folder / os.fsdecode(b"m\xfcller.png"))
+    (folder / os.fsdecode(b"bad\xff.png")).write_bytes(b"no image")
+    out = tmp_path / os.fsdecode(b"\xe4") / "predictions.csv"
+    with pd.option_context("mode.string_storage", storage):
+        main(["predict", str(classifier_run), str(folder), "--out", str(out), "--on-error", "skip"])
+        frame = pd.read_csv(out)
+    assert frame["file"].tolist() == [rf"{folder}/m\xfcller.png"]
+    probabilities = predict(classifier_run, [source])[["normal", "bacteria", "virus"]]
+    np.testing.assert_allclose(frame[["normal", "bacteria", "virus"]], probabilities, rtol=1e-5)
+    errors = pd.read_csv(out.with_name("predictions_errors.csv"))
+    assert errors["file"].tolist() == [rf"{folder}/bad\xff.png"]
+    assert r"bad\xff.png" in errors["reason"][0]
+    told = capsys.readouterr()
+    assert r"bad\xff.png" in told.err
+    assert told.out == f"{tmp_path}/\\xe4/predictions.csv\n"
+
+
+def test_masks_are_named_as_the_table_has_them(finder, tmp_path):
+    """The finder is a segmentation network."""
+    file = tmp_path / os.fsdecode(b"m\xfcller.png")
+    file.write_bytes(cv2.imencode(".png", np.full((40, 50), 200, "uint8"))[1].tobytes())
+    frame = predict(finder, [file], tmp_path / "lungs.csv")
+    mask = pathlib.Path(frame["mask"][0])
+    assert mask == tmp_path / "lungs_masks" / r"m\xfcller.png"
+    assert cv2.imread(str(mask), cv2.IMREAD_UNCHANGED).shape == (40, 50)
+
+
+def test_int8_is_calibrated_on_names_that_are_not_utf_8_too(classifier_run, tmp_path):
+    content = cv2.imencode(".png", np.full((40, 50), 200, "uint8"))[1].tobytes()
+    (tmp_path / os.fsdecode(b"m\xfcller.png")).write_bytes(content)
+    assert calibration_images(tmp_path, Run.open(classifier_run)).shape == (1, 32, 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ("cascade.json", "which is a cascade: `semenet predict` and `semenet export` take it"),
+        ("saved_model.pb", "which is a SavedModel: `semenet serve` takes it"),
+        ("notes.txt", "which is none of them"),
+    ],
+)
+def test_a_folder_that_another_command_takes_is_told_from_a_run(tmp_path, made, message):
+    (tmp_path / made).touch()
+    with pytest.raises(WeightsError, match=f"Received: {tmp_path}, {message}"):
+        predict(tmp_path, [tmp_path / made])
 
 
 def test_an_absent_path_and_a_folder_without_images_are_named(classifier_run, tmp_path):

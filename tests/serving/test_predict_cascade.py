@@ -1,7 +1,9 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 import cv2
@@ -11,11 +13,13 @@ import pytest
 from hand_made_networks import brightness_network, threshold_unet
 
 from semenet.cli import main
+from semenet.data.files import OutputError
 from semenet.data.images import read_image
 from semenet.data.phantom import radiograph
 from semenet.serving import predict_cascade as module
 from semenet.serving.cascade import Cascade
 from semenet.serving.predict_cascade import predict_cascade
+from semenet.training.run import sha256_of
 
 CLASSES = ["normal", "bacteria", "other_viral", "COVID-19"]
 
@@ -94,11 +98,142 @@ def test_a_killed_process_goes_on_behind_its_last_batch(saved, folder, tmp_path,
     assert not journal.exists()
 
 
-def test_rows_of_another_cascade_are_not_gone_on_with(saved, folder, tmp_path):
+def interrupted(monkeypatch, saved, folder, out, after):
+    """Decides on some batches of three, and is killed."""
+    decide, decided = Cascade.decide, []
+
+    def until(self, prepared, explain=False):
+        decided.append(len(prepared))
+        if len(decided) > after:
+            raise KeyboardInterrupt
+        return decide(self, prepared, explain)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Cascade, "decide", until)
+        with pytest.raises(KeyboardInterrupt):
+            predict_cascade(saved, [folder], out, batch_size=3)
+
+
+def calibrate_by_hand(saved, stage, temperature):
+    calibration = {
+        "temperature": temperature,
+        "split": "val",
+        "count": 9,
+        "manifest_sha256": "0" * 64,
+        "operating_points": {},
+        "abstain": None,
+        "model_sha256": sha256_of(saved / f"{stage}.keras"),
+    }
+    (saved / f"{stage}.calibration.json").write_text(json.dumps(calibration))
+
+
+def save_another(saved, tmp_path):
+    """The same folder, of a cascade that rejects more."""
+    networks = Cascade.open(saved).runs.values()
+    another = Cascade(*networks, gated=True).save(tmp_path / "another")
+    shutil.copy(another / "cascade.json", saved / "cascade.json")
+
+
+CHANGES = {
+    "calibrated": lambda saved, _: calibrate_by_hand(saved, "stage2", 2.0),
+    "calibrated anew": lambda saved, _: calibrate_by_hand(saved, "stage1", 3.0),
+    "no longer calibrated": lambda saved, _: (saved / "stage1.calibration.json").unlink(),
+    "another cascade": save_another,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_rows_of_another_cascade_or_calibration_are_kept_and_refused(
+    saved, folder, tmp_path, monkeypatch, capsys, change
+):
+    calibrate_by_hand(saved, "stage1", 2.0)
+    out, journal = tmp_path / "p.csv", tmp_path / ".p.csv.rows"
+    interrupted(monkeypatch, saved, folder, out, after=2)
+    rows = journal.read_bytes()
+    first = shutil.copytree(saved, tmp_path / "first")
+    CHANGES[change](saved, tmp_path)
+    with pytest.raises(SystemExit):
+        main(["predict", str(saved), str(folder), "--out", str(out)])
+    told = capsys.readouterr().err
+    assert f"{journal}, which holds rows of another cascade or calibration, 6 in number" in told
+    assert "give another --out, or delete that file" in told
+    assert journal.read_bytes() == rows
+    # The remedies: the cascade that began it, in another folder too, and another --out.
+    assert len(predict_cascade(first, [folder], out)) == 11
+    assert "6 images were decided on before" in capsys.readouterr().err
+    assert len(predict_cascade(saved, [folder], tmp_path / "other.csv")) == 11
+
+
+def test_a_journal_without_rows_of_another_cascade_is_replaced(saved, folder, tmp_path, capsys):
     out = tmp_path / "p.csv"
     (tmp_path / ".p.csv.rows").write_text(json.dumps({"cascade": "another", "columns": []}) + "\n")
-    frame = predict_cascade(saved, [folder], out)
-    assert len(frame) == 11
+    assert len(predict_cascade(saved, [folder], out)) == 11
+    assert "decided on before" not in capsys.readouterr().err
+    (tmp_path / ".p.csv.rows").touch()
+    assert len(predict_cascade(saved, [folder], out)) == 11
+
+
+def test_rows_are_refused_before_a_network_is_loaded(saved, folder, tmp_path, monkeypatch):
+    (tmp_path / ".p.csv.rows").write_text("another\n[]\n")
+    monkeypatch.setattr(Cascade, "open", None)
+    with pytest.raises(OutputError, match="another cascade or calibration, 1 in number"):
+        predict_cascade(saved, [folder], tmp_path / "p.csv")
+
+
+def test_a_start_from_nothing_does_not_speak_of_earlier_rows(saved, folder, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "p.csv"
+    interrupted(monkeypatch, saved, folder, out, after=0)
+    predict_cascade(saved, [folder], out)
+    assert "decided on before" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("storage", ["pyarrow", "python"])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_name_that_is_not_utf_8_is_decided_on_and_escaped(
+    saved, folder, tmp_path, monkeypatch, capsys, kind, storage
+):
+    """With pandas' text in pyarrow, and without; killed and gone on with, too."""
+    (folder / "0.png").rename(folder / os.fsdecode(b"0_m\xfcller.png"))
+    (folder / os.fsdecode(b"0_bad\xff.png")).write_bytes(b"no image")
+    out = tmp_path / os.fsdecode(b"\xe4") / f"p.{kind}"
+    with pd.option_context("mode.string_storage", storage):
+        interrupted(monkeypatch, saved, folder, out, after=1)
+        frame = predict_cascade(saved, [folder], out)
+    assert "3 images were decided on before" in capsys.readouterr().err
+    with open(out, "rb") as file:
+        written = pd.read_csv(file) if kind == "csv" else pd.read_parquet(file)
+    for table in (frame, written):
+        assert table["file"].tolist()[:2] == [rf"{folder}/0_bad\xff.png", rf"{folder}/0_m\xfcller.png"]
+        assert table["predicted"].tolist()[0] == "error"
+        assert len(table) == 12
+    errors = pd.read_csv(out.with_name("p_errors.csv"))
+    assert errors["file"].tolist() == [rf"{folder}/0_bad\xff.png", str(folder / "5_bad.png")]
+    assert r"0_bad\xff.png" in errors["reason"][0]
+    whole = Cascade.open(saved).predict([read_image(folder / os.fsdecode(b"0_m\xfcller.png"))])
+    np.testing.assert_allclose(frame[CLASSES].to_numpy()[1], whole.probabilities[0], atol=1e-6)
+
+
+def test_a_pipe_is_a_row_that_cannot_be_read(saved, folder, tmp_path):
+    os.mkfifo(folder / "pipe.png")
+    out = tmp_path / "p.csv"
+    thread = threading.Thread(target=predict_cascade, args=(saved, [folder], out), daemon=True)
+    thread.start()
+    thread.join(60)
+    # Whoever still waits for a writer meets one, and the end of the file.
+    os.close(os.open(folder / "pipe.png", os.O_RDWR))
+    errors = pd.read_csv(tmp_path / "p_errors.csv")
+    assert errors["file"].tolist() == [str(folder / "5_bad.png"), str(folder / "pipe.png")]
+    assert "a named pipe" in errors["reason"][1]
+    assert len(pd.read_csv(out)) == 12
+
+
+@pytest.mark.parametrize("command", ["explain", "evaluate", "calibrate"])
+def test_other_commands_say_that_a_cascade_is_one(saved, folder, tmp_path, capsys, command):
+    more = {"explain": [str(folder), "--out", str(tmp_path / "out")], "calibrate": ["--manifest", "m.csv"]}
+    more["evaluate"] = [*more["calibrate"], "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main([command, str(saved), *more[command]])
+    assert f"Received: {saved}, which is a cascade: `semenet predict`" in capsys.readouterr().err
 
 
 @pytest.mark.slow
