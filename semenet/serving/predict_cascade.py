@@ -14,10 +14,10 @@ from semenet.data.files import OutputError, output_file, replacing, write_text
 from semenet.data.image_files import list_images
 from semenet.data.images import ImageError, read_contents, read_image
 from semenet.errors import SemenetError
-from semenet.serving.cascade import DESCRIPTION, STAGES, Cascade
+from semenet.serving.cascade import DESCRIPTION, Cascade
 from semenet.serving.reading import read_ahead
 from semenet.training.progress import track
-from semenet.training.run import calibration_file, sha256_of
+from semenet.training.run import sha256_of
 
 ERROR = "error"
 UNREADABLE = "unreadable"
@@ -86,7 +86,10 @@ class _Journal:
 
     def __init__(self, out, folder):
         self.path = out.with_name(f".{out.name}.rows")
-        self.head = json.dumps({"cascade": _hashes(folder), "columns": _DECIDED})
+        description = folder / DESCRIPTION
+        # It has the hashes of all that decides. Where it is absent, opening the cascade will say so.
+        cascade = sha256_of(description) if description.is_file() else None
+        self.head = json.dumps({"cascade": cascade, "columns": _DECIDED})
         self.rows = {}
         written = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         head, _, lines = written.partition("\n")
@@ -123,15 +126,6 @@ class _Journal:
             self.rows[stamp] = (row, error)
         self.file.flush()
         os.fsync(self.file.fileno())
-
-
-def _hashes(folder):
-    """What of a cascade's folder decides: dict of files' names to their hashes, None of what is absent.
-
-    The networks' own hashes stand in the description, and `Cascade.open` compares them.
-    """
-    files = [folder / DESCRIPTION, *(calibration_file(folder / f"{stage}.keras") for stage in STAGES)]
-    return {file.name: sha256_of(file) if file.is_file() else None for file in files}
 
 
 def _rows(cascade, batch):

@@ -114,31 +114,32 @@ def interrupted(monkeypatch, saved, folder, out, after):
             predict_cascade(saved, [folder], out, batch_size=3)
 
 
-def calibrate_by_hand(saved, stage, temperature):
-    calibration = {
-        "temperature": temperature,
-        "split": "val",
-        "count": 9,
-        "manifest_sha256": "0" * 64,
-        "operating_points": {},
-        "abstain": None,
-        "model_sha256": sha256_of(saved / f"{stage}.keras"),
-    }
-    (saved / f"{stage}.calibration.json").write_text(json.dumps(calibration))
-
-
-def save_another(saved, tmp_path):
-    """The same folder, of a cascade that rejects more."""
-    networks = Cascade.open(saved).runs.values()
-    another = Cascade(*networks, gated=True).save(tmp_path / "another")
-    shutil.copy(another / "cascade.json", saved / "cascade.json")
+def composed(tmp_path, temperatures, gated=False):
+    """The cascade `saved`, composed anew of the same networks with these calibrations, in its folder."""
+    files = [tmp_path / f"{name}.keras" for name in ("one", "unet", "two")]
+    for file, temperature in zip((files[0], files[2]), temperatures, strict=True):
+        calibration = {
+            "temperature": temperature,
+            "split": "val",
+            "count": 9,
+            "manifest_sha256": "0" * 64,
+            "operating_points": {},
+            "abstain": None,
+            "model_sha256": sha256_of(file),
+        }
+        path = file.with_name(f"{file.stem}.calibration.json")
+        path.unlink(missing_ok=True)
+        if temperature is not None:
+            path.write_text(json.dumps(calibration))
+    shutil.rmtree(tmp_path / "cascade")
+    return Cascade(*files, gated=gated).save(tmp_path / "cascade")
 
 
 CHANGES = {
-    "calibrated": lambda saved, _: calibrate_by_hand(saved, "stage2", 2.0),
-    "calibrated anew": lambda saved, _: calibrate_by_hand(saved, "stage1", 3.0),
-    "no longer calibrated": lambda saved, _: (saved / "stage1.calibration.json").unlink(),
-    "another cascade": save_another,
+    "calibrated": {"temperatures": (2.0, 2.0)},
+    "calibrated anew": {"temperatures": (3.0, None)},
+    "no longer calibrated": {"temperatures": (None, None)},
+    "another cascade": {"temperatures": (2.0, None), "gated": True},
 }
 
 
@@ -146,22 +147,23 @@ CHANGES = {
 def test_rows_of_another_cascade_or_calibration_are_kept_and_refused(
     saved, folder, tmp_path, monkeypatch, capsys, change
 ):
-    calibrate_by_hand(saved, "stage1", 2.0)
+    begun_with = {"temperatures": (2.0, None)}
+    composed(tmp_path, **begun_with)
     out, journal = tmp_path / "p.csv", tmp_path / ".p.csv.rows"
     interrupted(monkeypatch, saved, folder, out, after=2)
     rows = journal.read_bytes()
-    first = shutil.copytree(saved, tmp_path / "first")
-    CHANGES[change](saved, tmp_path)
+    composed(tmp_path, **CHANGES[change])
     with pytest.raises(SystemExit):
         main(["predict", str(saved), str(folder), "--out", str(out)])
     told = capsys.readouterr().err
     assert f"{journal}, which holds rows of another cascade or calibration, 6 in number" in told
     assert "give another --out, or delete that file" in told
     assert journal.read_bytes() == rows
-    # The remedies: the cascade that began it, in another folder too, and another --out.
+    assert len(predict_cascade(saved, [folder], tmp_path / "other.csv")) == 11
+    # The other remedy: the cascade that began it, in another folder too.
+    first = composed(tmp_path, **begun_with).rename(tmp_path / "first")
     assert len(predict_cascade(first, [folder], out)) == 11
     assert "6 images were decided on before" in capsys.readouterr().err
-    assert len(predict_cascade(saved, [folder], tmp_path / "other.csv")) == 11
 
 
 def test_a_journal_without_rows_of_another_cascade_is_replaced(saved, folder, tmp_path, capsys):
