@@ -100,6 +100,24 @@ def unique_stems(files):
     return stems
 
 
+def check_new_folder(path):
+    """Refuses a folder that `new_folder` could not replace without a loss: before the work.
+
+    Returns:
+        `pathlib.Path`, absolute.
+
+    Raises:
+        OutputError: it holds something, or is a file.
+    """
+    path = pathlib.Path(path).resolve()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(
+            f"Results go into a new or an empty folder. Received: {path}, which holds something. "
+            "Give another."
+        )
+    return path
+
+
 @contextlib.contextmanager
 def new_folder(path):
     """Gives a folder to fill, which takes the place of `path` once the block has ended without an error.
@@ -113,9 +131,9 @@ def new_folder(path):
         `pathlib.Path` of an empty folder beside it.
 
     Raises:
-        OutputError: if it cannot be made, or filled, as on a full disk.
+        OutputError: if `path` holds something; if it cannot be made, or filled, as on a full disk.
     """
-    path = pathlib.Path(path).resolve()
+    path = check_new_folder(path)
     output_folder(path.parent)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

@@ -231,15 +231,8 @@ class Cascade:
             `pathlib.Path` of the folder.
 
         Raises:
-            CascadeError: the folder holds something.
-            OutputError: it cannot be written.
+            OutputError: the folder holds something, or cannot be written.
         """
-        folder = pathlib.Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CascadeError(
-                f"A cascade is written into a new or empty folder. Received: {folder}, which holds "
-                "something. Give another --out."
-            )
         description = {
             "format": FORMAT,
             "refines": self.rule.refines,
@@ -266,7 +259,7 @@ class Cascade:
                     "manifest_sha256": run.record.get("manifest_sha256"),
                 }
             write_text(made / DESCRIPTION, json.dumps(description, indent=2) + "\n")
-        return folder
+        return pathlib.Path(folder)
 
     @classmethod
     def open(cls, folder):

@@ -9,19 +9,15 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from semenet.data.files import new_folder
-from semenet.errors import SemenetError
+from semenet.data.files import check_new_folder, new_folder
 from semenet.serving.decoding_graph import ERROR_CODES, NO_ERROR, decode_batch
 from semenet.serving.servables import open_servable
 from semenet.serving.warm_up import FILE as WARM_UP
 from semenet.serving.warm_up import write_warm_up
+from semenet.training.progress import step
 
 DESCRIPTION = pathlib.Path("assets.extra") / "semenet.json"
 ERROR = "error"
-
-
-class ExportError(SemenetError):
-    """An export cannot be written where it was asked for."""
 
 
 def export(path, out, progress=lambda step, done, total: None):
@@ -57,14 +53,13 @@ def export(path, out, progress=lambda step, done, total: None):
         `pathlib.Path` of the SavedModel.
 
     Raises:
-        ExportError: if `out` holds something.
-        OutputError: if it cannot be written.
+        OutputError: if `out` holds something, or cannot be written.
         WeightsError: if the run cannot be loaded.
         CascadeError: if the cascade is not whole.
         RunFolderError: if its calibration is broken, or of another network than the one there now.
         ValueError: if the network is fed lungs alone, which a SavedModel of its own cannot find.
     """
-    out = check_export_folder(out)
+    out = check_new_folder(out)
     with step(progress, "loading"):
         servable = open_servable(path)
     # Written beside its place and moved, so that nobody serves half a model.
@@ -93,28 +88,6 @@ def _full_disk_as_os_error():
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-
-
-@contextlib.contextmanager
-def step(progress, name):
-    """Tells of one step that its end is not in sight, and then that it is done."""
-    progress(name, 0, None)
-    yield
-    progress(name, 1, 1)
-
-
-def check_export_folder(out):
-    """The absolute `pathlib.Path` of a folder to export to.
-
-    Raises:
-        ExportError: it holds something.
-    """
-    out = pathlib.Path(out).resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ExportError(
-            f"An export needs a new or an empty folder. Received: {out}, which holds something. Give another."
-        )
-    return out
 
 
 def _signatures(servable):

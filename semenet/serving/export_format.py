@@ -5,20 +5,24 @@ import json
 import cv2
 import numpy as np
 
-from semenet.data.files import new_folder
+from semenet.data.files import check_new_folder, new_folder
 from semenet.errors import SemenetError
 from semenet.evaluation.scoring import temper_graph
 from semenet.models.inference import computes_in_float32, inference_network
 from semenet.serving.calibration_images import calibration_images
 from semenet.serving.cascade import Cascade, is_cascade
 from semenet.serving.converters import FORMATS
-from semenet.serving.export import ExportError, check_export_folder, step
 from semenet.serving.runtimes import INPUT, OUTPUT, open_exported
 from semenet.serving.servables import USE, describe_run
+from semenet.training.progress import step
 from semenet.training.run import Run
 
 DESCRIPTION = "semenet.json"
 LARGEST_DIFFERENCE = 1e-4
+
+
+class ExportError(SemenetError):
+    """What was written is not the network that it was made of."""
 
 
 def export_format(
@@ -47,8 +51,9 @@ def export_format(
         `pathlib.Path` of the folder.
 
     Raises:
-        ExportError: `out` holds something, what was written differs from Keras by more than 1e-4, or the
-            runtime refuses the int8 network.
+        OutputError: `out` holds something, or cannot be written.
+        ExportError: what was written differs from Keras by more than 1e-4, or the runtime refuses the int8
+            network.
         WeightsError: the run cannot be loaded.
         RunFolderError: its calibration is broken, or of another network than the one there now.
         SemenetError: a cascade; another format; a package that is not installed; int8 without images.
@@ -73,7 +78,7 @@ def export_format(
         )
     written = FORMATS[format]
     versions = written.versions(format, int8)
-    out = check_export_folder(out)
+    out = check_new_folder(out)
     with step(progress, "loading"):
         run = Run.open(path)
         told = describe_run(run) | {"lungs_alone": run.lungs_alone, "use": USE}

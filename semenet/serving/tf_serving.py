@@ -37,7 +37,7 @@ def export_for_tf_serving(path, folder, name, progress=lambda step, done, total:
     Raises:
         ValueError: such a name a server cannot have.
         OutputError: the folder cannot be written.
-        ExportError, WeightsError, CascadeError, RunFolderError: as `semenet.serving.export.export`.
+        WeightsError, CascadeError, RunFolderError: as `semenet.serving.export.export`.
     """
     if not _NAME.fullmatch(name):
         raise SemenetError(

@@ -84,6 +84,14 @@ def show_steps(description, console=None):
         yield show
 
 
+@contextlib.contextmanager
+def step(progress, name):
+    """Tells of one step that its end is not in sight, and then that it is done."""
+    progress(name, 0, None)
+    yield
+    progress(name, 1, 1)
+
+
 def bar(console):
     """A `rich.progress.Progress` whose tasks have the field `figures`, str; drawn in a terminal alone.
 

@@ -1,9 +1,12 @@
 """Networks of the zoo's kind whose outputs can be worked out by hand."""
 
+import json
+
 import keras
 import numpy as np
 
 from semenet.models.heads import ClassifierHead, SegmentationHead
+from semenet.training.run import calibration_file, sha256_of
 
 
 def threshold_unet(path, size=(64, 64), darkest=True):
@@ -28,3 +31,17 @@ def brightness_network(path, classes, slopes, size=(48, 40), alone=False, clahe=
     head.set_weights([np.array([slopes], "float32"), np.zeros(len(classes), "float32")])
     model.save(path)
     return path
+
+
+def calibrate_by_hand(path, temperature, abstain=None):
+    """Writes the calibration of a `.keras` file, as `semenet calibrate` would."""
+    calibration = {
+        "temperature": temperature,
+        "split": "val",
+        "count": 9,
+        "manifest_sha256": "0" * 64,
+        "operating_points": {},
+        "abstain": abstain,
+        "model_sha256": sha256_of(path),
+    }
+    calibration_file(path).write_text(json.dumps(calibration))

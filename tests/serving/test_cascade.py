@@ -5,7 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from hand_made_networks import brightness_network, threshold_unet
+from hand_made_networks import brightness_network, calibrate_by_hand, threshold_unet
 from published_set import write_set
 
 import semenet
@@ -21,7 +21,7 @@ from semenet.models.loading import WeightsError
 from semenet.serving.cascade import Cascade, CascadeError, is_cascade
 from semenet.serving.predict import predict_arrays
 from semenet.training.recipe import find_recipe
-from semenet.training.run import Run, RunFolderError, sha256_of
+from semenet.training.run import Run, RunFolderError
 
 STAGE2 = ("other_viral", "COVID-19")
 SMALL = {"width": 0.125, "depth": 0.01}
@@ -122,17 +122,8 @@ def test_any_entries_take_the_places(unet_run, tmp_path):
 
 
 def test_a_calibrated_stage_abstains_below_its_confidence(by_hand, tmp_path):
-    calibration = {
-        "temperature": 2.0,
-        "split": "val",
-        "count": 9,
-        "manifest_sha256": "0" * 64,
-        "operating_points": {},
-        "abstain": {"target_accuracy": 0.95, "confidence": 0.99},
-    }
     file = tmp_path / "one.keras"
-    written = calibration | {"model_sha256": sha256_of(file)}
-    (tmp_path / "one.calibration.json").write_text(json.dumps(written))
+    calibrate_by_hand(file, 2.0, {"target_accuracy": 0.95, "confidence": 0.99})
     calibrated = Cascade(file, by_hand.lungs, by_hand.stage2, gated=False)
     found, before = calibrated.predict([chest()]), by_hand.predict([chest()])
     assert (found.predicted, found.reasons) == (["abstain"], ["abstain_stage1"])
@@ -162,16 +153,7 @@ def test_a_calibrated_stage_abstains_below_its_confidence(by_hand, tmp_path):
 @pytest.mark.parametrize("confidence", [float("nan"), "high", None, 1.5])
 def test_a_confidence_that_is_no_share_is_refused(by_hand, tmp_path, confidence):
     file = tmp_path / "one.keras"
-    calibration = {
-        "model_sha256": sha256_of(file),
-        "temperature": 2.0,
-        "split": "val",
-        "count": 9,
-        "manifest_sha256": "0" * 64,
-        "operating_points": {},
-        "abstain": {"target_accuracy": 0.95, "confidence": confidence},
-    }
-    (tmp_path / "one.calibration.json").write_text(json.dumps(calibration))
+    calibrate_by_hand(file, 2.0, {"target_accuracy": 0.95, "confidence": confidence})
     with pytest.raises(RunFolderError, match=f"one.calibration.json: .*'confidence': {confidence!r}"):
         Cascade(file, by_hand.lungs, by_hand.stage2)
 
@@ -195,7 +177,7 @@ def test_a_saved_cascade_stands_without_its_runs(by_hand, tmp_path):
     np.testing.assert_array_equal(
         again.predict([chest()]).probabilities, by_hand.predict([chest()]).probabilities
     )
-    with pytest.raises(CascadeError, match="new or empty folder.*cascade"):
+    with pytest.raises(OutputError, match="new or an empty folder.*cascade"):
         by_hand.save(folder)
 
 

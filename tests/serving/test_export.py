@@ -5,18 +5,20 @@ import subprocess
 import sys
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import semenet
 from semenet.data.colourfulness import is_coloured
+from semenet.data.files import OutputError
 from semenet.data.images import read_image
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.evaluation.class_activation import grad_cam
 from semenet.serving.cascade import Cascade
-from semenet.serving.export import ExportError, export
+from semenet.serving.export import export
 from semenet.serving.predict import predict
 from semenet.training.fit import train
 from semenet.training.run import sha256_of
@@ -277,6 +279,16 @@ def test_a_network_that_is_fed_lungs_alone_is_not_exported_without_a_finder(clas
 
 def test_never_overwrites(classifier_run, tmp_path):
     (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(ExportError, match="new or an empty folder. Received"):
+    with pytest.raises(OutputError, match="new or an empty folder. Received"):
         export(classifier_run, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_leaves_no_half_model(classifier_run, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "variables; No space left on device")
+
+    monkeypatch.setattr(keras.export.ExportArchive, "write_out", full)
+    with pytest.raises(OutputError, match=r"saved \(No space left on device\). Make room"):
+        export(classifier_run, tmp_path / "saved")
+    assert not list(tmp_path.iterdir())

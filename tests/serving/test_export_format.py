@@ -9,21 +9,20 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made_networks import brightness_network, threshold_unet
+from hand_made_networks import brightness_network, calibrate_by_hand, threshold_unet
 
 import semenet
 from semenet.cli import main
+from semenet.data.files import OutputError
 from semenet.data.phantom import radiograph
 from semenet.data.pipeline import prepare
 from semenet.errors import SemenetError
 from semenet.models.catalog import CATALOG
 from semenet.serving import export_format as module
 from semenet.serving.cascade import Cascade
-from semenet.serving.export import ExportError
-from semenet.serving.export_format import export_format
+from semenet.serving.export_format import ExportError, export_format
 from semenet.serving.predict import predict_arrays
 from semenet.serving.runtimes import open_exported
-from semenet.training.run import sha256_of
 
 FORMATS = {"onnx": "model.onnx", "openvino": "model.xml", "litert": "model.tflite"}
 SMALL = {"width": 0.125, "depth": 0.01}
@@ -40,16 +39,7 @@ def calibrated(tmp_path_factory):
     """A network whose probabilities are divided by a temperature other than 1."""
     file = tmp_path_factory.mktemp("calibrated") / "one.keras"
     brightness_network(file, CLASSES, [0.0, 0.01, 0.02])
-    calibration = {
-        "temperature": 2.0,
-        "split": "val",
-        "count": 9,
-        "manifest_sha256": "0" * 64,
-        "operating_points": {},
-        "abstain": None,
-        "model_sha256": sha256_of(file),
-    }
-    file.with_name("one.calibration.json").write_text(json.dumps(calibration))
+    calibrate_by_hand(file, 2.0)
     return file
 
 
@@ -163,7 +153,7 @@ def test_what_cannot_be_exported_is_refused_before_the_work(calibrated, tmp_path
             export_format(calibrated, tmp_path / "out", **arguments)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("x")
-    with pytest.raises(ExportError, match="new or an empty folder"):
+    with pytest.raises(OutputError, match="new or an empty folder"):
         export_format(calibrated, tmp_path / "full", "onnx")
     assert (tmp_path / "full" / "mine.txt").read_text() == "x"
 

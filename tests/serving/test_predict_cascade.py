@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made_networks import brightness_network, threshold_unet
+from hand_made_networks import brightness_network, calibrate_by_hand, threshold_unet
 
 from semenet.cli import main
 from semenet.data.files import OutputError
@@ -19,7 +19,7 @@ from semenet.data.phantom import radiograph
 from semenet.serving import predict_cascade as module
 from semenet.serving.cascade import Cascade
 from semenet.serving.predict_cascade import predict_cascade
-from semenet.training.run import sha256_of
+from semenet.training.run import calibration_file
 
 CLASSES = ["normal", "bacteria", "other_viral", "COVID-19"]
 
@@ -118,19 +118,9 @@ def composed(tmp_path, temperatures, gated=False):
     """The cascade `saved`, composed anew of the same networks with these calibrations, in its folder."""
     files = [tmp_path / f"{name}.keras" for name in ("one", "unet", "two")]
     for file, temperature in zip((files[0], files[2]), temperatures, strict=True):
-        calibration = {
-            "temperature": temperature,
-            "split": "val",
-            "count": 9,
-            "manifest_sha256": "0" * 64,
-            "operating_points": {},
-            "abstain": None,
-            "model_sha256": sha256_of(file),
-        }
-        path = file.with_name(f"{file.stem}.calibration.json")
-        path.unlink(missing_ok=True)
+        calibration_file(file).unlink(missing_ok=True)
         if temperature is not None:
-            path.write_text(json.dumps(calibration))
+            calibrate_by_hand(file, temperature)
     shutil.rmtree(tmp_path / "cascade")
     return Cascade(*files, gated=gated).save(tmp_path / "cascade")
 
