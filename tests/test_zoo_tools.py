@@ -13,6 +13,7 @@ import semenet
 from semenet.evaluation.evaluate import evaluate
 from semenet.models import fetching
 from semenet.models.compact import halve_kernels
+from semenet.models.published import published_names
 from semenet.training.run import Run, sha256_of
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def publication(tools, phantoms, tmp_path, monkeypatch):
     monkeypatch.setattr(fetching, "INDEX", index)
     monkeypatch.setenv("SEMENET_ZOO", str(tmp_path / "zoo"))
 
-    def publish(run, name, as_it_is=False):
+    def publish(run, name, as_it_is=False, **more):
         arguments = {
             "run": run if as_it_is else committed(run, tmp_path / f"run_{name}"),
             "name": name,
@@ -61,6 +62,7 @@ def publication(tools, phantoms, tmp_path, monkeypatch):
             "about": tmp_path / "about.json",
             "out": tmp_path / "zoo",
             "index": index,
+            **more,
         }
         return tools[0].publish(tools[0].Publication(**arguments))
 
@@ -98,6 +100,65 @@ def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
     publication(classifier_run, "trial")
     changelog = json.loads((folder / "metadata.json").read_text())["changelog"]
     assert changelog == {"1.0.0": "First.", "1.1.0": "Better."}
+
+
+def with_seed(run, folder, seed):
+    """A copy of a run that says it had another seed."""
+    copy = committed(run, folder)
+    recipe = json.loads((copy / "recipe.json").read_text())
+    (copy / "recipe.json").write_text(json.dumps(recipe | {"seed": seed}))
+    return copy
+
+
+@pytest.mark.slow
+def test_figures_alone_are_published_with_those_of_other_seeds(publication, tools, classifier_run, tmp_path):
+    repeat = with_seed(classifier_run, tmp_path / "repeat", 7)
+    folder = publication(classifier_run, "figures", figures_only=True, repeats=(repeat,))
+    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "metadata.json"]
+    metadata = json.loads((folder / "metadata.json").read_text())
+    accuracy = metadata["metrics"]["figures"]["accuracy"]["value"]
+    # The two are one network here, so that their figures are equal.
+    seed = str(metadata["training"]["recipe"]["seed"])
+    assert metadata["metrics"]["by_seed"]["accuracy"] == {seed: accuracy, "7": accuracy}
+    tools[1].verify_zoo(tmp_path / "zoo", index=tmp_path / "index.json")
+    # Nothing is offered that cannot be had, and who asks for it is told what there is.
+    assert json.loads((tmp_path / "index.json").read_text()) == {}
+    assert "figures" not in published_names("seme_resnet50")
+    with pytest.raises(ValueError, match=r"seme_resnet50:figures, of which the zoo has a card .*card\.md"):
+        semenet.build("seme_resnet50", weights="figures")
+    with pytest.raises(ValueError, match="figures alone"):
+        Run.open("seme_resnet50:figures")
+    # A card with weights is none with figures alone.
+    (folder / "model.weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match="names every file"):
+        tools[1].verify_zoo(tmp_path / "zoo", index=tmp_path / "index.json")
+
+
+@pytest.mark.slow
+def test_a_repeat_differs_in_its_seed_alone(publication, classifier_run, unet_run, tmp_path):
+    with pytest.raises(ValueError, match=r"A repeat is a training .* Received: .*unet"):
+        publication(classifier_run, "a", figures_only=True, repeats=(committed(unet_run, tmp_path / "unet"),))
+    twice = committed(classifier_run, tmp_path / "twice")
+    with pytest.raises(ValueError, match="seed of its own"):
+        publication(classifier_run, "b", figures_only=True, repeats=(twice,))
+    assert not (tmp_path / "zoo" / "seme_resnet50" / "b").exists()
+
+
+def test_the_card_has_mean_and_deviation_over_the_seeds(tools):
+    """By hand: the mean of 0.8, 0.9 and 0.7 is 0.8, their deviation with n - 1 is 0.1."""
+    path = ROOT / "zoo" / "seme_resnet50" / "dataset1" / "metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    metadata["metrics"]["by_seed"] = {
+        "accuracy": {"0": 0.8, "1": 0.9, "2": 0.7},
+        "macro_auroc": {"0": 0.9, "1": None, "2": 0.9},
+    }
+    card = tools[1].zoo_card.render(metadata)
+    assert (
+        "| figure | mean ± sd (n - 1) | seed 0 | seed 1 | seed 2 |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| Accuracy | 0.800 ± 0.100 | 0.800 | 0.900 | 0.700 |\n"
+        "| Macro AUROC | undefined | 0.900 | undefined | 0.900 |\n" in card
+    )
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +233,8 @@ def test_another_network_s_weights_do_not_give_the_golden_output(published_unet,
 
 
 def test_a_command_is_given_as_on_another_machine(tools):
-    command = "recipes/unet.py --manifest /data/lung/manifest.csv --out /root/a/b --epochs 3 --cache 'x y'"
-    expected = "python recipes/unet.py --manifest lung/manifest.csv --out b --epochs 3 --cache 'x y'"
+    command = "src/recipes/unet.py --manifest /data/lung/manifest.csv --out /root/a/b --cache 'x y'"
+    expected = "python recipes/unet.py --manifest lung/manifest.csv --out b --cache 'x y'"
     assert tools[0].portable(command) == expected
 
 

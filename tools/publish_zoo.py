@@ -1,11 +1,15 @@
 """Publishes a run's weights: zoo/<entry>/<name>/ with metadata.json, card.md, golden.npz and weights.
 
 Usage: python tools/publish_zoo.py RUN --name lung --manifest CSV --about about.json [--lungs unet:lung]
+           [--figures-only] [--repeats RUN ...]
 
 The kernels are rounded to float16 first; what is measured, calibrated and audited on --split is the network
 that is published. about.json holds what no file tells: version, change (of this version), summary,
 intended_use, not_for, cautions, license, sources (name, url, license) and cut (of the paper's size). Of an
 earlier version in the same place the changelog is kept. A killed run leaves no half-written entry.
+
+--figures-only publishes metadata.json and card.md, and no weights: nothing is rounded then. --repeats takes
+runs that differ in their seed alone, which are measured too: the card has mean, deviation and each.
 """
 
 import dataclasses
@@ -65,6 +69,10 @@ class Publication:
     manifest's masks; of a manifest without any a network is published without an audit."""
     batch_size: int = 16
     """Images a step."""
+    figures_only: bool = False
+    """Publish the card and no weights."""
+    repeats: tuple[pathlib.Path, ...] = ()
+    """Run folders of the same recipe and manifest with other seeds."""
     out: pathlib.Path = pathlib.Path("zoo")
     """The zoo's folder."""
     index: pathlib.Path = INDEX
@@ -89,38 +97,88 @@ def publish(publication):
         raise SemenetError(
             f"Weights are published of a training that has ended. Received: {publication.run}."
         )
+    repeats = [same_but_for_its_seed(Run.open(path), run) for path in publication.repeats]
     target = publication.out / run.recipe.entry / publication.name
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{publication.name}.", dir=target.parent) as temporary:
         work = pathlib.Path(temporary)
-        rounded = round_run(run, work / "run")
-        metadata = describe(publication, about, run, rounded, work)
+        copy = copy_run(run, work / "run", rounded=not publication.figures_only)
+        metadata = describe(publication, about, run, copy, work)
+        if repeats:
+            metadata["metrics"]["by_seed"] = by_seed(publication, metadata, run, repeats, work)
         folder = work / publication.name
         folder.mkdir()
-        write_entry(metadata, rounded.model, folder)
+        if publication.figures_only:
+            write_metadata(metadata | {"weights": None, "files": {}, "golden": None}, folder)
+        else:
+            metadata["metrics"]["rounding"] = largest_change(run, copy, publication)
+            write_entry(metadata, copy.model, folder)
         verify_entry(folder, metadata_sha256=None)
         if target.exists():
             shutil.rmtree(target)
         os.replace(folder, target)
     index = json.loads(publication.index.read_text(encoding="utf-8"))
-    index[f"{run.recipe.entry}/{publication.name}"] = sha256_of(target / METADATA)
+    # What can be fetched: of figures alone there is nothing.
+    index.pop(f"{run.recipe.entry}/{publication.name}", None)
+    if not publication.figures_only:
+        index[f"{run.recipe.entry}/{publication.name}"] = sha256_of(target / METADATA)
     publication.index.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(target)
     return target
 
 
-def round_run(run, folder):
-    """A copy of a run whose network's kernels are what float16 holds."""
+def copy_run(run, folder, rounded):
+    """A copy of a run, not calibrated; the kernels of its network those that float16 holds, if so asked."""
     shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("checkpoints", "tensorboard", "last*"))
     (folder / CALIBRATION).unlink(missing_ok=True)
-    rounded = Run.open(folder)
-    halve_kernels(rounded.model)
-    rounded.model.save(folder / MODEL)
-    return rounded
+    copy = Run.open(folder)
+    if rounded:
+        halve_kernels(copy.model)
+        copy.model.save(folder / MODEL)
+    return copy
 
 
-def describe(publication, about, run, rounded, work):
-    """The metadata but for what depends on the files written: dict."""
+def same_but_for_its_seed(repeat, run):
+    """`repeat`, if it is finished and its recipe and manifest are those of `run`, all but the seed.
+
+    Raises:
+        SemenetError: it differs elsewhere.
+    """
+    same = dataclasses.replace(repeat.recipe, seed=run.recipe.seed) == run.recipe
+    data = repeat.record["manifest_sha256"] == run.record["manifest_sha256"]
+    if not (same and data and repeat.record.get("status") == "finished"):
+        raise SemenetError(
+            "A repeat is a training that has ended, of the same recipe on the same manifest. Received: "
+            f"{repeat.path} beside {run.path}. Give runs that differ in --seed alone."
+        )
+    return repeat
+
+
+def by_seed(publication, metadata, run, repeats, work):
+    """The main figures of a run and of its repeats: dict of figure to dict of seed to float."""
+    seeds = [run.recipe.seed, *(repeat.recipe.seed for repeat in repeats)]
+    if len(set(seeds)) < len(seeds):
+        raise SemenetError(f"Each repeat has a seed of its own. Received: {seeds}. Leave out what is twice.")
+    measured = {run.recipe.seed: metadata["metrics"]["figures"]}
+    for repeat in repeats:
+        of_repeat = evaluate(
+            repeat.path,
+            publication.manifest,
+            publication.split,
+            work / f"seed{repeat.recipe.seed}",
+            batch_size=publication.batch_size,
+            lungs=publication.lungs,
+        )
+        measured[repeat.recipe.seed] = _figures(of_repeat, of_repeat["intervals"], _FIGURES)
+    return {
+        name: {str(seed): measured[seed][name]["value"] for seed in sorted(measured)}
+        for name in _FIGURES
+        if name in measured[run.recipe.seed]
+    }
+
+
+def describe(publication, about, run, copy, work):
+    """The metadata but for what depends on the files written, measured on a copy of the run: dict."""
     manifest = read_manifest(publication.manifest, need=("mask",) if run.segments else ("label",))
     if run.record["manifest_sha256"] != manifest.sha256:
         raise SemenetError(
@@ -131,13 +189,13 @@ def describe(publication, about, run, rounded, work):
     where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
     calibration = audited = None
     if not run.segments:
-        calibration = calibrate(rounded.path, publication.manifest, publication.split, **where)
+        calibration = calibrate(copy.path, publication.manifest, publication.split, **where)
         calibration = {
             name: calibration[name] for name in sorted(calibration.keys() - {"command", "versions"})
         }
         if publication.lungs is not None or LungMasks().covered(rows).all():
-            audited = audit(rounded.path, publication.manifest, work / "audit", publication.split, **where)
-    measured = evaluate(rounded.path, publication.manifest, publication.split, work / "evaluation", **where)
+            audited = audit(copy.path, publication.manifest, work / "audit", publication.split, **where)
+    measured = evaluate(copy.path, publication.manifest, publication.split, work / "evaluation", **where)
     start, recipe = run.record["starts"][0], run.recipe
     taken = architecture_arguments(recipe.entry)
     return {
@@ -185,7 +243,6 @@ def describe(publication, about, run, rounded, work):
             "manifest_sha256": manifest.sha256,
             "method": measured["interval_method"],
             "fed": _fed(run, publication.lungs),
-            "rounding": largest_change(run, rounded, rows, publication),
             "figures": _figures(measured, measured["intervals"]),
             "subgroups": {
                 column: {value: _of_subgroup(of) for value, of in values.items()}
@@ -196,8 +253,9 @@ def describe(publication, about, run, rounded, work):
     }
 
 
-def largest_change(run, rounded, rows, publication):
+def largest_change(run, rounded, publication):
     """How far rounding moves an output at most, on all images of a split: float."""
+    rows = read_manifest(publication.manifest, need=()).split(publication.split)
     masks = LungMasks.of(publication.lungs)
     before, after = (scorer(one, calibrated=False) for one in (run, rounded))
     images = track(masks.fed(rows, run, publication.batch_size), len(rows), "Comparing")
@@ -218,6 +276,11 @@ def write_entry(metadata, model, folder):
         "file": GOLDEN,
         "tolerance": TOLERANCE,
     }
+    write_metadata(metadata, folder)
+
+
+def write_metadata(metadata, folder):
+    """Writes metadata.json, and the card that is made of it."""
     (folder / METADATA).write_text(
         json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
@@ -225,8 +288,10 @@ def write_entry(metadata, model, folder):
 
 
 def portable(command):
-    """A command as another machine would give it: of absolute paths the last two parts, of --out the last."""
-    words = ["python", *shlex.split(command)]
+    """A command as another machine would give it: of the script and of absolute paths the last two parts, of
+    --out the last."""
+    script, *arguments = shlex.split(command)
+    words = ["python", "/".join(pathlib.PurePath(script).parts[-2:]), *arguments]
     parts = [pathlib.PurePath(word).parts if word.startswith("/") else None for word in words]
     return shlex.join(
         word if part is None else "/".join(part[-1:] if before == "--out" else part[-2:])

@@ -1,7 +1,9 @@
 """The card of published weights, made of nothing but their metadata.json."""
 
+import statistics
+
 from semenet.evaluation.card import FIGURES, in_code, in_text
-from semenet.evaluation.pages import page, with_interval
+from semenet.evaluation.pages import number, page, with_interval
 
 _OF_CLASS = ("sensitivity", "specificity", "auroc")
 
@@ -16,6 +18,7 @@ def render(metadata):
         str, Markdown; equal metadata give equal cards.
     """
     figures = metadata["metrics"]["figures"]
+    by_seed = metadata["metrics"].get("by_seed", {})
     class_names = metadata["network"]["class_names"]
     return page(
         "zoo_card.md.j2",
@@ -40,8 +43,19 @@ def render(metadata):
             for goal, point in points.items()
             if point is not None
         ],
+        seeds=[f"seed {seed}" for seed in next(iter(by_seed.values()), {})],
+        seed_rows=[
+            (FIGURES[name], _mean_sd(values.values()), *map(number, values.values()))
+            for name, values in by_seed.items()
+        ],
         size=sum(of["bytes"] for of in metadata["files"].values()) / 1e6,
     )
+
+
+def _mean_sd(values):
+    if None in values:
+        return number(None)
+    return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values))}"
 
 
 def _text(figure):

@@ -19,13 +19,18 @@ class MetadataError(SemenetError):
     """A metadata.json of the zoo cannot be read, or lacks a key."""
 
 
+class NoWeightsError(SemenetError):
+    """Of a network the zoo has figures, and no weights."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Published:
     """One set of published weights.
 
     Attributes:
         folder: where its files lie.
-        weights: name of the `.weights.h5` file, or of the `.weights.json` file of a sharded one.
+        weights: name of the `.weights.h5` file, or of the `.weights.json` file of a sharded one; None
+            where figures alone are published.
         files: dict of every file's name to a dict of its `sha256` and its size in `bytes`.
         class_names: the classes, in the order of the outputs.
         input_shape: `(height, width, channels)` they were trained at.
@@ -38,7 +43,7 @@ class Published:
     """
 
     folder: pathlib.Path
-    weights: str
+    weights: str | None
     files: dict
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int]
@@ -80,9 +85,9 @@ def zoo_folders():
 
 
 def published(entry_name):
-    """The published weights of an entry that are on this machine.
+    """What is published of an entry and lies on this machine, weights or figures alone.
 
-    They lie in `<zoo>/<entry>/<name>/`, or were fetched into the cache before.
+    It lies in `<zoo>/<entry>/<name>/`, or was fetched into the cache before.
 
     Returns:
         dict of name to `Published`.
@@ -99,7 +104,8 @@ def published(entry_name):
 
 def published_names(entry_name):
     """Names of an entry's weights: those on this machine, and those that `SEMENET_ZOO_URL` would give."""
-    return sorted({*published(entry_name), *fetching.offered(entry_name)})
+    here = {name for name, one in published(entry_name).items() if one.weights is not None}
+    return sorted(here | set(fetching.offered(entry_name)))
 
 
 def find_published(entry_name, name):
@@ -111,9 +117,16 @@ def find_published(entry_name, name):
     Raises:
         MetadataError: as `published`.
         FetchError: it cannot be fetched, or what came is not what this version of semenet knows.
+        NoWeightsError: of this name figures alone are published.
     """
     here = published(entry_name)
     if name in here:
+        if here[name].weights is None:
+            raise NoWeightsError(
+                f"Weights are loaded where they are published. Received: {entry_name}:{name}, of which the "
+                f"zoo has a card with figures alone: {here[name].folder / 'card.md'}. Train the network by "
+                "the command that stands there."
+            )
         return here[name]
     if name in fetching.offered(entry_name):
         return read_published(fetching.fetch(entry_name, name))
@@ -137,8 +150,9 @@ def read_published(path):
         if missing := [key for key in _NEEDED if key not in metadata]:
             raise KeyError(*missing)
         network, files = metadata["network"], metadata["files"]
-        wrong = [name for name in [*files, metadata["weights"]] if not _FILE_NAME.fullmatch(name)]
-        wrong += [name for name in [metadata["weights"]] if name not in files]
+        weights = [] if metadata["weights"] is None else [metadata["weights"]]
+        wrong = [name for name in [*files, *weights] if not _FILE_NAME.fullmatch(name)]
+        wrong += [name for name in weights if name not in files]
         if wrong:
             raise ValueError(f"the file name {wrong[0]!r}")
         return Published(
