@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from semenet.data.images import ImageError, read_image
 from semenet.data.manifest import read_manifest
@@ -185,6 +186,75 @@ def test_a_paired_difference_draws_patients_whole(tool):
     assert module.paired_difference([worse], [worse], "macro_auroc", 20)[:3] == (0.0, 0.0, 0.0)
     with pytest.raises(SemenetError, match="same images"):
         module.paired_difference([worse], [better.assign(file=list("wxyz"))], "accuracy", 20)
+
+
+def test_an_interval_over_seeds_is_wider_than_one_over_patients(tool):
+    """By hand: differences 0.5 and 0 of two seeds; of their mean, 0.25, the deviation over seeds is 0.25."""
+    module = tool("paired")
+    labels, patients = ["a", "b", "a", "b"], ["p", "q", "r", "s"]
+    worse = predictions(labels, [0.9, 0.1, 0.1, 0.9], patients)
+    better = predictions(labels, [0.1, 0.9, 0.1, 0.9], patients)
+    found = module.difference_over_seeds([([worse, worse], [better, worse])], "accuracy", 500)
+    assert (found.before, found.after, found.difference) == (0.5, 0.75, 0.25)
+    # Of patients: each draw takes four of four, two of which gain a right image in one seed of two:
+    # the mean gain of a patient is 0.25, its variance 0.0625, that of the mean of four a quarter of it.
+    variances, freedom = np.array([0.0625 / 4, 0.0625]), np.array([3, 1])
+    total = variances.sum()
+    half = stats.t.ppf(0.975, total**2 / (variances**2 / freedom).sum()) * np.sqrt(total)
+    assert found.high - found.difference == pytest.approx(half, rel=0.15)
+    assert found.low == pytest.approx(2 * found.difference - found.high)
+    assert str(found).endswith("not told apart")
+    one = module.difference_over_seeds([([worse], [better])], "accuracy", 20)
+    assert (one.low, one.high) == (None, None)
+    assert "no interval" in str(one)
+    same = module.difference_over_seeds([([worse, worse], [worse, worse])], "accuracy", 20)
+    assert (same.low, same.difference, same.high) == (0, 0, 0)
+    sure = module.Difference(0.5, 0.8, 0.3, 0.1, 0.5)
+    assert str(sure) == "0.500 to 0.800: +0.300 (+0.100 to +0.500), higher"
+    with pytest.raises(SemenetError, match="equally many seeds"):
+        module.difference_over_seeds([([worse], [better]), ([worse] * 2, [better] * 2)], "accuracy", 20)
+
+
+def measured_row(series, row, seed, scores, **recipe):
+    """Writes what tools/paper_tables.py leaves of a row."""
+    run = series / "runs" / row / f"seed{seed}"
+    measured = series / "evaluations" / row / f"seed{seed}" / "val"
+    for folder in (run, measured):
+        folder.mkdir(parents=True)
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    (measured / "result.json").write_text("{}")
+    table = predictions(["a", "b", "a", "b"], scores, ["p", "q", "r", "s"])
+    table.to_csv(measured / "predictions.csv", index=False)
+
+
+def test_an_ablation_compares_rows_that_differ_in_one_change(tool, tmp_path, capsys):
+    module = tool("ablation")
+    series, without = tmp_path / "series", tmp_path / "without"
+    half, all_right = [0.9, 0.1, 0.1, 0.9], [0.1, 0.9, 0.1, 0.9]
+    with pytest.raises(SemenetError, match="no two belong together"):
+        module.main(series)
+    for seed in (0, 1):
+        measured_row(series, "table4/resnet50_gap", seed, half, entry="resnet50_gap", clahe=0.0)
+        measured_row(series, "table4/se_resnet50", seed, all_right, entry="se_resnet50", clahe=0.0)
+        measured_row(series, "table4/seme_resnet50", seed, all_right, entry="seme_resnet50", clahe=0.4)
+        measured_row(without, "table4/seme_resnet50", seed, half, entry="seme_resnet50", clahe=0.0)
+    # A third seed that only one side has does not count.
+    measured_row(series, "table4/se_resnet50", 2, half, entry="se_resnet50", clahe=0.0)
+    module.main(series, without, resamples=50)
+    table = pd.read_csv(series / "ablation.csv")
+    accuracy = table[table["figure"] == "accuracy"].set_index("change")["difference"]
+    assert accuracy.to_dict() == {
+        "SE added to GAP": 0.5,
+        "MoEx added to SE": -0.5,
+        "CLAHE added to SE and MoEx": 0.5,
+        "MoEx and CLAHE added to SE (the paper's SEME)": 0.0,
+    }
+    assert table["pairs"].eq(2).all()
+    assert (series / "ablation.md").read_text() in capsys.readouterr().out
+    recipe = series / "runs" / "table4" / "se_resnet50" / "seed1" / "recipe.json"
+    recipe.write_text(json.dumps({"entry": "se_resnet50", "clahe": 0.0, "epochs": 3}))
+    with pytest.raises(SemenetError, match="seed 1, which differ in epochs too"):
+        module.main(series)
 
 
 @pytest.mark.slow

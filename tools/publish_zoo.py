@@ -161,14 +161,9 @@ def by_seed(publication, metadata, run, repeats, work):
         raise SemenetError(f"Each repeat has a seed of its own. Received: {seeds}. Leave out what is twice.")
     measured = {run.recipe.seed: metadata["metrics"]["figures"]}
     for repeat in repeats:
-        of_repeat = evaluate(
-            repeat.path,
-            publication.manifest,
-            publication.split,
-            work / f"seed{repeat.recipe.seed}",
-            batch_size=publication.batch_size,
-            lungs=publication.lungs,
-        )
+        folder = work / f"seed{repeat.recipe.seed}"
+        copy = copy_run(repeat, folder, rounded=not publication.figures_only)
+        _, of_repeat = calibrate_and_measure(copy, publication, folder / "evaluation")
         measured[repeat.recipe.seed] = _figures(of_repeat, of_repeat["intervals"], _FIGURES)
     return {
         name: {str(seed): measured[seed][name]["value"] for seed in sorted(measured)}
@@ -186,16 +181,11 @@ def describe(publication, about, run, copy, work):
             f"Received: {publication.manifest}. Give that manifest."
         )
     rows = manifest.split(publication.split)
-    where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
-    calibration = audited = None
-    if not run.segments:
-        calibration = calibrate(copy.path, publication.manifest, publication.split, **where)
-        calibration = {
-            name: calibration[name] for name in sorted(calibration.keys() - {"command", "versions"})
-        }
-        if publication.lungs is not None or LungMasks().covered(rows).all():
-            audited = audit(copy.path, publication.manifest, work / "audit", publication.split, **where)
-    measured = evaluate(copy.path, publication.manifest, publication.split, work / "evaluation", **where)
+    calibration, measured = calibrate_and_measure(copy, publication, work / "evaluation")
+    audited = None
+    if not run.segments and (publication.lungs is not None or LungMasks().covered(rows).all()):
+        where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
+        audited = audit(copy.path, publication.manifest, work / "audit", publication.split, **where)
     start, recipe = run.record["starts"][0], run.recipe
     taken = architecture_arguments(recipe.entry)
     return {
@@ -251,6 +241,18 @@ def describe(publication, about, run, copy, work):
         },
         "audit": audited and {key: audited[key] for key in ("verdict", "words", "split", "count", "masks")},
     }
+
+
+def calibrate_and_measure(copy, publication, folder):
+    """What metadata hold of a copy's calibration, None where it segments, and what `evaluate` returns."""
+    where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
+    calibration = None
+    if not copy.segments:
+        calibration = calibrate(copy.path, publication.manifest, publication.split, **where)
+        calibration = {
+            name: calibration[name] for name in sorted(calibration.keys() - {"command", "versions"})
+        }
+    return calibration, evaluate(copy.path, publication.manifest, publication.split, folder, **where)
 
 
 def largest_change(run, rounded, publication):

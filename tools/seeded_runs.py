@@ -118,8 +118,13 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
         result["parameters"],
         result["seconds"],
         pd.read_csv(folder / HISTORY),
-        pd.read_csv(measured / "predictions.csv", dtype={"patient": str, "label": str, "predicted": str}),
+        read_predictions(measured / "predictions.csv"),
     )
+
+
+def read_predictions(path):
+    """DataFrame of a predictions.csv, names as text whatever they look like."""
+    return pd.read_csv(path, dtype={"patient": str, "label": str, "predicted": str})
 
 
 def run_series(recipe, seeds, **arguments):
