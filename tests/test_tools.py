@@ -211,8 +211,12 @@ def test_an_interval_over_seeds_is_wider_than_one_over_patients(tool):
     assert (same.low, same.difference, same.high) == (0, 0, 0)
     sure = module.Difference(0.5, 0.8, 0.3, 0.1, 0.5)
     assert str(sure) == "0.500 to 0.800: +0.300 (+0.100 to +0.500), higher"
-    with pytest.raises(SemenetError, match="equally many seeds"):
-        module.difference_over_seeds([([worse], [better]), ([worse] * 2, [better] * 2)], "accuracy", 20)
+    # Two networks count alike: (0.25 + 0) / 2.
+    unequal = [([worse, worse], [better, worse]), ([worse] * 3, [worse] * 3)]
+    assert module.difference_over_seeds(unequal, "accuracy", 20).difference == pytest.approx(0.125)
+    only = [one.assign(label="a") for one in (worse, better)]
+    with pytest.raises(SemenetError, match="images of every class"):
+        module.difference_over_seeds([([only[0]], [only[1]])], "macro_auroc", 20)
 
 
 def measured_row(series, row, seed, scores, **recipe):

@@ -77,8 +77,8 @@ def difference_over_seeds(networks, figure, resamples):
     freedom are Satterthwaite's. Networks are taken as they are: the interval does not speak for others.
 
     Args:
-        networks: list of (first, second), as for `paired_difference`, a network each; all of the same images
-            and of equally many seeds.
+        networks: list of (first, second), as for `paired_difference`, a network each; all of the same
+            images. They count alike, however many seeds each has.
         figure: name in `FIGURES`.
         resamples: int.
 
@@ -86,26 +86,27 @@ def difference_over_seeds(networks, figure, resamples):
         `Difference`; without an interval where a network has one seed.
 
     Raises:
-        SemenetError: the images differ, the seeds are not equally many, or the figure is undefined.
+        SemenetError: the images differ, or the figure is undefined.
     """
-    seeds = {len(first) for first, _ in networks}
+    counts = [len(first) for first, _ in networks]
+    weights = np.repeat([1 / count / len(networks) for count in counts], counts)
     first, second = (list(itertools.chain(*side)) for side in zip(*networks, strict=True))
     whole, draws = _draws(first, second, figure, resamples)
-    defined = [np.mean(draw) for draw in draws if draw is not None]
-    if len(seeds) > 1 or whole is None or len(defined) < 2:
+    defined = [weights @ draw for draw in draws if draw is not None]
+    if whole is None or len(defined) < 2:
         raise SemenetError(
-            "A mean difference has equally many seeds of each network, and images of every class. Received: "
-            f"{sorted(seeds)} seeds, {figure} {'undefined' if whole is None else 'defined'}, "
-            f"{len(defined)} of {resamples} draws defined. Train what is missing."
+            f"A difference needs images of every class, and 2 draws of patients that have them. Received: "
+            f"{len(first[0])} images, {len(defined)} of {resamples} draws in which {figure} is defined. "
+            "Measure on more images."
         )
-    (count,) = seeds
-    before = float(np.mean([FIGURES[figure](*arrays(one)) for one in first]))
-    difference = float(np.mean(whole))
-    if count == 1:
+    before = float(weights @ [FIGURES[figure](*arrays(one)) for one in first])
+    difference = float(weights @ whole)
+    if min(counts) == 1:
         return Difference(before, before + difference, difference, None, None)
-    of_seeds = np.var(np.reshape(whole, (len(networks), count)), axis=1, ddof=1) / count / len(networks) ** 2
+    by_network = np.split(np.array(whole), np.cumsum(counts)[:-1])
+    of_seeds = [np.var(one, ddof=1) / len(one) / len(networks) ** 2 for one in by_network]
     variances = np.array([np.var(defined, ddof=1), *of_seeds])
-    freedom = np.array([first[0]["patient"].nunique() - 1, *[count - 1] * len(networks)])
+    freedom = np.array([first[0]["patient"].nunique(), *counts]) - 1
     half = 0.0
     if variances.sum() > 0:
         freedom_of_sum = variances.sum() ** 2 / (variances**2 / freedom).sum()
