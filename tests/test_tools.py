@@ -231,6 +231,15 @@ def measured_row(series, row, seed, scores, **recipe):
     table.to_csv(measured / "predictions.csv", index=False)
 
 
+def test_an_ablation_asks_for_rows_that_there_are(tool):
+    names = {row.name for row in tool("paper_tables").ROWS}
+    changes = tool("ablation").CHANGES
+    asked = {f"{one.table}/{row}" for one in changes for pair in one.pairs for _, row in pair}
+    assert asked <= names
+    # Every row of tables 4 and 5 takes part.
+    assert {name for name in names if name.startswith("table")} == asked
+
+
 def test_an_ablation_compares_rows_that_differ_in_one_change(tool, tmp_path, capsys):
     module = tool("ablation")
     series, without = tmp_path / "series", tmp_path / "without"

@@ -71,7 +71,7 @@ CHANGES = (
         _rows((WITH, "se_*"), (WITH, "seme_*")),
         ("entry", "clahe"),
     ),
-    Change("SE added to MoEx", "table5", _rows((WITH, "moex_*_dataset2"), (WITH, "seme_*_dataset2"))),
+    Change("SE added to MoEx", "table5", _rows((WITH, "moex_*"), (WITH, "seme_*"))),
 )
 
 
