@@ -12,6 +12,7 @@ import pytest
 import semenet
 from semenet.evaluation.evaluate import evaluate
 from semenet.models import fetching
+from semenet.models.catalog import CATALOG
 from semenet.models.compact import halve_kernels
 from semenet.models.published import published_names
 from semenet.training.run import Run, sha256_of
@@ -251,6 +252,13 @@ def test_a_run_of_no_commit_is_not_published(publication, unet_run, phantoms, to
     with pytest.raises(ValueError, match=r"training\.commit"):
         publication(loose, "b", as_it_is=True)
     assert not (tmp_path / "zoo" / "unet" / "b").exists()
+
+
+def test_every_entry_has_a_card_and_every_card_is_listed():
+    cards = {path.relative_to(ROOT / "zoo") for path in ROOT.glob("zoo/*/*/card.md")}
+    assert {path.parts[0] for path in cards} == set(CATALOG)
+    page = (ROOT / "zoo" / "README.md").read_text(encoding="utf-8")
+    assert [str(path) for path in sorted(cards) if f"]({path})" not in page] == []
 
 
 @pytest.mark.slow
