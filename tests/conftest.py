@@ -1,6 +1,8 @@
 """What all tests share: quiet TensorFlow, seeds, and a float32 policy to start from."""
 
+import importlib
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -69,3 +71,10 @@ def fresh_range_warning(monkeypatch):
     from semenet.data import images
 
     monkeypatch.setattr(images, "_range_warned", False)
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Function from the name of a script of tools/ to its module, imported as they import one another."""
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "tools")
+    return importlib.import_module

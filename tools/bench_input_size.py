@@ -32,6 +32,7 @@ from paired import FIGURES, paired_difference
 from semenet.data.files import output_folder, write_text
 from semenet.data.manifest import read_manifest
 from semenet.errors import SemenetError
+from semenet.evaluation.pages import mean_sd
 from semenet.training.command import report_errors
 from semenet.training.data_options import DataOptions
 from semenet.training.recipe import find_recipe
@@ -109,7 +110,7 @@ def tabulate(series, resamples):
             )
         for figure in FIGURES:
             line = {"Input": size, "Figure": figure, "n": len(results)}
-            line["Mean ± sd"] = seeded_runs.mean_sd([result.figures[figure] for result in results])
+            line["Mean ± sd"] = mean_sd([result.figures[figure] for result in results], 4)
             line["By seed"] = ", ".join(
                 "undefined" if result.figures[figure] is None else f"{result.figures[figure]:.4f}"
                 for result in results
@@ -122,7 +123,7 @@ def tabulate(series, resamples):
                 line[f"Over {first} (95 % interval)"] = text + (
                     f", {undefined} draws undefined" if undefined else ""
                 )
-            line["Training, s"] = seeded_runs.mean_sd([result.seconds for result in results], 0)
+            line["Training, s"] = mean_sd([result.seconds for result in results], 0)
             lines.append(line)
     return pd.DataFrame(lines), pd.DataFrame(numbers)
 

@@ -28,6 +28,7 @@ from paired import FIGURES, paired_difference
 from semenet.data.files import output_folder, write_text
 from semenet.data.inference_augmentation import check_view_count
 from semenet.data.manifest import read_manifest
+from semenet.evaluation.pages import mean_sd
 from semenet.training.command import report_errors
 from semenet.training.data_options import DataOptions
 from semenet.training.presets import MODERN, with_preset
@@ -87,7 +88,7 @@ def tabulate(series, resamples):
     for name, results in series.items():
         line = {"Variant": name, "n": len(results)}
         for figure in FIGURES:
-            line[figure] = seeded_runs.mean_sd([result.figures[figure] for result in results])
+            line[figure] = mean_sd([result.figures[figure] for result in results], 4)
             if name != BASE:
                 pair = [[result.predictions for result in series[side]] for side in (BASE, name)]
                 change, low, high, _ = paired_difference(*pair, figure, resamples)
@@ -95,7 +96,7 @@ def tabulate(series, resamples):
                 line[f"{figure} over the base"] = (
                     "undefined" if undefined else f"{change:+.4f} ({low:+.4f} to {high:+.4f})"
                 )
-        line["Training, s"] = seeded_runs.mean_sd([result.seconds for result in results], 0)
+        line["Training, s"] = mean_sd([result.seconds for result in results], 0)
         lines.append(line)
     return pd.DataFrame(lines).fillna("-")
 

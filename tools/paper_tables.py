@@ -34,6 +34,7 @@ import seeded_runs
 from semenet.data.files import output_folder, write_text
 from semenet.data.manifest import read_manifest
 from semenet.errors import SemenetError
+from semenet.evaluation.pages import mean_sd
 from semenet.training.command import report_errors
 from semenet.training.data_options import DataOptions
 from semenet.training.recipe import find_recipe
@@ -197,13 +198,13 @@ def tables(table, results, failures):
                 line[f"{column}, paper"] = "not given" if paper is None else f"{paper:.{places}f}"
                 number[f"{figure}_paper"] = paper
             values = [result.figures[figure] for result in done]
-            line[f"{column}, ours"] = seeded_runs.mean_sd(values) if done else absent
+            line[f"{column}, ours"] = mean_sd(values, 4) if done else absent
             number[f"{figure}_mean"] = pd.Series(values, dtype=float).mean(skipna=False)
             number[f"{figure}_sd"] = pd.Series(values, dtype=float).std(skipna=False)
         seconds = [result.seconds for result in done]
         line["n"] = len(done)
         line["Parameters"] = f"{done[0].parameters:,}" if done else absent
-        line["Training, s"] = seeded_runs.mean_sd(seconds, 0) if done else absent
+        line["Training, s"] = mean_sd(seconds, 0) if done else absent
         number |= {"parameters": done[0].parameters if done else None}
         number |= {"seconds_mean": pd.Series(seconds, dtype=float).mean()}
         lines.append(line)

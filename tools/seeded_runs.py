@@ -138,22 +138,6 @@ def run_series(recipe, seeds, **arguments):
     return results
 
 
-def mean_sd(values, places=4):
-    """Mean ± sd as text: sd with n - 1, and none for one value.
-
-    Args:
-        values: list of float or None; None is what a split leaves undefined.
-        places: int, decimal places.
-
-    Returns:
-        str, such as "0.8125 ± 0.0132"; "undefined" where a seed has none.
-    """
-    if any(value is None for value in values):
-        return "undefined"
-    mean = f"{sum(values) / len(values):.{places}f}"
-    return mean if len(values) == 1 else f"{mean} ± {pd.Series(values).std():.{places}f}"
-
-
 def markdown(table):
     """A DataFrame of text as a Markdown table."""
     lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]

@@ -1,5 +1,7 @@
 """Pages that need nothing outside themselves: the templates, and how figures are written in them."""
 
+import statistics
+
 import jinja2
 
 RESEARCH_USE = (
@@ -32,6 +34,15 @@ def number(value, digits=3):
     """A figure as text: so many digits behind the point, or "undefined" for None."""
     # z: a change of -0.0001 is written 0.000, which has no sign.
     return "undefined" if value is None else f"{value:z.{digits}f}"
+
+
+def mean_sd(values, digits=3):
+    """Mean ± standard deviation (n - 1) as text, of one value without it; "undefined" where one is None."""
+    values = list(values)
+    if None in values:
+        return number(None)
+    mean = number(statistics.mean(values), digits)
+    return mean if len(values) == 1 else f"{mean} ± {number(statistics.stdev(values), digits)}"
 
 
 def percent(share, digits=0):

@@ -1,9 +1,7 @@
 """The card of published weights, made of nothing but their metadata.json."""
 
-import statistics
-
 from semenet.evaluation.card import FIGURES, in_code, in_text
-from semenet.evaluation.pages import number, page, with_interval
+from semenet.evaluation.pages import mean_sd, number, page, with_interval
 
 _OF_CLASS = ("sensitivity", "specificity", "auroc")
 
@@ -45,17 +43,11 @@ def render(metadata):
         ],
         seeds=[f"seed {seed}" for seed in next(iter(by_seed.values()), {})],
         seed_rows=[
-            (FIGURES[name], _mean_sd(values.values()), *map(number, values.values()))
+            (FIGURES[name], mean_sd(values.values()), *map(number, values.values()))
             for name, values in by_seed.items()
         ],
         size=sum(of["bytes"] for of in metadata["files"].values()) / 1e6,
     )
-
-
-def _mean_sd(values):
-    if None in values:
-        return number(None)
-    return f"{number(statistics.mean(values))} ± {number(statistics.stdev(values))}"
 
 
 def _text(figure):

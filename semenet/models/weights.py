@@ -30,6 +30,7 @@ def find(entry_name, weights):
 
     Raises:
         WeightsError: if there is no such source; the message lists the published ones.
+        NoWeightsError: if of this name figures alone are published.
     """
     if weights is None:
         return None
