@@ -7,7 +7,7 @@ Wall time: not yet measured.
 Score:     not yet measured.
 """
 
-from semenet.training.command import run_recipe
+from semenet.cli.recipe import run_recipe
 from semenet.training.recipe import Recipe
 
 RECIPE = Recipe(

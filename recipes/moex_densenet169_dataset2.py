@@ -14,7 +14,7 @@ The training split needs a lung mask of every image (`mask`), for the two views 
 The paper states neither epochs nor batch size; 80 and 16 are ours, as is one annealing cycle.
 """
 
-from semenet.training.command import run_recipe
+from semenet.cli.recipe import run_recipe
 from semenet.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -12,7 +12,7 @@ paper states no optimizer for these runs; SGD at 1e-4 with momentum 0.9 is that 
 and batches of 16 are ours.
 """
 
-from semenet.training.command import run_recipe
+from semenet.cli.recipe import run_recipe
 from semenet.training.recipe import Recipe
 
 RECIPE = Recipe(

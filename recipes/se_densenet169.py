@@ -11,7 +11,7 @@ Score:     not yet measured.
            zoo/se_densenet169/dataset1_small/card.md has the command.
 """
 
-from semenet.training.command import run_recipe
+from semenet.cli.recipe import run_recipe
 from semenet.training.recipe import Recipe
 
 RECIPE = Recipe(

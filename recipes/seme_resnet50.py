@@ -13,7 +13,7 @@ Score:     not yet measured.
            zoo/seme_resnet50/dataset1_small/card.md has the command.
 """
 
-from semenet.training.command import run_recipe
+from semenet.cli.recipe import run_recipe
 from semenet.training.recipe import Recipe
 
 RECIPE = Recipe(

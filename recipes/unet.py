@@ -11,7 +11,7 @@ Score:     not yet measured.
 The paper states Adam and cosine annealing; learning rates, 40 epochs and batch size are ours.
 """
 
-from semenet.training.command import run_recipe
+from semenet.cli.recipe import run_recipe
 from semenet.training.recipe import Recipe
 
 RECIPE = Recipe(

@@ -6,10 +6,10 @@ __version__ = "0.1.0"
 
 # Loaded on first use: importing semenet loads no TensorFlow.
 _PUBLIC = {
-    "Cascade": "semenet.serving.cascade",
+    "Cascade": "semenet.serving.cascade.cascade",
     "build": "semenet.models.catalog",
     "list_models": "semenet.models.catalog",
-    "load_model": "semenet.models.loading",
+    "load_model": "semenet.models.weights.loading",
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -1,5 +1,5 @@
 """`python -m semenet` is the command `semenet`."""
 
-from semenet.cli import main
+from semenet.cli.main import main
 
 main()

@@ -27,7 +27,7 @@ def mixed_policy(request):
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory):
     """manifest.csv of 45 synthetic radiographs of 64 pixels, with masks."""
-    from semenet.data.phantom import write_phantoms
+    from semenet.data.phantom.dataset import write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", count=45, size=64, seed=1)
 
@@ -48,7 +48,7 @@ def tiny_recipe():
 
 
 def train_tiny(name, manifest, folder):
-    from semenet.training.fit import train
+    from semenet.training.loop.fit import train
 
     return train(tiny(name), manifest, folder / name)
 
@@ -68,13 +68,18 @@ def unet_run(phantoms, tmp_path_factory):
 @pytest.fixture
 def fresh_range_warning(monkeypatch):
     """As if no wrong pixel range had been noticed in this process yet."""
-    from semenet.data import images
+    from semenet.data.images import reading as images
 
     monkeypatch.setattr(images, "_range_warned", False)
 
 
 @pytest.fixture
 def tool(monkeypatch):
-    """Function from the name of a script of tools/ to its module, imported as they import one another."""
-    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[1] / "tools")
-    return importlib.import_module
+    """Function from a script of tools/, such as "bench/training", to its module."""
+
+    def load(name):
+        script = pathlib.Path(__file__).parents[1] / "tools" / name
+        monkeypatch.syspath_prepend(script.parent)
+        return importlib.import_module(script.name)
+
+    return load

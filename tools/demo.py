@@ -38,13 +38,13 @@ def main(
     """
     clear(out)
     with step("Generating synthetic radiographs"):
-        from semenet.data.phantom import write_phantoms
+        from semenet.data.phantom.dataset import write_phantoms
 
         manifest = write_phantoms(out / "phantoms", count=count, size=size, seed=seed)
     with step("Training a small seme_resnet50"):
         import dataclasses
 
-        from semenet.training.fit import train
+        from semenet.training.loop.fit import train
         from semenet.training.recipe import find_recipe
 
         recipe = dataclasses.replace(
@@ -59,24 +59,24 @@ def main(
         )
         run = train(recipe, manifest, out / "run")
     with step("Calibrating it on the validation patients"):
-        from semenet.evaluation.calibrate import calibrate
+        from semenet.evaluation.measure.calibration import calibrate
 
         calibrate(out / "run", manifest, "val")
     with step("Auditing it: can it tell without the lungs?"):
-        from semenet.evaluation.audit import audit
+        from semenet.evaluation.shortcut_audit.run_audit import audit
 
         audited = audit(out / "run", manifest, out / "audit", "test")
     with step("Evaluating it on the test patients"):
-        from semenet.evaluation.evaluate import evaluate
+        from semenet.evaluation.split_evaluation import evaluate
 
         figures = evaluate(out / "run", manifest, "test", out / "evaluation", audit=out / "audit")
     with step("Explaining its predictions"):
-        from semenet.evaluation.explain import write_explanations
+        from semenet.evaluation.explanation.explanations import write_explanations
 
         images = sorted((out / "phantoms" / "images").glob("*.png"))[:6]
         write_explanations(run, images, out / "maps")
     with step("Exporting a SavedModel"):
-        from semenet.serving.export import export
+        from semenet.serving.exports.saved_model import export
 
         export(out / "run", out / "savedmodel")
     with step("Predicting from the export, by TensorFlow alone"):

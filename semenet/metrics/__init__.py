@@ -11,7 +11,7 @@ from semenet.metrics.calibration import (
     reliability,
     temper,
 )
-from semenet.metrics.classes import (
+from semenet.metrics.classification_metrics import (
     accuracy,
     balanced_accuracy,
     classification,
@@ -23,11 +23,11 @@ from semenet.metrics.classes import (
     precision_recall_curve,
     roc_curve,
 )
-from semenet.metrics.masks import mean_overlap, overlap, segmentation
 from semenet.metrics.nesting import flat
 from semenet.metrics.operating_points import abstain_band, at_threshold, threshold_for
 from semenet.metrics.resampled import resampled_classification
-from semenet.metrics.surface import hausdorff95
+from semenet.metrics.segmentation_metrics import mean_overlap, overlap, segmentation
+from semenet.metrics.surface_distance import hausdorff95
 
 __all__ = [
     "abstain_band",

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import optimize, special
 
 from semenet.errors import SemenetError
-from semenet.metrics.classes import checked
+from semenet.metrics.classification_metrics import checked
 
 ACTIVATIONS = ("softmax", "sigmoid")
 TEMPERATURES = (0.05, 20.0)
@@ -96,7 +96,7 @@ def temper(probabilities, temperature, activation="softmax"):
     """Probabilities as they were if their logits had been divided by a temperature.
 
     The class predicted stays, also where rounding would make two probabilities equal. The network's graph
-    computes the same in float32: `semenet.evaluation.scoring.temper_graph`.
+    computes the same in float32: `semenet.inference.scoring.temper_graph`.
 
     Args:
         probabilities: float array `(N, K)`, in [0, 1]: what `activation` made of logits.

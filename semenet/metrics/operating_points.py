@@ -3,7 +3,7 @@
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.metrics.classes import checked
+from semenet.metrics.classification_metrics import checked
 
 
 def threshold_for(is_true, score, *, sensitivity=None, specificity=None):

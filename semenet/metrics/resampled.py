@@ -7,7 +7,7 @@ that scores are sorted once and the resamples share the order.
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.metrics.classes import checked
+from semenet.metrics.classification_metrics import checked
 
 ECE_BINS = 15
 # Numbers in one array of a chunk: 8 MB, of which some six are alive at a time.

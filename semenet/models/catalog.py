@@ -138,10 +138,10 @@ def build(name, *, classes=None, input_shape=None, weights=None, activation=None
     # Keras takes seconds to import: whoever only lists the catalogue does not wait for it.
     import keras
 
-    from semenet.models import heads
-    from semenet.models import weights as weight_files
-    from semenet.models.input_scaling import scale_input
-    from semenet.models.moment_exchange import MoExModel, MomentExchange
+    from semenet.models.layers import heads
+    from semenet.models.layers.input_scaling import scale_input
+    from semenet.models.layers.moment_exchange import MoExModel, MomentExchange
+    from semenet.models.weights import sources as weight_files
 
     entry = find_entry(name)
     source = weight_files.find(name, weights)
@@ -194,7 +194,8 @@ def architecture_arguments(name):
 
 
 def _backbone(backbone):
-    from semenet.models import densenet, resnet, unet, vgg
+    from semenet.models.backbones import densenet, resnet, vgg
+    from semenet.models.backbones import u_net as unet
 
     functions = {
         "vgg19": vgg.vgg19,
@@ -217,13 +218,13 @@ def _backbone_arguments(name, entry, architecture):
 
 
 def _hidden_units(entry, arguments):
-    from semenet.models.variants import channels
+    from semenet.models.backbones.variants import channels
 
     return tuple(channels(units, arguments["width"]) for units in entry.hidden_units)
 
 
 def _class_names(entry, classes):
-    from semenet.models.heads import check_class_names
+    from semenet.models.layers.heads import check_class_names
 
     if classes is None:
         return entry.class_names

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.models.moment_exchange import MomentExchange
-from semenet.models.unet import CropToMatch
+from semenet.models.backbones.u_net import CropToMatch
+from semenet.models.layers.moment_exchange import MomentExchange
 
 # Each is the identity in inference.
 TRAINING_ONLY = (

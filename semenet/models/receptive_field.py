@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.models.moment_exchange import MomentExchange
-from semenet.models.unet import CropToMatch
+from semenet.models.backbones.u_net import CropToMatch
+from semenet.models.layers.moment_exchange import MomentExchange
 
 _POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 # Beyond these every position has seen every other one.

@@ -6,7 +6,7 @@ from semenet.errors import SemenetError
 
 PRESETS = ("paper", "modern")
 
-# What tools/bench_preset.py measures one by one.
+# What tools/paper/presets.py measures one by one.
 MODERN = {
     "cosine": {"schedule": "cosine", "minimum_learning_rate": 1e-6, "warmup": 0.1},
     "adamw": {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05},

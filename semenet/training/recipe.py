@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.data.augmentation import VIEWS, Augmentation
+from semenet.data.transforms.augmentation import VIEWS, Augmentation
 from semenet.errors import SemenetError
 from semenet.models.catalog import find_entry
 

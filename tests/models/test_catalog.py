@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import semenet
 from semenet.models.catalog import CATALOG, architecture_arguments
-from semenet.models.moment_exchange import MoExModel
+from semenet.models.layers.moment_exchange import MoExModel
 
 ENTRIES = list(CATALOG)
 BACKBONES = {"vgg19_gap": "VGG19", "resnet50_gap": "ResNet50", "densenet169_gap": "DenseNet169"}
@@ -108,7 +108,7 @@ def test_a_fresh_process_loads_what_another_saved(tmp_path):
     small("unet", side=50).save(tmp_path / "unet.keras")
     scripts = [
         "import semenet; load = semenet.load_model",
-        "import keras, semenet.models.loading; load = keras.models.load_model",
+        "import keras, semenet.models.weights.loading; load = keras.models.load_model",
     ]
     for script in scripts:
         script += "; print([load(name).output_shape for name in ('classifier.keras', 'unet.keras')])"

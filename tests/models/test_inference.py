@@ -6,7 +6,7 @@ import semenet
 from semenet.errors import SemenetError
 from semenet.models.catalog import CATALOG
 from semenet.models.inference import computes_in_float32, inference_network
-from semenet.models.moment_exchange import MomentExchange
+from semenet.models.layers.moment_exchange import MomentExchange
 
 SMALL = {"width": 0.125, "depth": 0.01}
 

@@ -1,13 +1,19 @@
 """Receptive fields against figures worked out by hand, and against the gradient of a linear copy."""
 
+from operator import attrgetter
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from maintainers_tools import load_tool
 
 import semenet
-from semenet.evaluation.effective_field import effective_field, measured_field
 from semenet.models.receptive_field import ReceptiveFieldError, cell_field, receptive_field
+
+effective_field, measured_field = attrgetter("effective_field", "measured_field")(
+    load_tool("paper/effective_field")
+)
 
 
 def small(name, depth=1.0, shape=(64, 64, 1)):

@@ -20,12 +20,12 @@ import numpy as np
 from hand_made_networks import brightness_network, threshold_unet
 from PIL import Image
 
-from semenet.data.colourfulness import is_coloured
-from semenet.data.images import read_image
-from semenet.data.phantom import radiograph
-from semenet.serving.cascade import Cascade
+from semenet.data.images.colour import is_coloured
+from semenet.data.images.reading import read_image
+from semenet.data.phantom.dataset import radiograph
+from semenet.serving.cascade.cascade import Cascade
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "serving" / "golden_export.json"
+GOLDEN = pathlib.Path(__file__).parents[1] / "serving" / "exports" / "golden_export.json"
 
 
 def golden_cascade(folder):

@@ -5,8 +5,8 @@ import json
 import keras
 import numpy as np
 
-from semenet.models.heads import ClassifierHead, SegmentationHead
-from semenet.training.run import calibration_file, sha256_of
+from semenet.models.layers.heads import ClassifierHead, SegmentationHead
+from semenet.training.run_folder.run import calibration_file, sha256_of
 
 
 def threshold_unet(path, size=(64, 64), darkest=True):

@@ -1,0 +1,126 @@
+"""The sub-commands of serving. Each parses and calls; heavy imports wait until then."""
+
+import contextlib
+import pathlib
+import sys
+from typing import Annotated, Literal
+
+import tyro
+
+from semenet.cli.evaluation import RunPath
+from semenet.cli.progress import progress_bars
+from semenet.errors import SemenetError
+from semenet.serving.server.options import ServerOptions
+
+Positional = tyro.conf.Positional
+
+
+def export(
+    run: RunPath,
+    folder: Positional[pathlib.Path],
+    format: Literal["savedmodel", "onnx", "openvino", "litert"] = "savedmodel",
+    tf_serving: str | None = None,
+    int8: bool = False,
+    calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
+) -> None:
+    """Writes a network for serving: a SavedModel that takes the bytes of image files, or another format.
+
+    The other formats take prepared images, and are checked against Keras when they are written.
+
+    Args:
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or, for a SavedModel, a folder of
+            `semenet cascade`.
+        folder: New or empty folder.
+        format: A SavedModel; or a file for ONNX Runtime, OpenVINO or LiteRT.
+        tf_serving: Make of FOLDER what TensorFlow Serving serves, with this name for the model: it gets
+            NAME/VERSION, the next version each time, and the server's configuration.
+        int8: Write an int8 network too; not of a SavedModel.
+        calibration: For int8: manifest, whose split train is taken, or folder of images to calibrate on.
+    """
+    from semenet.serving.exports.runtime_formats import export_format
+    from semenet.serving.exports.saved_model import export as write
+    from semenet.serving.exports.tf_serving import export_for_tf_serving
+
+    if format == "savedmodel":
+        if int8 or calibration is not None:
+            raise SemenetError(
+                "A SavedModel computes in float32. Received: --int8 or --calibration without another "
+                "--format. Add --format openvino, onnx or litert."
+            )
+        with progress_bars() as progress:
+            if tf_serving is None:
+                saved = write(run, folder, progress)
+            else:
+                saved = export_for_tf_serving(run, folder, tf_serving, progress)
+    elif tf_serving is not None:
+        raise SemenetError(
+            f"TensorFlow Serving serves a SavedModel. Received: --tf-serving with --format {format}. "
+            "Leave one of them out."
+        )
+    else:
+        with progress_bars() as progress:
+            saved = export_format(run, folder, format, int8=int8, calibration=calibration, progress=progress)
+    print(saved)
+
+
+def cascade(
+    stage1: RunPath,
+    lungs: Annotated[pathlib.Path, tyro.conf.arg(metavar="LUNGS"), Positional],
+    stage2: Annotated[pathlib.Path, tyro.conf.arg(metavar="STAGE2"), Positional],
+    out: pathlib.Path,
+    refines: str = "virus",
+    gate: bool = True,
+) -> None:
+    """Composes a classifier, a U-Net and a classifier of lungs alone, and writes them into one folder.
+
+    Args:
+        stage1: Run folder, .keras file, or ENTRY:NAME of published weights, such as seme_resnet50:dataset1.
+        lungs: U-Net, likewise.
+        stage2: Classifier, likewise, whose classes take the place of one of stage 1's.
+        out: New or empty folder.
+        refines: The class of stage 1 that stage 2 divides.
+        gate: Reject what is no upright frontal radiograph; --no-gate to let everything in.
+    """
+    from semenet.progress import step
+    from semenet.serving.cascade.cascade import Cascade
+    from semenet.storage.atomic import check_new_folder
+
+    check_new_folder(out)
+    with progress_bars() as progress:
+        with step(progress, "loading"):
+            made = Cascade(stage1, lungs, stage2, refines=refines, gated=gate)
+        with step(progress, "writing"):
+            folder = made.save(out)
+    for place, run in made.runs.items():
+        print(f"{place}: {run.name}: {', '.join(run.class_names)}")
+    if not made.stage2.lungs_alone:
+        print(
+            f"note: stage 2 is fed lungs alone, all else black. {made.stage2.name} was not trained with that "
+            "said: unless its images were so on disk, what it says means little.",
+            file=sys.stderr,
+        )
+    print(f"{folder}: {', '.join(made.class_names)}")
+
+
+def serve(
+    folder: Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR"), Positional],
+    name: str | None = None,
+    options: Annotated[ServerOptions, tyro.conf.arg(name="")] = ServerOptions(),
+) -> None:
+    """Serves a SavedModel by TF Serving's REST interface, until SIGTERM or an interrupt.
+
+    Args:
+        folder: Folder that `semenet export` wrote; or of versions, such as DIR/1: the highest is served.
+        name: What clients call the model. None: the folder's name.
+        options: Where the server listens, and its bounds.
+    """
+    from semenet.serving.server.startup import serve as run
+
+    with contextlib.ExitStack() as stack:
+
+        def started(line):
+            stack.close()
+            # Whoever starts the server waits for this line.
+            print(line, flush=True)
+
+        run(folder, options, name, started, stack.enter_context(progress_bars()))

@@ -1,0 +1,1 @@
+"""Checks of a data set: unreadable files, duplicates, leaks between splits, shortcuts."""

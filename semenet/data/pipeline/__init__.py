@@ -1,0 +1,1 @@
+"""From the rows of a manifest to batches: tf.data pipelines, caches and shards."""

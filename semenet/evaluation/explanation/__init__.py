@@ -1,0 +1,1 @@
+"""Heat maps of files and splits, and checks of them."""

@@ -1,0 +1,187 @@
+"""Where a network looks: how much of its heat maps lies in the lungs, and in which zones of them."""
+
+import cv2
+import numpy as np
+
+from semenet.errors import SemenetError
+from semenet.inference.heat_map_overlays import stretch
+
+ZONES = ("right", "left", "upper", "middle", "lower", "central", "peripheral")
+QUANTILES = (5, 25, 50, 75, 95)
+# A second component smaller than this share of the largest is a speck, and no lung.
+_LEAST_SHARE = 0.1
+
+
+def lung_zones(mask):
+    """Parts a mask of both lungs into zones.
+
+    The two largest connected components are the lungs. Where the second is a speck, or lies above or below
+    the first and not beside it, the lungs touch or one alone was found: the largest component is then split
+    at the column with the fewest of its pixels, in the middle half of its width, the nearest to its centre
+    of mass. What is not among these components belongs to no zone.
+
+    Sides are the patient's: the right lung lies at the left of a frontal view as radiographs are shown.
+    A mirrored image, or a heart on the right, is not noticed.
+
+    Args:
+        mask: uint8 or bool `(H, W)`, not 0 in the lungs.
+
+    Returns:
+        dict of bool arrays `(H, W)`: `right` and `left` lung; `upper`, `middle` and `lower`, thirds of each
+        lung's own height; `central`, in each row of a lung the half nearer the other lung, with the middle
+        pixel, and `peripheral`, the other one. None for an empty mask.
+
+    Raises:
+        ValueError: the mask is not of two dimensions.
+    """
+    mask = np.asarray(mask)
+    if mask.ndim != 2:
+        raise SemenetError(
+            f"A mask of the lungs is an array (H, W). Received: shape {mask.shape}. "
+            "Leave batch and channels out."
+        )
+    lungs = _two_lungs(np.ascontiguousarray(mask != 0))
+    if lungs is None:
+        return None
+    zones = dict(zip(("right", "left"), lungs, strict=True))
+    zones |= {name: np.zeros(mask.shape, bool) for name in ZONES[2:]}
+    columns = np.arange(mask.shape[1])
+    for side, lung in zip(("right", "left"), lungs, strict=True):
+        rows = np.flatnonzero(lung.any(axis=1))
+        if not rows.size:
+            continue
+        third = 3 * (np.arange(mask.shape[0]) - rows[0]) // (rows[-1] - rows[0] + 1)
+        for number, name in enumerate(("upper", "middle", "lower")):
+            zones[name] |= lung & (third == number)[:, None]
+        first = lung.argmax(axis=1)
+        last = mask.shape[1] - 1 - lung[:, ::-1].argmax(axis=1)
+        twice_middle = (first + last)[:, None]
+        inner = 2 * columns >= twice_middle if side == "right" else 2 * columns <= twice_middle
+        zones["central"] |= lung & inner
+        zones["peripheral"] |= lung & ~inner
+    return zones
+
+
+def heat_shares(heat, mask, geometry=None):
+    """How much of a heat map lies in the lungs, and of that in each zone.
+
+    Args:
+        heat: `(h, w)`, values of 0 or more.
+        mask: uint8 or bool `(H, W)`, not 0 in the lungs; of the whole image, in any size.
+        geometry: as for `semenet.inference.heat_map_overlays.stretch`.
+
+    Returns:
+        dict: `in_lung`, the share of the map's sum that lies inside the mask; `lung_area`, the mask's share
+        of the image; `ratio` of the two, 1 for a network that looks everywhere alike; `zones`, of the heat
+        in the lungs the share in each of `ZONES`, of which each pair and triple sums to 1, or None where no
+        heat lies there; `zone_areas`, of the lungs' area the share in each. None in place of the dict for a
+        map that is 0 throughout or an empty mask.
+
+    Raises:
+        ValueError: as `lung_zones`.
+    """
+    zones = lung_zones(mask)
+    heat = np.asarray(heat)
+    if zones is None or not heat.any():
+        return None
+    inside = np.asarray(mask) != 0
+    heat = stretch(heat, inside.shape, geometry).astype(np.float64)
+    lungs = zones["right"] | zones["left"]
+    in_zones, area = heat[lungs].sum(), lungs.sum()
+    in_lung, lung_area = heat[inside].sum() / heat.sum(), inside.mean()
+    return {
+        "in_lung": float(in_lung),
+        "lung_area": float(lung_area),
+        "ratio": float(in_lung / lung_area),
+        "zones": {name: float(heat[zones[name]].sum() / in_zones) for name in ZONES} if in_zones else None,
+        "zone_areas": {name: float(zones[name].sum() / area) for name in ZONES},
+    }
+
+
+def where_it_looks(heats, masks, class_index, class_names, geometry=None):
+    """Sums up, for each class, where its heat maps lie.
+
+    Args:
+        heats: sequence of N maps `(h, w)`, as of `semenet.inference.class_activation`.
+        masks: sequence of N lung masks, as of `heat_shares`, or None for images without.
+        class_index: int array `(N,)`, the class that each map belongs to.
+        class_names: K str.
+        geometry: as for `heat_shares`.
+
+    Returns:
+        dict from class name to a dict: `count`, the maps measured; `empty_maps`, those left out since they
+        are 0 throughout; `without_lungs`, the others left out since their mask is empty or None; `in_lung`,
+        `lung_area` and `ratio`, each a dict of `mean` and the percentiles `p5`, `p25`, `p50`, `p75` and
+        `p95`; `zones` and `zone_areas`, means by zone. What no map defines is None.
+
+    Raises:
+        ValueError: heats, masks and classes are not as many, or as `lung_zones`.
+    """
+    if not len(heats) == len(masks) == len(class_index):
+        raise SemenetError(
+            "Every heat map has a mask and a class. "
+            f"Received: {len(heats)} maps, {len(masks)} masks, {len(class_index)} classes. "
+            "Give None for an image without a mask."
+        )
+    result = {}
+    for number, name in enumerate(class_names):
+        of_class = np.flatnonzero(np.asarray(class_index) == number)
+        filled = [index for index in of_class if np.any(heats[index])]
+        masked = (index for index in filled if masks[index] is not None)
+        shares = [heat_shares(heats[index], masks[index], geometry) for index in masked]
+        shares = [found for found in shares if found is not None]
+        result[name] = {
+            "count": len(shares),
+            "empty_maps": len(of_class) - len(filled),
+            "without_lungs": len(filled) - len(shares),
+            **{key: _spread([found[key] for found in shares]) for key in ("in_lung", "lung_area", "ratio")},
+            **{key: _means([found[key] for found in shares]) for key in ("zones", "zone_areas")},
+        }
+    return result
+
+
+def _two_lungs(mask):
+    """The lungs at the image's left and right, bool arrays; None for an empty mask."""
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if count == 1:
+        return None
+    first, *others = np.argsort(-areas, kind="stable") + 1
+    if others and areas[others[0] - 1] >= _LEAST_SHARE * areas[first - 1]:
+        pair = sorted((first, others[0]), key=lambda label: centres[label, 0])
+        # Beside one another: neither's centre of mass lies within the other's width.
+        left, width = stats[pair, cv2.CC_STAT_LEFT], stats[pair, cv2.CC_STAT_WIDTH]
+        middle = centres[pair, 0]
+        if middle[0] < left[1] and middle[1] > left[0] + width[0] - 1:
+            return labels == pair[0], labels == pair[1]
+    lung = labels == first
+    column = _split_column(lung, centres[first, 0])
+    before = np.arange(mask.shape[1]) < column
+    return lung & before, lung & ~before
+
+
+def _split_column(lung, centre):
+    """The first column of the right half."""
+    columns = np.flatnonzero(lung.any(axis=0))
+    begin, width = columns[0], len(columns)
+    candidates = np.arange(begin + width // 4, max(begin + width // 4 + 1, begin + width - width // 4))
+    counts = lung.sum(axis=0)[candidates]
+    fewest = candidates[counts == counts.min()]
+    # Between this column and the one before it.
+    return int(fewest[np.abs(fewest - 0.5 - centre).argmin()])
+
+
+def _spread(values):
+    if not values:
+        return None
+    percentiles = np.percentile(values, QUANTILES)
+    return {"mean": float(np.mean(values))} | {
+        f"p{quantile}": float(value) for quantile, value in zip(QUANTILES, percentiles, strict=True)
+    }
+
+
+def _means(tables):
+    tables = [table for table in tables if table is not None]
+    if not tables:
+        return None
+    return {name: float(np.mean([table[name] for table in tables])) for name in ZONES}

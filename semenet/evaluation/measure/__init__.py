@@ -1,0 +1,1 @@
+"""Metrics of a split with their intervals: overall, by subgroup, calibrated, compared."""

@@ -1,0 +1,1 @@
+"""The audit: whether the label can be predicted without the lungs."""

@@ -1,0 +1,1 @@
+"""The convolutional backbones and the U-Net."""

@@ -1,0 +1,91 @@
+"""ResNet50's convolutions, with squeeze-and-excitation in its blocks and MoEx after its first layer."""
+
+import keras
+
+from semenet.models.backbones.variants import channels, repeats
+from semenet.models.layers.convolutions import batch_normalization, check_choice, convolution, stem
+from semenet.models.layers.squeeze_excitation import squeeze_excite
+
+FILTERS = (64, 128, 256, 512)
+BLOCKS = (3, 4, 6, 3)
+SE_PLACEMENTS = ("standard", "pre", "post", "identity")
+
+
+def resnet50(
+    x,
+    *,
+    width=1.0,
+    depth=1.0,
+    bn_momentum=0.9,
+    se_ratio=None,
+    se_placement="standard",
+    moex=None,
+    moex_position="conv1",
+):
+    """Composes ResNet50 up to its last block.
+
+    Args:
+        x: images `(N, H, W, C)`, scaled, height and width 32 or more.
+        width: float, scales the filters.
+        depth: float, scales the blocks of each stage.
+        bn_momentum: float in [0, 1), of the batch normalisations' moving statistics. 0.9 and not Keras'
+            0.99: on a few thousand radiographs an epoch has few steps, and 0.99 lags many of them behind.
+        se_ratio: int or None, the reduction of the squeeze-and-excitation blocks; None for none.
+        se_placement: where they stand (Hu et al., section 6.5): "standard", on the residual branch after
+            its last batch normalisation; "pre", before its first convolution; "post", after the
+            addition; "identity", on the shortcut.
+        moex: a `MomentExchange` or None.
+        moex_position: "conv1", after the first convolution and its batch normalisation, before ReLU; or
+            "stem", after the first pooling, as in the MoEx authors' ImageNet code.
+
+    Returns:
+        Feature map `(N, ceil(H / 32), ceil(W / 32), 2048 * width)`. Layers are named as in
+        keras.applications where it has the layer.
+
+    Raises:
+        ValueError: for an unknown placement or position.
+
+    Reference:
+        He et al., "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385
+    """
+    check_choice("se_placement", se_placement, SE_PLACEMENTS)
+    x = stem(x, channels(64, width), bn_momentum, moex, moex_position, use_bias=True)
+    for stage, (filters, blocks) in enumerate(zip(FILTERS, BLOCKS, strict=True), start=2):
+        for block in range(1, repeats(blocks, depth) + 1):
+            x = _residual_block(
+                x,
+                channels(filters, width),
+                stride=2 if block == 1 and stage > 2 else 1,
+                project=block == 1,
+                bn_momentum=bn_momentum,
+                se_ratio=se_ratio,
+                se_placement=se_placement,
+                name=f"conv{stage}_block{block}",
+            )
+    return x
+
+
+def _residual_block(x, filters, *, stride, project, bn_momentum, se_ratio, se_placement, name):
+    def excite(tensor, placement):
+        if se_ratio is None or placement != se_placement:
+            return tensor
+        return squeeze_excite(tensor, se_ratio, f"{name}_se")
+
+    shortcut = x
+    if project:
+        shortcut = convolution(x, 4 * filters, 1, strides=stride, use_bias=True, name=f"{name}_0_conv")
+        shortcut = batch_normalization(shortcut, bn_momentum, f"{name}_0_bn")
+    shortcut = excite(shortcut, "identity")
+    x = excite(x, "pre")
+    x = convolution(x, filters, 1, strides=stride, use_bias=True, name=f"{name}_1_conv")
+    x = batch_normalization(x, bn_momentum, f"{name}_1_bn")
+    x = keras.layers.Activation("relu", name=f"{name}_1_relu")(x)
+    x = convolution(x, filters, 3, use_bias=True, name=f"{name}_2_conv")
+    x = batch_normalization(x, bn_momentum, f"{name}_2_bn")
+    x = keras.layers.Activation("relu", name=f"{name}_2_relu")(x)
+    x = convolution(x, 4 * filters, 1, use_bias=True, name=f"{name}_3_conv")
+    x = batch_normalization(x, bn_momentum, f"{name}_3_bn")
+    x = excite(x, "standard")
+    x = keras.layers.Add(name=f"{name}_add")([shortcut, x])
+    x = excite(keras.layers.Activation("relu", name=f"{name}_out")(x), "post")
+    return x

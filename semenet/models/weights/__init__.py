@@ -1,0 +1,1 @@
+"""Where weights come from: published, ImageNet or saved; how they are verified and stored."""

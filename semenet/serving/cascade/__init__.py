@@ -1,0 +1,1 @@
+"""The two-stage cascade and its decision rule."""

@@ -1,0 +1,1 @@
+"""SavedModels, ONNX, OpenVINO, LiteRT, and folders for TensorFlow Serving."""

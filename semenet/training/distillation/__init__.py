@@ -1,0 +1,1 @@
+"""Knowledge distillation from a trained network."""

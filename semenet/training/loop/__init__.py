@@ -1,0 +1,1 @@
+"""The training loop: optimizer, validation, weight averaging, logs."""

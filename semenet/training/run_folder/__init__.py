@@ -1,0 +1,1 @@
+"""The run folder: its record, its checkpoints, and how a killed run resumes."""

@@ -1,0 +1,349 @@
+"""Explanations on disk: what a folder of images, or the cases of a split, leave behind."""
+
+import os
+import types
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from semenet import metrics
+from semenet.data.images.reading import ImageError, read_image
+from semenet.data.pipeline.datasets import prepare
+from semenet.data.transforms import host as host_transforms
+from semenet.errors import SemenetError
+from semenet.evaluation.drawing.panels import panel
+from semenet.evaluation.explanation import explanations as explain
+from semenet.evaluation.explanation.explanations import (
+    choose_cases,
+    explain_split,
+    unique_stems,
+    write_explanations,
+)
+from semenet.inference.class_activation import grad_cam, method_function
+from semenet.inference.heat_map_overlays import cell_geometry, encode, overlay, stretch
+from semenet.models.layers.heads import SegmentationHead
+from semenet.training.run_folder.run import Run
+
+COLUMNS = ["file", "predicted", "probability", "class", "method", "heatmap", "overlay", "panel"]
+NAMES = ("normal", "bacteria", "virus")
+
+
+def a_run(size=(16, 16), channels=1, temperature=1.0, clahe=False):
+    """An untrained network with a mean positive kernel, so that most maps are not 0 throughout."""
+    kernel = keras.initializers.RandomNormal(0.2, 0.5)
+    image = keras.Input((*size, channels))
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="conv")(x)
+    x = keras.layers.Conv2D(6, 3, strides=2, padding="same", activation="relu", name="deeper")(x)
+    x = keras.layers.Identity(name="features")(x)
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32")(x)
+    outputs = keras.layers.Dense(3, activation="softmax", kernel_initializer=kernel, name="head")(x)
+    return types.SimpleNamespace(
+        model=keras.Model(image, outputs),
+        class_names=NAMES,
+        input_size=size,
+        channels=channels,
+        inference_clahe=clahe,
+        segments=False,
+        lungs_alone=False,
+        temperature=temperature,
+        activation="softmax",
+        path="run",
+    )
+
+
+def write_image(path, seed, shape=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.random.default_rng(seed).integers(256, size=shape, dtype=np.uint8)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_write_explanations(tmp_path, channels):
+    run = a_run(channels=channels)
+    first = write_image(tmp_path / "in" / "a.png", 1)
+    second = write_image(tmp_path / "in" / "deeper" / "a.png", 2, (24, 50))
+    written = write_explanations(run, [tmp_path / "in"], tmp_path / "out", batch_size=2)
+    assert written == tmp_path / "out" / "explanations.csv"
+    table = pd.read_csv(written)
+    assert list(table.columns) == COLUMNS
+    assert table["file"].tolist() == [str(first), str(second)]
+    assert table["heatmap"].tolist() == ["a_heatmap.png", "a_2_heatmap.png"]
+    assert table["overlay"].tolist() == ["a_overlay.png", "a_2_overlay.png"]
+    assert table["panel"].tolist() == ["a_panel.png", "a_2_panel.png"]
+    assert table["method"].tolist() == ["grad-cam"] * 2
+    assert table["class"].tolist() == table["predicted"].tolist()
+    geometry = cell_geometry(run)
+    # Two windows of 3 by strides of 2 over an even side pad behind alone: 1 + 2, and not 1.5.
+    assert geometry.start == (3, 3)
+    for file, row in zip((first, second), table.itertuples(), strict=True):
+        image = read_image(file)
+        network_input = prepare(image, run.input_size, channels, False)[None]
+        output = run.model.predict(network_input, verbose=0)[0]
+        assert row.predicted == run.class_names[output.argmax()]
+        assert row.probability == pytest.approx(output.max(), abs=1e-6)
+        heat = grad_cam(run.model, network_input)[0]
+        grey = cv2.imread(str(tmp_path / "out" / row.heatmap), cv2.IMREAD_UNCHANGED)
+        assert grey.shape == image.shape
+        np.testing.assert_allclose(grey / 255, stretch(heat, image.shape, geometry), atol=0.003)
+        picture = cv2.imread(str(tmp_path / "out" / row.overlay))[..., ::-1]
+        assert np.abs(picture.astype(int) - overlay(image, heat, geometry=geometry)).max() <= 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "explanations.csv",
+        *table["heatmap"],
+        *table["overlay"],
+        *table["panel"],
+    }
+
+
+def test_another_method_layer_and_class_and_true_labels(tmp_path):
+    run = a_run()
+    files = [write_image(tmp_path / f"{name}.png", seed) for seed, name in enumerate("ab")]
+    written = write_explanations(
+        run,
+        files,
+        tmp_path / "out",
+        method="grad-cam++",
+        layer="conv",
+        class_name="virus",
+        true_labels=["virus", None],
+    )
+    table = pd.read_csv(written, keep_default_na=False)
+    assert list(table.columns) == ["file", "label", *COLUMNS[1:]]
+    assert table["label"].tolist() == ["virus", ""]
+    assert table["class"].tolist() == ["virus"] * 2
+    assert table["method"].tolist() == ["grad-cam++"] * 2
+    explained = method_function("grad-cam++")(run.model, "conv")
+    for file, row in zip(files, table.itertuples(), strict=True):
+        heat, output = explained(prepare(read_image(file), (16, 16))[None], 2)
+        assert row.predicted == NAMES[output[0].argmax()]
+        assert row.probability == pytest.approx(output[0].max(), abs=1e-6)
+        grey = cv2.imread(str(tmp_path / "out" / row.heatmap), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_allclose(
+            grey / 255, stretch(heat[0], (40, 30), cell_geometry(run, "conv")), atol=0.003
+        )
+
+
+def test_probabilities_are_calibrated(tmp_path):
+    file = write_image(tmp_path / "a.png", 1)
+    run = a_run(temperature=4.0)
+    run.model.get_layer("head").bias.assign([2, 0, 1])
+    output = run.model.predict(prepare(read_image(file), (16, 16))[None], verbose=0)
+    table = pd.read_csv(write_explanations(run, [file], tmp_path / "out"))
+    by_hand = output[0] ** 0.25 / (output[0] ** 0.25).sum()
+    assert table["probability"][0] == pytest.approx(by_hand.max(), abs=1e-5)
+    assert abs(by_hand.max() - output.max()) > 0.01
+    np.testing.assert_allclose(metrics.temper(output, 4.0, "softmax")[0], by_hand, atol=1e-6)
+
+
+@pytest.mark.parametrize("clahe", [False, True])
+def test_outside_a_mask_the_network_sees_black(tmp_path, clahe):
+    """After CLAHE and the stretch, as in training's masked views; an image without a mask stays whole."""
+    run = a_run(clahe=clahe)
+    files = [write_image(tmp_path / f"{name}.png", seed) for seed, name in enumerate("ab")]
+    mask = np.zeros((40, 30), np.uint8)
+    mask[10:30, 5:20] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    written = write_explanations(run, files, tmp_path / "out", masks=[tmp_path / "mask.png", None])
+    table = pd.read_csv(written)
+    for file, row, is_masked in zip(files, table.itertuples(), (True, False), strict=True):
+        seen = host_transforms.resize(read_image(file), (16, 16))
+        seen = host_transforms.clahe(seen) if clahe else seen
+        if is_masked:
+            seen = np.where(host_transforms.resize_mask(mask, (16, 16)), seen, 0)
+        output = run.model.predict(seen[None, ..., None], verbose=0)
+        assert row.probability == pytest.approx(output.max(), abs=1e-6)
+        # The picture is the radiograph's, whole.
+        picture = cv2.imread(str(tmp_path / "out" / row.overlay))
+        assert picture[0].any()
+
+
+def test_write_explanations_names_a_bad_file_and_refuses_a_segmentation(tmp_path):
+    run = a_run()
+    good = write_image(tmp_path / "good.png", 1)
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:100])
+    with pytest.raises(ImageError, match=r"bad\.png"):
+        write_explanations(run, [good, bad], tmp_path / "out")
+    with pytest.raises(ValueError, match=r"one of normal, bacteria, virus\. Received: 'COVID-19'"):
+        write_explanations(run, [good], tmp_path / "out", class_name="COVID-19")
+    with pytest.raises(ValueError, match=r"`true_labels` has one entry.*Received: 2 for 1 images"):
+        write_explanations(run, [good], tmp_path / "out", true_labels=["a", "b"])
+    with pytest.raises(ValueError, match=r"`masks` has one entry.*Received: 0 for 1 images"):
+        write_explanations(run, [good], tmp_path / "out", masks=[])
+    run.segments = True
+    with pytest.raises(ValueError, match="explains a classifier"):
+        write_explanations(run, [good], tmp_path / "out")
+    with pytest.raises(ValueError, match="explains a classifier"):
+        explain_split(run, tmp_path / "manifest.csv", "val", tmp_path / "out")
+
+
+def test_cases_are_chosen_by_label_and_prediction():
+    table = pd.DataFrame({"file": list("abc"), "label": ["x", "y", "x"], "predicted": ["x", "x", "y"]})
+    assert choose_cases(table)["file"].tolist() == ["b", "c"]
+    assert choose_cases(table, "right")["file"].tolist() == ["a"]
+    assert choose_cases(table, "all")["file"].tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"one of wrong, right, all\. Received: 'worst'"):
+        choose_cases(table, "worst")
+    with pytest.raises(ValueError, match=r"Received: a table without predicted"):
+        choose_cases(table[["file", "label"]])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_split_s_mistakes_are_explained(phantoms, tmp_path, masked):
+    run = a_run(size=(32, 32))
+    run.lungs_alone = masked
+    written = explain_split(run, phantoms, "test", tmp_path / "out", "wrong", batch_size=4)
+    table = pd.read_csv(written)
+    assert list(table.columns) == ["file", "label", *COLUMNS[1:]]
+    manifest = pd.read_csv(phantoms)
+    rows = manifest[manifest["split"] == "test"]
+    expected = []
+    for row in rows.itertuples():
+        seen = prepare(read_image(phantoms.parent / row.file), (32, 32))
+        if masked:
+            mask = cv2.imread(str(phantoms.parent / row.mask), cv2.IMREAD_GRAYSCALE)
+            seen = seen * (host_transforms.resize_mask(mask, (32, 32)) > 0)[..., None]
+        predicted = NAMES[run.model.predict(seen[None], verbose=0)[0].argmax()]
+        expected += [(row.file, row.label, predicted)] if predicted != row.label else []
+    assert 0 < len(expected) < len(rows)
+    assert list(table[["file", "label", "predicted"]].itertuples(index=False, name=None)) == expected
+    assert all((tmp_path / "out" / name).is_file() for name in table["panel"])
+
+
+def test_no_case_is_an_empty_table_and_a_message(phantoms, tmp_path, capsys):
+    run = a_run(size=(32, 32))
+    run.model.get_layer("head").bias.assign([0, 100, 0])
+    manifest = pd.read_csv(phantoms)
+    manifest["file"] = [str(phantoms.parent / file) for file in manifest["file"]]
+    manifest.drop(columns="mask").query("label == 'bacteria'").to_csv(tmp_path / "one.csv", index=False)
+    written = explain_split(run, tmp_path / "one.csv", "test", tmp_path / "out", "wrong")
+    assert pd.read_csv(written).empty
+    assert list(pd.read_csv(written).columns) == ["file", "label", *COLUMNS[1:]]
+    assert "No image of the split test was classified wrongly" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_trained_run(phantoms, classifier_run, tmp_path):
+    run = Run.open(classifier_run)
+    table = pd.read_csv(explain_split(run, phantoms, "val", tmp_path / "out", "all"))
+    assert len(table) == (pd.read_csv(phantoms)["split"] == "val").sum()
+    assert table["probability"].between(1 / 3, 1).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "longer"), [((64, 64), 320), ((400, 500), 500), ((3000, 2400), 640), ((900, 30), 640)]
+)
+def test_a_panel_has_a_legible_size_whatever_the_image_s(shape, longer):
+    image = np.full(shape, 90, np.uint8)
+    picture = np.full((*shape, 3), (10, 20, 30), np.uint8)
+    drawn = panel(image, picture, ["a caption"])
+    assert drawn.dtype == np.uint8
+    height, width = (round(side * longer / max(shape)) for side in shape)
+    # Both pictures and white around them.
+    assert (drawn[16 : 16 + height, 16 : 16 + width] == 90).all()
+    assert (drawn[16 : 16 + height, 32 + width : 32 + 2 * width] == (10, 20, 30)).all()
+    assert (drawn[:16] == 255).all()
+    assert (drawn[:, :16] == 255).all()
+    assert drawn.shape[1] >= 480
+    # The colour bar from inferno's end to its beginning, as `COLOUR_MAP`'s colours have it.
+    bar = drawn[16 : 16 + height, 48 + 2 * width + 5]
+    assert bar[0].tolist() == [252, 255, 164]
+    assert bar[-1].tolist() == [0, 0, 4]
+    # Black letters below.
+    assert drawn[16 + height + 16 :].min() == 0
+
+
+def test_a_caption_too_long_is_broken_within_the_panel():
+    image = np.zeros((64, 64), np.uint8)
+    picture = np.zeros((64, 64, 3), np.uint8)
+    short = panel(image, picture, ["virus"])
+    long = panel(image, picture, ["a word " * 40, "w" * 200])
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0] + 100
+    assert (long[:, -16:] == 255).all()
+
+
+def test_the_caption_says_what_is_explained_predicted_and_true(tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(explain, "panel", lambda image, picture, caption: captions.append(caption) or image)
+    run = a_run()
+    run.model.get_layer("head").set_weights(
+        [np.zeros((6, 3), np.float32), np.log(np.float32([0.2, 0.7, 0.1]))]
+    )
+    file = write_image(tmp_path / "a.png", 1)
+    write_explanations(run, [file], tmp_path / "out", class_name="virus", true_labels=["normal"])
+    assert captions == [
+        [
+            "grad-cam for virus: probability 0.100",
+            "predicted: bacteria, probability 0.700",
+            "true: normal",
+            "The map is 0 throughout: nothing spoke for the class.",
+        ]
+    ]
+
+
+@pytest.mark.parametrize("storage", ["pyarrow", "python"])
+def test_a_name_that_is_not_utf_8_is_explained_and_escaped(tmp_path, storage):
+    """With pandas' text in pyarrow, and without; the pictures have the names that the table says."""
+    made = write_image(tmp_path / "a.png", 1)
+    made.rename(tmp_path / os.fsdecode(b"m\xfcller.png"))
+    with pd.option_context("mode.string_storage", storage):
+        written = write_explanations(a_run(), [tmp_path], tmp_path / "out")
+        table = pd.read_csv(written)
+    assert table["file"].tolist() == [rf"{tmp_path}/m\xfcller.png"]
+    assert table["panel"].tolist() == [r"m\xfcller_panel.png"]
+    assert (tmp_path / "out" / table["panel"][0]).is_file()
+
+
+def test_unique_stems(tmp_path):
+    names = ["a.png", "b/a.png", "a_2.png", "b/A.jpg", "c.png"]
+    stems = unique_stems([tmp_path / name for name in names])
+    assert stems == ["a", "a_2", "a_2_2", "A_3", "c"]
+
+
+def test_encoded_pictures_keep_their_colours():
+    picture = np.zeros((4, 4, 3), np.uint8)
+    picture[..., 0] = 200
+    decoded = cv2.imdecode(np.frombuffer(encode(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert (decoded[..., ::-1] == picture).all()
+
+
+def test_a_network_fed_lungs_alone_is_never_fed_a_whole_image(tmp_path):
+    """Where some images have masks, the finder finds the others' lungs; without one they are refused."""
+    run = a_run()
+    run.lungs_alone = True
+    files = [write_image(tmp_path / "in" / f"{name}.png", seed, (16, 16)) for seed, name in enumerate("ab")]
+    mask = np.zeros((16, 16), np.uint8)
+    mask[:, :8] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    for masks in (None, [tmp_path / "mask.png", None]):
+        with pytest.raises(SemenetError, match="told where they are. Received: run and files without masks"):
+            write_explanations(run, files, tmp_path / "out", masks=masks)
+    image = keras.Input((16, 16, 1))
+    x = keras.layers.Identity(name="features")(image)
+    finder = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
+    # Lungs are what is brighter than half of white.
+    finder.get_layer("head").set_weights([np.float32([[[[1]]]]), np.float32([-127.5])])
+    finder.save(tmp_path / "unet.keras")
+    masks = [tmp_path / "mask.png", None]
+    path = write_explanations(run, files, tmp_path / "out", masks=masks, lungs=tmp_path / "unet.keras")
+    images = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
+    fed = np.stack([np.where(mask > 0, images[0], 0), np.where(images[1] >= 128, images[1], 0)])
+    expected = run.model.predict(fed[..., None], verbose=0).max(axis=1)
+    np.testing.assert_allclose(pd.read_csv(path)["probability"], expected, rtol=1e-5)
+
+
+def test_a_diverged_network_is_refused(phantoms, tmp_path):
+    run = a_run()
+    weights = run.model.get_layer("head").get_weights()
+    run.model.get_layer("head").set_weights([weights[0] * np.nan, weights[1]])
+    with pytest.raises(SemenetError, match="gives NaN or infinity"):
+        write_explanations(run, [write_image(tmp_path / "a.png", 0)], tmp_path / "out")
+    with pytest.raises(SemenetError, match="NaN among"):
+        explain_split(run, phantoms, "val", tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*"))

@@ -1,0 +1,409 @@
+"""The report and the audit's page as a reader has them: in Chromium, on a desk, on a phone and on paper."""
+
+import base64
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from semenet.evaluation.measure.calibration import calibrate
+from semenet.evaluation.shortcut_audit.run_audit import audit
+from semenet.evaluation.split_evaluation import evaluate
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("SEMENET_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason=f"there is none of {', '.join(NAMES)}, and SEMENET_CHROMIUM names none"
+)
+
+DESK, PHONE, HEIGHT = 1280, 390, 900
+# CSS pixels, 96 an inch, of A4 without a margin of 1 cm.
+PAPER_WIDTH, PAPER_HEIGHT = 718, 1047
+PATIENCE = 60
+# What the style sheet should give the headline's figures, and the box they stand in.
+FIGURE, TILE = (11, 83, 148), (245, 247, 249)
+
+# Each check is a list of what is wrong, in words.
+CHECKS = r"""
+(() => {
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const named = (element) => element.outerHTML.replace(/data:[^"]+/g, "data:").slice(0, 120);
+  const found = {};
+  const sides = (element) => element.getBoundingClientRect();
+  const width = document.documentElement.clientWidth;
+  const overflow = (element) => getComputedStyle(element).overflowX;
+  const scrolls = (element) => element.closest(".scroll") && overflow(element.closest(".scroll")) === "auto";
+  all("details").forEach((each) => { each.open = true; });
+
+  found.overflow = all("body *").filter((each) => each.checkVisibility() && !scrolls(each.parentElement)
+    && (sides(each).right > width + 1 || sides(each).left < -1)).map(named);
+  if (document.documentElement.scrollWidth > width) found.overflow.push("the page");
+  found.clipped = all("body *").filter((each) => ["hidden", "clip"].includes(overflow(each))
+    && each.scrollWidth > each.clientWidth + 1 && each.tagName !== "IMG").map(named);
+
+  found.pictures = all("img").filter((each) => !each.complete || !each.naturalWidth).map(named);
+  found.alt = all("img").filter((each) => !each.alt.trim()).map(named);
+
+  let level = 0;
+  found.headings = [];
+  for (const each of all("h1, h2, h3, h4, h5, h6")) {
+    if (Number(each.tagName[1]) > level + 1 || !each.textContent.trim()) found.headings.push(named(each));
+    level = Number(each.tagName[1]);
+  }
+  if (all("h1").length !== 1) found.headings.push(`${all("h1").length} of h1`);
+
+  const ids = all("[id]").map((each) => each.id);
+  found.ids = ids.filter((id, place) => ids.indexOf(id) !== place || /\s/.test(id));
+  const absent = (id) => !document.getElementById(id)?.textContent.trim();
+  found.labels = ["aria-labelledby", "aria-describedby"].flatMap((name) =>
+    all(`[${name}]`).flatMap((each) => each.getAttribute(name).trim().split(/\s+/).filter(absent)));
+  found.links = all("a[href^='#']").map((each) => each.hash.slice(1)).filter(absent);
+  found.tables = all("table").filter((table) => all("th", table).some((each) => !each.scope)
+    || all("thead th", table).length !== table.rows[0].cells.length
+    || all("tbody tr", table).some((row) => !row.querySelector("th[scope=row]"))
+    || all("tr", table).some((row) => row.cells.length !== table.rows[0].cells.length)).map(named);
+
+  const rgba = (text) => {
+    const [red, green, blue, alpha = 1] = text.match(/[\d.]+/g).map(Number);
+    return [red, green, blue, alpha];
+  };
+  const over = (top, below) => [0, 1, 2].map((at) => top[at] * top[3] + below[at] * (1 - top[3]));
+  const behind = (element) => {
+    if (!element) return [255, 255, 255];
+    const colour = rgba(getComputedStyle(element).backgroundColor);
+    return colour[3] === 1 ? colour.slice(0, 3) : over(colour, behind(element.parentElement));
+  };
+  const luminance = (colour) => colour.map((value) => value / 255)
+    .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
+  found.contrast = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const smallest = matchMedia("print").matches ? 9 : 12;
+  let texts = 0;
+  while (walker.nextNode()) {
+    const text = walker.currentNode.data.trim();
+    const element = walker.currentNode.parentElement;
+    if (!text || ["SCRIPT", "STYLE"].includes(element.tagName) || !element.checkVisibility()) continue;
+    texts += 1;
+    const style = getComputedStyle(element);
+    const background = behind(element);
+    const shades = [over(rgba(style.color), background), background].map(luminance);
+    const ratio = (Math.max(...shades) + 0.05) / (Math.min(...shades) + 0.05);
+    const size = parseFloat(style.fontSize);
+    // WCAG's large text: 18 points, or 14 bold ones.
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.contrast.push(`${ratio.toFixed(2)} to 1: ${text.slice(0, 40)}`);
+    if (size < smallest) found.contrast.push(`${size} pixels: ${text.slice(0, 40)}`);
+  }
+  if (!texts) found.contrast.push("no text");
+
+  // matplotlib draws letters as paths, in groups of their own.
+  found.letters = all("img[src^='data:image/svg']").flatMap((each) => {
+    const holder = document.body.appendChild(document.createElement("div"));
+    holder.innerHTML = atob(each.src.split(",")[1]).replace(/^[^]*?<svg/, "<svg");
+    const edge = holder.firstElementChild.getBoundingClientRect();
+    const groups = all("g[id^=text_]", holder);
+    const cut = groups.filter((group) => {
+      const box = group.getBoundingClientRect();
+      return box.left < edge.left - 1 || box.right > edge.right + 1
+        || box.top < edge.top - 1 || box.bottom > edge.bottom + 1;
+    });
+    holder.remove();
+    return groups.length ? cut.map((group) => `${group.id}: ${named(each)}`) : [`no text: ${named(each)}`];
+  });
+  return found;
+})()
+"""
+KINDS = (
+    *("overflow", "clipped", "pictures", "alt", "headings", "ids", "labels", "links", "tables", "contrast"),
+    "letters",
+)
+
+
+class Browser:
+    """A headless Chromium that takes commands of the DevTools protocol through a pipe.
+
+    https://chromedevtools.github.io/devtools-protocol; a window of the browser's own is never as narrow as a
+    phone, but what it emulates is.
+    """
+
+    # The browser reads from the file descriptor 3 and writes to 4, which may be taken: by way of 10 and up.
+    LAUNCH = (
+        "import fcntl, os, sys; "
+        "read, write = (fcntl.fcntl(int(each), fcntl.F_DUPFD, 10) for each in sys.argv[1:3]); "
+        "os.dup2(read, 3); os.dup2(write, 4); os.execv(sys.argv[3], sys.argv[3:])"
+    )
+
+    def __init__(self, folder):
+        self.log = folder / "stderr.txt"
+        its_input, self._input = os.pipe()
+        self._output, its_output = os.pipe()
+        options = ["--headless", "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}"]
+        options += ["--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars", "--no-first-run"]
+        if os.geteuid() == 0:
+            options.append("--no-sandbox")
+        launch = [sys.executable, "-c", self.LAUNCH, str(its_input), str(its_output)]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*launch, shutil.which(CHROMIUM) or CHROMIUM, *options, "about:blank"],
+                pass_fds=(its_input, its_output),
+                start_new_session=True,
+                stdout=log,
+                stderr=log,
+            )
+        os.close(its_input)
+        os.close(its_output)
+        self._pending, self._count, self._session, self.events = b"", 0, None, []
+
+    def attach(self):
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method, **parameters):
+        """Sends a command and returns its result; keeps the events that arrive before it."""
+        self._count += 1
+        command = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            command["sessionId"] = self._session
+        os.write(self._input, json.dumps(command).encode() + b"\0")
+        while (message := self._receive()).get("id") != self._count:
+            self.events.append(message)
+        assert "error" not in message, message
+        return message["result"]
+
+    def _receive(self):
+        until = time.monotonic() + PATIENCE
+        while b"\0" not in self._pending:
+            ready, *_ = select.select([self._output], [], [], max(0, until - time.monotonic()))
+            content = os.read(self._output, 2**20) if ready else b""
+            if not content:
+                said = self.log.read_text(errors="replace")[-2000:]
+                pytest.fail(f"{CHROMIUM} {'ended' if ready else 'hangs'}: {said}")
+            self._pending += content
+        message, self._pending = self._pending.split(b"\0", 1)
+        return json.loads(message)
+
+    def open(self, path, width, medium=""):
+        """Opens a file, as on a screen unless a medium is named; returns the events until it is loaded."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=HEIGHT,
+            deviceScaleFactor=1,
+            mobile=width == PHONE,
+        )
+        self.call("Emulation.setEmulatedMedia", media=medium)
+        self.events.clear()
+        self.call("Page.navigate", url=pathlib.Path(path).as_uri())
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._receive())
+        # What the page has still to say it says before it has drawn two frames more.
+        self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return list(self.events)
+
+    def run(self, script):
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def picture(self, top, height, width):
+        """uint8 RGB `(height, width, 3)` of a part of the page."""
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+        return cv2.imdecode(np.frombuffer(base64.b64decode(taken), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+    def end(self):
+        """Ends the browser and all that it started: its process group, which is its own."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(PATIENCE)
+        os.close(self._input)
+        os.close(self._output)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    started = Browser(tmp_path_factory.mktemp("browser"))
+    try:
+        started.attach()
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.fixture(scope="module")
+def pages(phantoms, classifier_run, unet_run, tmp_path_factory):
+    """The report of a calibrated and audited classifier, its audit's page, and a U-Net's report."""
+    folder = tmp_path_factory.mktemp("pages")
+    run = shutil.copytree(classifier_run, folder / "run")
+    calibrate(run, phantoms, "val")
+    audit(run, phantoms, folder / "audit", "test", resamples=200)
+    options = {"by": ["marker"], "audit": folder / "audit", "resamples": 200}
+    evaluate(run, phantoms, "test", folder / "classifier", **options)
+    evaluate(unet_run, phantoms, "test", folder / "unet", resamples=200)
+    return {
+        "classifier": folder / "classifier" / "report.html",
+        "unet": folder / "unet" / "report.html",
+        "audit": folder / "audit" / "audit.html",
+    }
+
+
+def on_every_page(test):
+    return pytest.mark.slow(pytest.mark.parametrize("name", ["classifier", "unet", "audit"])(test))
+
+
+def complaints(events, path):
+    """What a page's console says, and what it asks for beyond itself."""
+    found = []
+    for event in events:
+        method, parameters = event.get("method"), event.get("params", {})
+        if method in ("Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"):
+            found.append(json.dumps(parameters)[:300])
+        if method == "Network.requestWillBeSent":
+            url = parameters["request"]["url"]
+            if not url.startswith("data:") and url != path.as_uri():
+                found.append(f"asks for {url}")
+    return found
+
+
+@on_every_page
+def test_the_console_is_silent_and_nothing_is_fetched(browser, pages, name):
+    assert complaints(browser.open(pages[name], DESK), pages[name]) == []
+
+
+@on_every_page
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_a_page_is_readable(browser, pages, name, width):
+    browser.open(pages[name], width)
+    assert browser.run("document.documentElement.clientWidth") == width
+    assert browser.run(CHECKS) == {kind: [] for kind in KINDS}
+
+
+@on_every_page
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_a_screenshot_shows_the_page(browser, pages, name, width):
+    browser.open(pages[name], width)
+    height = browser.run("document.documentElement.scrollHeight")
+    for top in range(0, height, HEIGHT):
+        strip = browser.picture(top, min(HEIGHT, height - top), width)
+        assert len(strip) < HEIGHT or (strip < 128).any(axis=-1).mean() > 0.002, top
+    figures = browser.run(
+        "[...document.querySelectorAll('.tiles .value')].map((each) => each.getBoundingClientRect().toJSON())"
+    )
+    assert len(figures) == {"classifier": 5, "unet": 4, "audit": 0}[name]
+    top = browser.picture(0, 2 * HEIGHT, width)
+    for box in figures:
+        left, upper, right, lower = (round(box[side]) for side in ("left", "top", "right", "bottom"))
+        of_figure = top[upper:lower, left:right].astype(int)
+        assert (abs(of_figure - FIGURE).max(axis=-1) < 12).mean() > 0.02
+        assert (abs(of_figure - TILE).max(axis=-1) < 3).mean() > 0.5
+
+
+@on_every_page
+def test_nothing_is_cut_off_on_paper(browser, pages, name):
+    browser.open(pages[name], PAPER_WIDTH, "print")
+    found = browser.run(CHECKS)
+    assert {kind: found[kind] for kind in ("overflow", "clipped", "contrast")} == {
+        "overflow": [],
+        "clipped": [],
+        "contrast": [],
+    }
+    assert browser.run(
+        "[...document.querySelectorAll('.scroll')].every((e) => e.scrollWidth <= e.clientWidth)"
+    )
+
+
+@on_every_page
+def test_it_prints_on_pages_that_all_hold_something(browser, pages, name):
+    browser.open(pages[name], PAPER_WIDTH, "print")
+    height = browser.run("document.documentElement.scrollHeight")
+    content = printed(browser, pages[name])
+    sheets = re.findall(rb"/Type /Page\n.*?/Contents (\d+) 0 R", content, re.DOTALL)
+    # Some stay partly empty, for pictures and rows are not split.
+    assert height / PAPER_HEIGHT - 1 < len(sheets) < 2 * height / PAPER_HEIGHT + 1
+    assert len(sheets) > 1
+    for number in sheets:
+        drawn = re.search(rb"\n%s 0 obj\n.*?stream\n(.*?)endstream" % number, content, re.DOTALL)[1]
+        assert zlib.decompress(drawn).count(b"Tj") > 1
+
+
+@on_every_page
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext, of poppler-utils, is not installed")
+def test_what_is_printed_holds_the_headings_and_folded_parts(browser, pages, name, tmp_path):
+    browser.open(pages[name], PAPER_WIDTH)
+    wanted = browser.run(
+        "[...document.querySelectorAll('h1, h2, h3, details pre')].map((each) => each.textContent)"
+    )
+    (tmp_path / "page.pdf").write_bytes(printed(browser, pages[name]))
+    done = subprocess.run(
+        ["pdftotext", tmp_path / "page.pdf", "-"], stdout=subprocess.PIPE, check=True, timeout=PATIENCE
+    )
+    words = set(done.stdout.decode().split())
+    missing = [text for text in wanted if not set(text.split()) <= words]
+    assert missing == []
+
+
+def printed(browser, path):
+    """The bytes of a PDF of A4 pages."""
+    browser.open(path, DESK)
+    centimetre = 1 / 2.54
+    margins = {f"margin{side}": centimetre for side in ("Top", "Bottom", "Left", "Right")}
+    paper = {"paperWidth": 21 * centimetre, "paperHeight": 29.7 * centimetre}
+    return base64.b64decode(browser.call("Page.printToPDF", printBackground=True, **paper, **margins)["data"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("overflow", '<p style="width: 2000px">wide</p>'),
+        ("clipped", '<p style="width: 50px; overflow: hidden; white-space: nowrap">much too long</p>'),
+        ("pictures", '<img alt="broken" src="data:image/png;base64,AAAA">'),
+        ("alt", '<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">'),
+        ("headings", "<h3>a level is skipped</h3>"),
+        ("ids", '<p id="a">a</p><p id="a">b</p>'),
+        ("labels", '<section aria-labelledby="nowhere">a</section>'),
+        ("links", '<a href="#nowhere">a</a>'),
+        ("tables", "<table><thead><tr><th>a</th></tr></thead></table>"),
+        ("contrast", '<p style="color: #888">3.5 to 1</p>'),
+        ("contrast", '<div style="background: #444"><p style="color: #000a">grey on grey</p></div>'),
+        ("contrast", '<p style="font-size: 8px">small</p>'),
+        ("letters", '<img alt="a plot" src="data:image/svg+xml;base64,{svg}">'),
+    ],
+)
+def test_what_is_wrong_is_noticed(browser, tmp_path, kind, body):
+    plot = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">'
+        '<g id="text_1"><path d="M -9 5 h 20 v 9 z"/></g></svg>'
+    )
+    body = body.format(svg=base64.b64encode(plot.encode()).decode()) if "{svg}" in body else body
+    head = '<!DOCTYPE html><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+    (tmp_path / "page.html").write_text(f"{head}<h1>A page</h1>{body}")
+    browser.open(tmp_path / "page.html", PHONE)
+    assert [name for name, found in browser.run(CHECKS).items() if found] == [kind]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<script>console.log('a word')</script>",
+        "<script>undefined.at</script>",
+        '<img src="absent.png">',
+    ],
+)
+def test_what_a_page_says_or_asks_for_is_noticed(browser, tmp_path, body):
+    path = tmp_path / "page.html"
+    path.write_text(f'<!DOCTYPE html><link rel="icon" href="data:,">{body}')
+    assert complaints(browser.open(path, DESK), path)

@@ -1,0 +1,177 @@
+"""Test-time augmentation from end to end: what it averages, and that both commands give one answer."""
+
+import json
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import semenet
+from semenet.cli.main import main
+from semenet.data.images.reading import read_image
+from semenet.data.manifest.table import read_manifest
+from semenet.data.pipeline.datasets import prepare
+from semenet.evaluation.split_evaluation import evaluate
+from semenet.inference.class_activation import cam_function
+from semenet.inference.scoring import mapping_scorer, scorer
+from semenet.inference.test_time_augmentation import inference_view
+from semenet.serving.prediction.network_predictions import predict
+from semenet.training.run_folder.run import Run
+
+CLASSES = ["normal", "bacteria", "virus"]
+
+
+def prepared(rows, side=32):
+    return np.stack([prepare(read_image(file), (side, side)) for file in rows["path"]])
+
+
+@pytest.fixture(scope="module")
+def network(phantoms, tmp_path_factory):
+    """A small classifier, untrained, which is of two minds about every image."""
+    model = semenet.build("vgg19_gap", input_shape=(32, 32, 1), width=0.125)
+    head = model.get_layer("head")
+    features = keras.Model(model.input, head.input).predict(
+        prepared(read_manifest(phantoms).split("val")), verbose=0
+    )
+    # Fresh from its seed it is sure, and says the same of all images.
+    kernel = np.random.default_rng(0).normal(size=(features.shape[-1], 3)) / (features.std() + 1e-6)
+    logits = features @ kernel
+    kernel /= logits.std(axis=0)
+    head.set_weights([kernel, -(features @ kernel).mean(axis=0)])
+    path = tmp_path_factory.mktemp("network") / "model.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+    """A small segmentation network, untrained."""
+    path = tmp_path_factory.mktemp("network") / "unet.keras"
+    semenet.build("unet", input_shape=(32, 32, 1), width=0.0625).save(path)
+    return path
+
+
+@pytest.mark.parametrize("tta", [1, 2, 9])
+def test_scores_are_the_mean_over_the_views(network, phantoms, tta):
+    run = Run.open(network)
+    images = prepared(read_manifest(phantoms).split("val").iloc[:4])
+    views = [
+        np.stack([inference_view(image[..., 0], number)[..., np.newaxis] for image in images])
+        for number in range(tta)
+    ]
+    expected = np.mean([run.model.predict(view, verbose=0) for view in views], axis=0)
+    for given in (images, tf.constant(images)):
+        scores = scorer(run, tta)(given)
+        assert scores.dtype == tf.float32
+        np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(expected - run.model.predict(images, verbose=0)).max() > 0.01 or tta == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "depth", "tta"),
+    [
+        ("vgg19_gap", {}, 1),
+        ("vgg19_gap", {}, 3),
+        pytest.param("seme_resnet50", {"depth": 0.34}, 1, marks=pytest.mark.slow),
+        pytest.param("seme_densenet169", {"depth": 0.34}, 1, marks=pytest.mark.slow),
+    ],
+)
+def test_maps_of_the_same_forward_pass_leave_every_digit(entry, depth, tta, phantoms, tmp_path):
+    model = semenet.build(entry, input_shape=(96, 96, 1), width=0.125, **depth)
+    kernel = model.get_layer("head").kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    model.save(tmp_path / "model.keras")
+    run = Run.open(tmp_path / "model.keras")
+    images = prepared(read_manifest(phantoms).split("val").iloc[:7], side=96)
+    score, score_and_map, explain = scorer(run, tta), mapping_scorer(run, tta), cam_function(run.model)
+    for batch in (images, images[:1]):
+        expected = score(batch).numpy()
+        probabilities, maps = score_and_map(batch)
+        np.testing.assert_array_equal(probabilities, expected)
+        # Of the class that all views together predict, in the image itself.
+        np.testing.assert_allclose(maps, explain(batch, expected.argmax(axis=1))[0], rtol=1e-5, atol=1e-5)
+        assert maps.shape == (len(batch), 3, 3)
+        assert len(np.unique(maps)) > 2
+
+
+def test_a_head_without_pooling_has_no_maps_of_its_pass(phantoms, tmp_path):
+    semenet.build("vgg19", input_shape=(32, 32, 1), width=0.0625).save(tmp_path / "model.keras")
+    run = Run.open(tmp_path / "model.keras")
+    images = prepared(read_manifest(phantoms).split("val").iloc[:2])
+    probabilities, maps = mapping_scorer(run)(images)
+    assert maps is None
+    np.testing.assert_array_equal(probabilities, scorer(run)(images))
+
+
+def test_three_channels_stay_one_grey(tmp_path):
+    path = tmp_path / "rgb.keras"
+    semenet.build("vgg19_gap", input_shape=(32, 32, 3), width=0.125).save(path)
+    run = Run.open(path)
+    grey = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1), dtype=np.uint8)
+    images = np.repeat(grey, 3, axis=-1)
+    views = [images, np.stack([np.dstack([inference_view(image[..., 0], 1)] * 3) for image in images])]
+    expected = np.mean([run.model.predict(view, verbose=0) for view in views], axis=0)
+    np.testing.assert_allclose(scorer(run, 2)(images), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("tta", [1, 5])
+def test_predict_gives_what_evaluate_measures_to_the_last_digit(network, phantoms, tmp_path, tta):
+    rows = read_manifest(phantoms).split("val")
+    evaluate(network, phantoms, "val", tmp_path / "evaluation", batch_size=4, tta=tta)
+    predict(network, rows["path"].tolist(), tmp_path / "predictions.csv", batch_size=4, tta=tta)
+    measured = pd.read_csv(tmp_path / "evaluation" / "predictions.csv", dtype=str)
+    predicted = pd.read_csv(tmp_path / "predictions.csv", dtype=str)
+    assert len(measured) > 4
+    assert measured[CLASSES].nunique().min() > 4
+    pd.testing.assert_frame_equal(measured[[*CLASSES, "predicted"]], predicted[[*CLASSES, "predicted"]])
+
+
+def test_the_commands_take_it_and_say_so(network, phantoms, tmp_path):
+    out = tmp_path / "evaluation"
+    main(["evaluate", str(network), "--manifest", str(phantoms), "--out", str(out), "--tta", "3"])
+    figures = json.loads((out / "metrics.json").read_text())
+    assert figures["tta"] == 3
+    assert figures["command"].endswith("--batch-size 16 --tta 3")
+    assert "--tta 3" in (out / "report.html").read_text()
+    rows = read_manifest(phantoms).split("val")
+    main(["predict", str(network), *rows["path"], "--out", str(tmp_path / "p.csv"), "--tta", "3"])
+    measured, predicted = pd.read_csv(out / "predictions.csv"), pd.read_csv(tmp_path / "p.csv")
+    pd.testing.assert_frame_equal(measured[CLASSES], predicted[CLASSES])
+    plain = predict(network, rows["path"].tolist())
+    assert np.abs(plain[CLASSES].to_numpy() - predicted[CLASSES].to_numpy()).max() > 1e-3
+
+
+def test_without_it_the_command_has_no_word_of_it(network, phantoms, tmp_path):
+    figures = evaluate(network, phantoms, "val", tmp_path)
+    assert figures["tta"] == 1
+    assert "tta" not in figures["command"]
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_the_help_says_that_an_export_has_it_not(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--tta INT" in shown
+    assert "1: the image alone. A SavedModel does not do it. (default: 1)" in shown
+
+
+def test_a_segmentation_network_is_refused_before_anything_is_written(segmenter, phantoms, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match=r"class probabilities, not masks. Received: tta=3 .*Leave it at 1"):
+        evaluate(segmenter, phantoms, "val", out, tta=3)
+    with pytest.raises(ValueError, match="class probabilities, not masks"):
+        predict(segmenter, [phantoms.parent / "images"], out / "p.csv", tta=3)
+    assert not any(out.glob("*"))
+
+
+def test_more_views_than_there_are_is_refused(network, phantoms, tmp_path):
+    with pytest.raises(ValueError, match="1 to 9 views. Received: 10"):
+        evaluate(network, phantoms, "val", tmp_path / "out", tta=10)
+    image = tmp_path / "image.png"
+    cv2.imwrite(str(image), np.zeros((40, 40), np.uint8))
+    with pytest.raises(ValueError, match="1 to 9 views. Received: 0"):
+        predict(network, [image], tta=0)

@@ -1,0 +1,182 @@
+"""Batching by itself, its computing a function of arrays that the test controls."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from semenet.serving.server.batching import Batcher
+from semenet.serving.server.request_errors import RequestError
+
+
+class Model:
+    """Doubles numbers, and keeps what it was called with; refuses negative ones; waits for `gate`."""
+
+    def __init__(self):
+        self.calls, self.gate = [], threading.Event()
+        self.gate.set()
+
+    def __call__(self, signature, inputs):
+        self.gate.wait()
+        values = inputs["x"]
+        self.calls.append((signature, values.tolist()))
+        if (values < 0).any():
+            raise RequestError(400, "below zero")
+        return {"y": 2 * values}
+
+
+def run(test, model, **settings):
+    """Runs a coroutine function of a `Batcher` with that batcher at work."""
+    defaults = {"max_batch": 4, "delay": 0.0, "max_queue": 16, "threads": 1}
+
+    async def body():
+        batcher = Batcher(model, **defaults | settings, observe=lambda count, outputs: None)
+        working = asyncio.create_task(batcher.run())
+        try:
+            return await test(batcher)
+        finally:
+            model.gate.set()
+            working.cancel()
+
+    return asyncio.run(body())
+
+
+def submit(batcher, *values, signature="s", shape=()):
+    x = np.array(values)
+    return asyncio.ensure_future(batcher.submit(signature, shape, {"x": x}, len(x)))
+
+
+async def busy(batcher, model):
+    """Has the model begin a batch that ends with its gate."""
+    model.gate.clear()
+    first = submit(batcher, 0)
+    while not first.done() and (not batcher.waiting):
+        await asyncio.sleep(0)
+    while batcher.waiting:
+        await asyncio.sleep(0.001)
+    return first
+
+
+def test_joins_by_signature_and_shape_in_the_order_of_arrival():
+    model = Model()
+
+    async def test(batcher):
+        first = await busy(batcher, model)
+        waiting = [
+            submit(batcher, 1, shape=(1,)),
+            submit(batcher, 2, shape=(2,)),
+            submit(batcher, 3, signature="t", shape=(1,)),
+            submit(batcher, 4, 5, shape=(1,)),
+            submit(batcher, 6, 7, shape=(1,)),
+        ]
+        await asyncio.sleep(0)
+        assert batcher.waiting == 7
+        model.gate.set()
+        await first
+        return [(await future)["y"].tolist() for future in waiting]
+
+    assert run(test, model) == [[2], [4], [6], [8, 10], [12, 14]]
+    # The last pair would make five of a batch of four.
+    assert model.calls == [("s", [0]), ("s", [1, 4, 5]), ("s", [2]), ("t", [3]), ("s", [6, 7])]
+
+
+def test_a_batch_that_is_full_does_not_wait_and_one_that_is_not_does():
+    model = Model()
+
+    async def test(batcher):
+        full = [submit(batcher, 1, 2), submit(batcher, 3, 4)]
+        lone = submit(batcher, 5, shape=(9,))
+        await asyncio.wait_for(asyncio.gather(*full), 60)
+        await asyncio.sleep(0.05)
+        assert not lone.done()
+        lone.cancel()
+
+    run(test, model, delay=3600.0)
+    assert model.calls == [("s", [1, 2, 3, 4])]
+
+
+def test_items_that_came_later_join_while_the_first_waits():
+    model = Model()
+
+    async def test(batcher):
+        first = submit(batcher, 1)
+        await asyncio.sleep(0.05)
+        return await asyncio.gather(first, submit(batcher, 2))
+
+    run(test, model, delay=3600.0, max_batch=2)
+    assert model.calls == [("s", [1, 2])]
+
+
+def test_a_long_request_is_put_together_again_and_one_failing_part_fails_it():
+    model = Model()
+
+    async def test(batcher):
+        whole = await submit(batcher, *range(10))
+        first = await busy(batcher, model)
+        failing = submit(batcher, *range(5), -1, *range(6, 10))
+        await asyncio.sleep(0)
+        model.gate.set()
+        await first
+        with pytest.raises(RequestError, match="below zero"):
+            await failing
+        assert batcher.waiting == 0
+        return whole["y"].tolist()
+
+    assert run(test, model) == list(range(0, 20, 2))
+
+
+def test_a_failing_call_is_repeated_for_each_request_alone():
+    model = Model()
+
+    async def test(batcher):
+        first = await busy(batcher, model)
+        waiting = [submit(batcher, 1), submit(batcher, -2), submit(batcher, 3)]
+        await asyncio.sleep(0)
+        model.gate.set()
+        return await asyncio.gather(first, *waiting, return_exceptions=True)
+
+    _, one, two, three = run(test, model)
+    assert (one["y"].tolist(), three["y"].tolist()) == ([2], [6])
+    assert isinstance(two, RequestError)
+    assert [values for _, values in model.calls] == [[0], [1, -2, 3], [1], [-2], [3]]
+
+
+def test_what_was_cancelled_is_not_computed_and_frees_its_place():
+    model = Model()
+
+    async def test(batcher):
+        first = await busy(batcher, model)
+        gone = submit(batcher, 1, 2, 3, 4, 5)
+        await asyncio.sleep(0)
+        with pytest.raises(RequestError) as full:
+            await submit(batcher, 6)
+        assert full.value.status == 503
+        gone.cancel()
+        await asyncio.sleep(0.01)
+        assert batcher.waiting == 0
+        kept = submit(batcher, 6)
+        model.gate.set()
+        await asyncio.gather(first, kept)
+        with pytest.raises(RequestError) as never:
+            await submit(batcher, *range(6))
+        assert never.value.status == 400
+
+    run(test, model, max_queue=5)
+    assert [values for _, values in model.calls] == [[0], [6]]
+
+
+def test_several_batches_are_computed_at_once():
+    model = Model()
+    inside = threading.Barrier(2)
+
+    def compute(signature, inputs):
+        # Neither call ends before the other began.
+        inside.wait(60)
+        return model(signature, inputs)
+
+    async def test(batcher):
+        return await asyncio.gather(*(submit(batcher, number, shape=(number,)) for number in (1, 2)))
+
+    compute.gate = model.gate
+    assert [answer["y"].tolist() for answer in run(test, compute, threads=2)] == [[2], [4]]

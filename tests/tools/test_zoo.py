@@ -1,0 +1,266 @@
+"""Publishing weights and proving them: what tools/zoo/publish.py writes, tools/zoo/verify.py holds it to."""
+
+import importlib
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+import semenet
+from semenet.evaluation.split_evaluation import evaluate
+from semenet.models.catalog import CATALOG
+from semenet.models.weights import fetching
+from semenet.models.weights.compact import halve_kernels
+from semenet.models.weights.published import published_names
+from semenet.training.run_folder.run import Run, sha256_of
+
+ROOT = pathlib.Path(__file__).parents[2]
+ABOUT = {
+    "version": "1.0.0",
+    "change": "First.",
+    "summary": "A trial.",
+    "intended_use": "Tests.",
+    "not_for": "Anything else.",
+    "cautions": ["It learnt nothing."],
+    "license": "CC BY 4.0",
+    "sources": [{"name": "phantoms", "url": "https://example.org", "license": "none"}],
+    "cut": "Nearly all.",
+}
+
+
+@pytest.fixture
+def tools(tool):
+    return tool("zoo/publish"), tool("zoo/verify")
+
+
+def committed(run, folder):
+    """A copy of a run that says it was trained at a commit, as nothing else is published."""
+    copy = shutil.copytree(run, folder)
+    record = json.loads((copy / "run.json").read_text())
+    record["starts"][0]["commit"] = "a" * 40
+    (copy / "run.json").write_text(json.dumps(record))
+    return copy
+
+
+@pytest.fixture
+def publication(tools, phantoms, tmp_path, monkeypatch):
+    """Function that publishes a run into a zoo of its own, with an index of its own."""
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT))
+    index = tmp_path / "index.json"
+    index.write_text("{}")
+    monkeypatch.setattr(fetching, "INDEX", index)
+    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path / "zoo"))
+
+    def publish(run, name, as_it_is=False, **more):
+        arguments = {
+            "run": run if as_it_is else committed(run, tmp_path / f"run_{name}"),
+            "name": name,
+            "manifest": phantoms,
+            "about": tmp_path / "about.json",
+            "out": tmp_path / "zoo",
+            "index": index,
+            **more,
+        }
+        return tools[0].publish(tools[0].Publication(**arguments))
+
+    return publish
+
+
+@pytest.mark.slow
+def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
+    publication, tools, classifier_run, phantoms, tmp_path
+):
+    folder = publication(classifier_run, "trial")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    expected = semenet.load_model(classifier_run)
+    halve_kernels(expected)
+    model = semenet.build("seme_resnet50", weights="trial")
+    for mine, theirs in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert model.class_names == ("normal", "bacteria", "virus")
+    # What the command line makes of the published weights is what the card says.
+    figures = evaluate("seme_resnet50:trial", phantoms, "val", tmp_path / "again", resamples=200)
+    card = (folder / "card.md").read_text()
+    assert metadata["metrics"]["figures"]["macro_auroc"]["value"] == pytest.approx(figures["macro_auroc"])
+    assert f"| Macro AUROC | {figures['macro_auroc']:.3f} (95 % interval" in card
+    assert f"{metadata['audit']['verdict']}" in ("shortcut", "clean", "undecided")
+    assert Run.open("seme_resnet50:trial").temperature == metadata["calibration"]["temperature"]
+    assert 0 < metadata["metrics"]["rounding"] < 0.01
+    # No path of the machine that it was made on.
+    assert str(tmp_path) not in (folder / "metadata.json").read_text()
+    index = tmp_path / "index.json"
+    assert json.loads(index.read_text()) == {"seme_resnet50/trial": sha256_of(folder / "metadata.json")}
+    tools[1].verify_zoo(tmp_path / "zoo", index=index)
+    # A later version keeps the changes of the earlier one.
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT | {"version": "1.1.0", "change": "Better."}))
+    shutil.rmtree(tmp_path / "run_trial")
+    publication(classifier_run, "trial")
+    changelog = json.loads((folder / "metadata.json").read_text())["changelog"]
+    assert changelog == {"1.0.0": "First.", "1.1.0": "Better."}
+
+
+def with_seed(run, folder, seed):
+    """A copy of a run that says it had another seed."""
+    copy = committed(run, folder)
+    recipe = json.loads((copy / "recipe.json").read_text())
+    (copy / "recipe.json").write_text(json.dumps(recipe | {"seed": seed}))
+    return copy
+
+
+@pytest.mark.slow
+def test_figures_alone_are_published_with_those_of_other_seeds(publication, tools, classifier_run, tmp_path):
+    repeat = with_seed(classifier_run, tmp_path / "repeat", 7)
+    folder = publication(classifier_run, "figures", figures_only=True, repeats=(repeat,))
+    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "metadata.json"]
+    metadata = json.loads((folder / "metadata.json").read_text())
+    accuracy = metadata["metrics"]["figures"]["accuracy"]["value"]
+    # The two are one network here, so that their figures are equal.
+    seed = str(metadata["training"]["recipe"]["seed"])
+    assert metadata["metrics"]["by_seed"]["accuracy"] == {seed: accuracy, "7": accuracy}
+    tools[1].verify_zoo(tmp_path / "zoo", index=tmp_path / "index.json")
+    # Nothing is offered that cannot be had, and who asks for it is told what there is.
+    assert json.loads((tmp_path / "index.json").read_text()) == {}
+    assert "figures" not in published_names("seme_resnet50")
+    with pytest.raises(ValueError, match=r"seme_resnet50:figures, of which the zoo has a card .*card\.md"):
+        semenet.build("seme_resnet50", weights="figures")
+    with pytest.raises(ValueError, match="figures alone"):
+        Run.open("seme_resnet50:figures")
+    # A card with weights is none with figures alone.
+    (folder / "model.weights.h5").write_bytes(b"")
+    with pytest.raises(ValueError, match="names every file"):
+        tools[1].verify_zoo(tmp_path / "zoo", index=tmp_path / "index.json")
+
+
+@pytest.mark.slow
+def test_a_repeat_differs_in_its_seed_alone(publication, classifier_run, unet_run, tmp_path):
+    with pytest.raises(ValueError, match=r"A repeat is a training .* Received: .*unet"):
+        publication(classifier_run, "a", figures_only=True, repeats=(committed(unet_run, tmp_path / "unet"),))
+    twice = committed(classifier_run, tmp_path / "twice")
+    with pytest.raises(ValueError, match="seed of its own"):
+        publication(classifier_run, "b", figures_only=True, repeats=(twice,))
+    assert not (tmp_path / "zoo" / "seme_resnet50" / "b").exists()
+
+
+def test_the_card_has_mean_and_deviation_over_the_seeds(tools):
+    """By hand: the mean of 0.8, 0.9 and 0.7 is 0.8, their deviation with n - 1 is 0.1."""
+    path = ROOT / "zoo" / "seme_resnet50" / "dataset1" / "metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    metadata["metrics"]["by_seed"] = {
+        "accuracy": {"0": 0.8, "1": 0.9, "2": 0.7},
+        "macro_auroc": {"0": 0.9, "1": None, "2": 0.9},
+    }
+    card = tools[1].zoo_card.render(metadata)
+    assert (
+        "| figure | mean ± sd (n - 1) | seed 0 | seed 1 | seed 2 |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| Accuracy | 0.800 ± 0.100 | 0.800 | 0.900 | 0.700 |\n"
+        "| Macro AUROC | undefined | 0.900 | undefined | 0.900 |\n" in card
+    )
+
+
+@pytest.fixture(scope="module")
+def published_unet(unet_run, phantoms, tmp_path_factory):
+    """A zoo with one U-Net, and its index."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools" / "zoo")
+        tool = importlib.import_module("publish")
+        folder = tmp_path_factory.mktemp("published")
+        (folder / "about.json").write_text(json.dumps(ABOUT))
+        (folder / "index.json").write_text("{}")
+        keras.config.set_dtype_policy("float32")
+        tool.publish(
+            tool.Publication(
+                run=committed(unet_run, folder / "run"),
+                name="lung",
+                manifest=phantoms,
+                about=folder / "about.json",
+                out=folder / "zoo",
+                index=folder / "index.json",
+            )
+        )
+        return folder
+
+
+BREAKS = {
+    "another byte of weights": (
+        "hash of their metadata",
+        lambda unet: flip(unet, "model_00000.weights.h5"),
+    ),
+    "another golden output": ("hash of their metadata", lambda unet: flip(unet, "golden.npz")),
+    "a card mended by hand": ("made from its metadata", lambda unet: append(unet / "card.md", "Fine.")),
+    "metadata mended by hand": ("index has the hash", lambda unet: append(unet / "metadata.json", " ")),
+    "a file nobody names": ("names every file", lambda unet: append(unet / "notes.txt", "x")),
+    "no set": ("index names the sets", shutil.rmtree),
+}
+
+
+def flip(folder, name):
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+def append(path, text):
+    path.write_text((path.read_text() if path.exists() else "") + text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", BREAKS)
+def test_what_does_not_hold_is_named(published_unet, tools, tmp_path, what):
+    message, spoil = BREAKS[what]
+    zoo = shutil.copytree(published_unet / "zoo", tmp_path / "zoo")
+    tools[1].verify_zoo(zoo, ("tensorflow",), published_unet / "index.json")
+    spoil(zoo / "unet" / "lung")
+    with pytest.raises(ValueError, match=message):
+        tools[1].verify_zoo(zoo, ("tensorflow",), published_unet / "index.json")
+
+
+@pytest.mark.slow
+def test_another_network_s_weights_do_not_give_the_golden_output(published_unet, tools, tmp_path):
+    """Hashes that were made to fit do not hide that the network is another."""
+    folder = shutil.copytree(published_unet / "zoo" / "unet" / "lung", tmp_path / "unet" / "lung")
+    with np.load(folder / "golden.npz") as golden:
+        np.savez_compressed(folder / "golden.npz", output=golden["output"] + 0.1)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    size = (folder / "golden.npz").stat().st_size
+    metadata["files"]["golden.npz"] = {"sha256": sha256_of(folder / "golden.npz"), "bytes": size}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "card.md").write_text(tools[1].zoo_card.render(metadata))
+    with pytest.raises(ValueError, match="gives its golden output"):
+        tools[1].verify_entry(folder, None)
+
+
+def test_a_command_is_given_as_on_another_machine(tool):
+    command = "src/recipes/unet.py --manifest /data/lung/manifest.csv --out /root/a/b --cache 'x y'"
+    expected = "python recipes/unet.py --manifest lung/manifest.csv --out b --cache 'x y'"
+    assert tool("zoo/metadata").portable(command) == expected
+
+
+@pytest.mark.slow
+def test_a_run_of_no_commit_is_not_published(publication, unet_run, phantoms, tools, tmp_path):
+    (tmp_path / "about.json").write_text(json.dumps({"version": "1.0.0"}))
+    with pytest.raises(ValueError, match="about.json has .* without change"):
+        publication(unet_run, "a")
+    (tmp_path / "about.json").write_text(json.dumps(ABOUT))
+    loose = committed(unet_run, tmp_path / "loose")
+    record = json.loads((loose / "run.json").read_text())
+    record["starts"][0]["commit"] = "a" * 40 + "+"
+    (loose / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"training\.commit"):
+        publication(loose, "b", as_it_is=True)
+    assert not (tmp_path / "zoo" / "unet" / "b").exists()
+
+
+def test_every_entry_has_a_card_and_every_card_is_listed():
+    cards = {path.relative_to(ROOT / "zoo") for path in ROOT.glob("zoo/*/*/card.md")}
+    assert {path.parts[0] for path in cards} == set(CATALOG)
+    page = (ROOT / "zoo" / "README.md").read_text(encoding="utf-8")
+    assert [str(path) for path in sorted(cards) if f"]({path})" not in page] == []
+
+
+@pytest.mark.slow
+def test_the_zoo_of_this_checkout_holds(tools):
+    """Every published set, on TensorFlow and on JAX."""
+    tools[1].verify_zoo(ROOT / "zoo")

@@ -1,0 +1,49 @@
+import io
+import itertools
+import types
+
+import rich.console
+
+from semenet.training.loop import progress as fit_progress
+
+
+def fit(progress_of_run, epochs, steps, start=0):
+    """What `fit` calls, from a step on."""
+    progress_of_run.on_train_begin()
+    for epoch in range(start // steps, epochs):
+        progress_of_run.on_epoch_begin(epoch)
+        for batch in range(start % steps if epoch == start // steps else 0, steps):
+            progress_of_run.on_train_batch_end(batch, {"loss": 0.5})
+        progress_of_run.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.25})
+    progress_of_run.close()
+
+
+def test_a_training_s_log_has_steps_speed_and_time_left(monkeypatch):
+    monkeypatch.setattr(fit_progress, "SECONDS_BETWEEN_LINES", -1)
+    seconds = itertools.count()
+    monkeypatch.setattr(fit_progress, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
+    stream = io.StringIO()
+    shown = fit_progress.ShowProgress(2, 4, 16, console=rich.console.Console(file=stream, width=200))
+    fit(shown, 2, 4)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "first step after 1.0 s, tracing included"
+    # A second a step: 16 images/s, two steps left of the epoch and six of all.
+    assert lines[1] == (
+        "epoch 1/2  step 2/4  loss 0.5000  16.0 images/s  2 s left in the epoch, 0 min in all"
+    )
+    assert lines[4] == "epoch 1/2  loss 0.5  val_loss 0.25"
+    assert [line.split("  ")[1] for line in lines[5:8]] == ["step 2/4", "step 3/4", "step 4/4"]
+
+
+def test_a_run_that_goes_on_counts_from_where_it_stands(monkeypatch):
+    monkeypatch.setattr(fit_progress, "SECONDS_BETWEEN_LINES", -1)
+    stream = io.StringIO()
+    shown = fit_progress.ShowProgress(3, 4, 16, start=5, console=rich.console.Console(file=stream, width=200))
+    fit(shown, 3, 4, start=5)
+    steps = [
+        line.split("  ")[:2]
+        for line in stream.getvalue().splitlines()
+        if line.startswith("epoch") and "step" in line
+    ]
+    assert steps[0] == ["epoch 2/3", "step 3/4"]
+    assert steps[-1] == ["epoch 3/3", "step 4/4"]

@@ -1,0 +1,147 @@
+"""Real processes, killed at various moments and started again with the same command."""
+
+import contextlib
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from semenet.storage.atomic import is_temporary
+
+ROOT = pathlib.Path(__file__).parents[3]
+SECONDS = 180
+SMALL = ["--input-size", "32", "--width", "0.25", "--depth", "0.01", "--epochs", "3", "--batch-size", "4"]
+
+
+def command(manifest, out, *options):
+    recipe = ROOT / "recipes" / "seme_resnet50.py"
+    fixed = ["--deterministic", "--checkpoint-every", "2", "--ema", "0.9", "--class-weights", "balanced"]
+    arguments = ["--manifest", manifest, "--out", out, *SMALL, *fixed, *options]
+    return [sys.executable, str(recipe), *map(str, arguments)]
+
+
+def run(manifest, out, *options, **arguments):
+    result = subprocess.run(
+        command(manifest, out, *options), capture_output=True, text=True, timeout=SECONDS, **arguments
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+def kill_once(process, moment):
+    """Kills a process as soon as the moment has come."""
+    deadline = time.monotonic() + SECONDS
+    while not moment():
+        assert process.poll() is None, "it ended before the moment came"
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def half_written(out):
+    with contextlib.suppress(FileNotFoundError), os.scandir(out / "checkpoints") as items:
+        return any(is_temporary(pathlib.Path(item), ("last.npz",)) for item in items)
+    return False
+
+
+def arrays(path):
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_as_one_left_alone(phantoms, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run(phantoms, whole)
+    checkpoint = killed / "checkpoints" / "last.npz"
+    moments = [
+        lambda: (killed / "run.json").exists(),
+        # Within the first epoch, then while a checkpoint is being written, then after the first epoch.
+        checkpoint.exists,
+        lambda: half_written(killed),
+        (killed / "history.csv").exists,
+    ]
+    for moment in moments:
+        process = subprocess.Popen(
+            command(phantoms, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        kill_once(process, moment)
+    assert not (killed / "last.weights.h5").exists()
+    assert "Going on after epoch" in run(phantoms, killed)
+
+    mine, theirs = arrays(killed / "last.weights.h5"), arrays(whole / "last.weights.h5")
+    assert mine.keys() == theirs.keys()
+    for name in theirs:
+        np.testing.assert_array_equal(mine[name], theirs[name])
+    assert (killed / "history.csv").read_text() == (whole / "history.csv").read_text()
+    with np.load(checkpoint) as mine, np.load(whole / "checkpoints" / "last.npz") as theirs:
+        assert set(mine.files) == set(theirs.files)
+        for name in set(theirs.files) - {"progress"}:
+            np.testing.assert_array_equal(mine[name], theirs[name])
+    best = [arrays_of_keras(folder / "model.keras") for folder in (whole, killed)]
+    for name in best[0]:
+        np.testing.assert_array_equal(best[0][name], best[1][name])
+    assert not list(killed.rglob(".*.npz"))
+
+
+def arrays_of_keras(path):
+    import semenet
+
+    return {weight.path: weight.numpy() for weight in semenet.load_model(path).weights}
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_with_the_last_good_checkpoint(phantoms, tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen(command(phantoms, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kill_once(process, (out / "history.csv").exists)
+    before = (out / "checkpoints" / "last.npz").read_bytes()
+
+    def no_room():
+        # No file may grow past this: what the system answers then is an OSError like a full disk's.
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    result = subprocess.run(
+        command(phantoms, out), capture_output=True, text=True, timeout=SECONDS, preexec_fn=no_room
+    )
+    assert result.returncode == 1
+    assert "must fit on its disk" in result.stderr
+    assert "Make room and give the same command again" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (out / "checkpoints" / "last.npz").read_bytes() == before
+    assert not list(out.rglob(".*.last.npz"))
+    run(phantoms, out)
+
+
+@pytest.mark.slow
+def test_a_second_process_in_the_same_folder_is_refused(phantoms, tmp_path):
+    out = tmp_path / "run"
+    first = subprocess.Popen(
+        command(phantoms, out, "--epochs", "500"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + SECONDS
+        while not (out / "run.json").exists():
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        second = subprocess.run(
+            command(phantoms, out, "--epochs", "500"), capture_output=True, text=True, timeout=SECONDS
+        )
+    finally:
+        first.kill()
+        first.wait()
+    assert second.returncode == 1
+    assert "another one is at work" in second.stderr

@@ -1,0 +1,181 @@
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from semenet.training.loop.tensorboard import (
+    EPOCHS,
+    STEPS,
+    EventFile,
+    TensorBoardLog,
+    confusion_sheet,
+    input_sheet,
+)
+
+BATCHES_AN_EPOCH = 25
+
+
+def events(folder):
+    """All events of a folder, file after file, in the order in which TensorBoard takes them."""
+    files = sorted(map(str, folder.glob("*tfevents*")))
+    return [
+        tf.compat.v1.Event.FromString(record.numpy())
+        for file in files
+        for record in tf.data.TFRecordDataset(file)
+    ]
+
+
+def points(folder, tag):
+    """What TensorBoard shows of a curve: at each start's mark but the first it drops what lies past it."""
+    shown, started = [], False
+    for event in events(folder):
+        if event.session_log.status == tf.compat.v1.SessionLog.START:
+            shown, started = [pair for pair in shown if not started or pair[0] < event.step], True
+        values = [value for value in event.summary.value if value.tag == tag]
+        shown += [(event.step, tf.make_ndarray(value.tensor).tolist()) for value in values]
+    return shown
+
+
+def board_s_reader(folder):
+    """What the server reads with, where the package is installed: it is not needed for writing."""
+    accumulators = pytest.importorskip(
+        "tensorboard.backend.event_processing.plugin_event_accumulator",
+        reason="pip install tensorboard: its own reader is what these files are for",
+    )
+    return accumulators.EventAccumulator(str(folder), size_guidance={accumulators.TENSORS: 0}).Reload()
+
+
+def start_of(folder, recipe, start_step, **options):
+    """A log whose network has a learning rate and nothing else."""
+    log = TensorBoardLog(folder, recipe, BATCHES_AN_EPOCH, start_step=start_step, **options)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.25), "mse")
+    log.set_model(model)
+    log.on_train_begin()
+    return log
+
+
+def train(log, begin, end, loss):
+    """Steps begin + 1 to end, each with its loss, and the ends of epochs among them."""
+    for step in range(begin, end):
+        log.on_train_batch_end(step % BATCHES_AN_EPOCH, {"loss": loss + step})
+        if (step + 1) % BATCHES_AN_EPOCH == 0:
+            log.on_epoch_end(step // BATCHES_AN_EPOCH, {"loss": loss, "val_macro_auroc": 0.5})
+
+
+def test_curves_by_step_and_by_epoch(tiny_recipe, tmp_path):
+    log = start_of(tmp_path, tiny_recipe("seme_resnet50"), 0)
+    train(log, 0, 50, 100.0)
+    # Readable before the end: a run may be killed at any time, or looked at while it goes on.
+    assert points(tmp_path / STEPS, "step/loss") == [(step, 99.0 + step) for step in (10, 20, 30, 40, 50)]
+    assert points(tmp_path / STEPS, "step/learning_rate") == [(step, 0.25) for step in (10, 20, 30, 40, 50)]
+    assert points(tmp_path / EPOCHS, "epoch/val_macro_auroc") == [(1, 0.5), (2, 0.5)]
+    log.on_train_end()
+
+
+@pytest.mark.parametrize("saved", [32, 50])
+def test_a_run_that_goes_on_doubles_nothing(tiny_recipe, tmp_path, saved):
+    """Killed after step 60, in its third epoch; the last saved state is older."""
+    recipe = tiny_recipe("seme_resnet50")
+    train(start_of(tmp_path, recipe, 0), 0, 60, 100.0)
+    train(start_of(tmp_path, recipe, saved), saved, 100, 1000.0)
+    steps = points(tmp_path / STEPS, "step/loss")
+    assert [step for step, _ in steps] == list(range(10, 101, 10))
+    assert [value > 500 for step, value in steps] == [step > saved for step, _ in steps]
+    epochs = points(tmp_path / EPOCHS, "epoch/loss")
+    assert epochs == [(1, 100.0), (2, 1000.0 if saved < 50 else 100.0), (3, 1000.0), (4, 1000.0)]
+
+
+def test_a_record_that_a_kill_cut_short_hides_no_later_start(tmp_path):
+    for start, value in ((0, 1.0), (2, 2.0)):
+        file = EventFile(tmp_path, start)
+        for step in (start + 1, start + 2, start + 3):
+            file.scalar("loss", step, value)
+        file.close()
+        with open(file.path, "r+b") as half:
+            half.truncate(file.path.stat().st_size - (7 if start == 0 else 0))
+    accumulator = board_s_reader(tmp_path)
+    read = [(event.step, tf.make_ndarray(event.tensor_proto).item()) for event in accumulator.Tensors("loss")]
+    assert read == [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0), (5, 2.0)]
+
+
+def test_tensorboard_s_own_reader_sees_what_this_one_sees(tiny_recipe, tmp_path):
+    recipe = tiny_recipe("seme_resnet50")
+    train(start_of(tmp_path, recipe, 0), 0, 60, 100.0)
+    log = start_of(tmp_path, recipe, 32, confusion=lambda: np.eye(3, dtype=int))
+    train(log, 32, 100, 1000.0)
+    for folder, tag in ((STEPS, "step/loss"), (EPOCHS, "epoch/loss")):
+        accumulator = board_s_reader(tmp_path / folder)
+        read = [
+            (event.step, tf.make_ndarray(event.tensor_proto).item()) for event in accumulator.Tensors(tag)
+        ]
+        assert read == points(tmp_path / folder, tag)
+        assert accumulator.SummaryMetadata(tag).plugin_data.plugin_name == "scalars"
+    assert accumulator.SummaryMetadata("confusion").plugin_data.plugin_name == "images"
+
+
+def test_what_is_not_finite_leaves_a_gap(tiny_recipe, tmp_path):
+    log = start_of(tmp_path, tiny_recipe("seme_resnet50"), 0)
+    for epoch, value in enumerate((0.5, np.nan, np.inf, 0.75)):
+        log.write_epoch(epoch, {"val_macro_auroc": value})
+    assert points(tmp_path / EPOCHS, "epoch/val_macro_auroc") == [(1, 0.5), (4, 0.75)]
+
+
+def test_each_start_shows_the_first_batch_it_gets(tiny_recipe, tmp_path):
+    images = np.zeros((3, 32, 32, 1), np.uint8)
+    batch = (tf.constant(images), tf.constant(np.eye(3, dtype=np.float32)))
+    # The second goes on from where the first began: its sheet takes the first one's place.
+    for start in (0, 0, 7):
+        start_of(tmp_path, tiny_recipe("seme_resnet50"), start, batches=[batch, None])
+    (first, second) = points(tmp_path / STEPS, "inputs")
+    assert [first[0], second[0]] == [1, 8]
+    width, height, png = first[1]
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[:2] == (int(height), int(width))
+
+
+def test_a_confusion_matrix_an_epoch(tiny_recipe, tmp_path):
+    matrices = iter([np.eye(3, dtype=int), None])
+    log = start_of(tmp_path, tiny_recipe("seme_resnet50"), 0, confusion=lambda: next(matrices))
+    train(log, 0, 50, 1.0)
+    assert [step for step, _ in points(tmp_path / EPOCHS, "confusion")] == [1]
+
+
+def pixels(png):
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_the_sheet_has_each_image_at_its_place_and_its_label():
+    images = np.stack([np.full((40, 30, 1), value, np.uint8) for value in (10, 90, 170, 250, 50)])
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]
+    sheet = pixels(input_sheet(images, targets, ("normal", "bacteria", "virus")))
+    assert sheet.shape == (320, 480, 3)
+    centres = sheet[[80, 80, 80, 240, 240], [80, 240, 400, 80, 240], 0]
+    np.testing.assert_allclose(centres, [10, 90, 170, 250, 50], atol=1)
+    np.testing.assert_array_equal(sheet[240, 400], 255)
+    # The label's letters are white on a dark band at the top; other names make another picture.
+    assert sheet[:20, :60].max() > 200
+    others = pixels(input_sheet(images, targets, ("normal", "COVID-19", "virus")))
+    assert (sheet[:160, :160] == others[:160, :160]).all()
+    assert (sheet[:160, 160:320] != others[:160, 160:320]).any()
+
+
+def test_the_sheet_holds_sixteen_and_outlines_masks():
+    images = np.zeros((20, 64, 64, 3), np.uint8)
+    masks = np.zeros((20, 64, 64, 1), np.float32)
+    masks[0, 16:48, 16:48] = 1
+    sheet = pixels(input_sheet(images, masks, ("lung",)))
+    assert sheet.shape == (640, 640, 3)
+    rows, columns = np.nonzero(sheet.any(axis=-1))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 119, 40, 119)
+    assert not sheet[60:100, 60:100].any()
+
+
+def test_the_matrix_s_colours_are_shares_of_a_row():
+    even, skewed = (
+        pixels(confusion_sheet(matrix, ("a", "b"))) for matrix in ([[5, 5], [0, 0]], [[9, 1], [0, 3]])
+    )
+    assert (even != skewed).any()
+    # A class without images has no share to divide.
+    assert pixels(confusion_sheet(np.zeros((2, 2), int), ("a", "b"))).min() < 100

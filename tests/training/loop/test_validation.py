@@ -1,0 +1,144 @@
+"""What a network is validated on: what it will be fed."""
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import semenet
+from semenet.data.images.reading import ImageError
+from semenet.data.manifest.table import ManifestError, read_manifest
+from semenet.data.pipeline.datasets import evaluation_dataset
+from semenet.evaluation.split_evaluation import evaluate
+from semenet.models.layers.heads import ClassifierHead
+from semenet.training.devices.device import Devices
+from semenet.training.loop.fit import build_network, train
+from semenet.training.loop.validation import Validation
+from semenet.training.run_folder.run import Run
+
+ALONE, WHOLE, BOTH = ("masked", "masked_clahe"), ("original", "clahe"), ("original", "masked")
+
+
+def by_brightness():
+    """A network that tells the classes by the mean of the image it is fed."""
+    image = keras.Input((32, 32, 1), name="image")
+    x = keras.layers.Rescaling(1 / 255)(image)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    names = ("normal", "bacteria", "virus")
+    model = keras.Model(image, ClassifierHead(names, activation="softmax", name="head")(x))
+    model.get_layer("head").set_weights([np.float32([[0, 20, 40]]), np.float32([0, -4, -12])])
+    return model
+
+
+class Kept(Devices):
+    """One device, which keeps what it predicted."""
+
+    def predict(self, model, images, count):
+        self.kept = super().predict(model, images, count)
+        return self.kept
+
+
+def validated(recipe, rows, **arguments):
+    devices = Kept()
+    figures = Validation(rows, recipe, devices, **arguments).measure(by_brightness())
+    return devices.kept, figures
+
+
+def expected(rows, clahe, masked):
+    """Probabilities of the images, blacked out one by one, without the module's own dataset."""
+    dataset = evaluation_dataset(rows, input_size=(32, 32), batch_size=1, inference_clahe=clahe)
+    images = np.concatenate([batch.numpy() for batch in dataset])
+    if masked:
+        for image, path in zip(images, rows["mask_path"], strict=True):
+            # Of 64 pixels, those under the centres of 32.
+            image[cv2.imread(path, cv2.IMREAD_GRAYSCALE)[1::2, 1::2] == 0] = 0
+    return by_brightness().predict(images, verbose=0)
+
+
+@pytest.mark.parametrize("clahe", [False, True])
+@pytest.mark.parametrize("views", [ALONE, WHOLE, BOTH, ("masked",)])
+def test_a_network_is_validated_on_what_it_is_fed(phantoms, tiny_recipe, views, clahe):
+    rows = read_manifest(phantoms).split("val")
+    recipe = tiny_recipe("vgg19_gap", views=views, inference_clahe=clahe)
+    probabilities, figures = validated(recipe, rows)
+    alone = views not in (WHOLE, BOTH)
+    np.testing.assert_allclose(probabilities, expected(rows, clahe, alone), atol=1e-6)
+    assert np.abs(probabilities - expected(rows, clahe, not alone)).max() > 0.05
+    true = rows["label"].map({"normal": 0, "bacteria": 1, "virus": 2})
+    assert figures["val_accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == true))
+    assert figures["val_loss"] == pytest.approx(
+        -np.log(probabilities[range(len(rows)), true]).mean(), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_a_cache_changes_nothing(phantoms, tiny_recipe, tmp_path, cache):
+    rows = read_manifest(phantoms).split("val")
+    recipe = tiny_recipe("vgg19_gap", views=ALONE)
+    for _ in range(2):
+        folder = tmp_path if cache == "disk" else None
+        probabilities, _ = validated(recipe, rows, cache=cache, cache_folder=folder)
+        np.testing.assert_allclose(probabilities, expected(rows, False, True), atol=1e-6)
+
+
+def test_two_replicas_predict_as_one(phantoms, tiny_recipe):
+    """What the devices do to the dataset of images, they do to the one with black."""
+    from semenet.training.devices.mirrored import MirroredDevices
+
+    rows = read_manifest(phantoms).split("val")[:11]
+    recipe = tiny_recipe("vgg19_gap", views=ALONE, batch_size=4)
+
+    class Two(Kept, MirroredDevices):
+        # Without its devices: how batches are filled up is all that is asked for.
+        replicas = 2
+
+        def __init__(self):
+            pass
+
+    devices = Two()
+    Validation(rows, recipe, devices).measure(by_brightness())
+    np.testing.assert_allclose(devices.kept, expected(rows, False, True), atol=1e-6)
+
+
+@pytest.mark.parametrize(("views", "alone"), [(ALONE, True), (WHOLE, False), (BOTH, False)])
+def test_the_head_says_what_its_network_is_fed(tiny_recipe, tmp_path, views, alone):
+    recipe = tiny_recipe("vgg19_gap", views=views)
+    assert recipe.lungs_alone is alone
+    build_network(recipe).save(tmp_path / "model.keras")
+    assert semenet.load_model(tmp_path / "model.keras").get_layer("head").lungs_alone is alone
+    assert Run.open(tmp_path / "model.keras").lungs_alone is alone
+
+
+@pytest.mark.slow
+def test_a_run_s_best_figure_is_the_one_that_evaluation_finds(phantoms, tiny_recipe, tmp_path):
+    recipe = tiny_recipe("vgg19_gap", views=ALONE, monitor="val_accuracy", learning_rate=0.01)
+    run = train(recipe, phantoms, tmp_path / "run")
+    assert run.lungs_alone
+    figures = evaluate(run.path, phantoms, "val", tmp_path / "out", resamples=200)
+    assert figures["accuracy"] == pytest.approx(run.record["best"])
+    rows = read_manifest(phantoms).split("val")
+    dataset = evaluation_dataset(rows, input_size=(32, 32), batch_size=8, masks=True)
+    blacked = np.concatenate([images.numpy() * masks.numpy().astype("uint8") for images, masks in dataset])
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    np.testing.assert_allclose(table[list(run.class_names)], run.model.predict(blacked, verbose=0), atol=1e-5)
+
+
+def test_a_row_without_a_mask_is_refused_where_it_is_needed(phantoms, tiny_recipe):
+    rows = read_manifest(phantoms).split("val")
+    gap = rows.assign(mask_path=["", *rows["mask_path"][1:]])
+    bare = rows.drop(columns=["mask", "mask_path"])
+    count = len(rows)
+    recipe = tiny_recipe("vgg19_gap", views=ALONE)
+    for some, without in ((gap, 1), (bare, count)):
+        message = f"Received: {without} of {count} rows without one, first {rows['file'][0]}.*--views"
+        with pytest.raises(ManifestError, match=message):
+            Validation(some, recipe, Devices())
+        assert Validation(some, tiny_recipe("vgg19_gap", views=BOTH), Devices()).dataset is not None
+
+
+def test_a_mask_that_is_no_file_is_found_before_the_first_epoch(phantoms, tiny_recipe):
+    rows = read_manifest(phantoms).split("val")
+    rows.loc[2, "mask_path"] = "/nowhere/mask.png"
+    with pytest.raises(ImageError, match=r"Received: 1 that are none, first /nowhere/mask\.png"):
+        Validation(rows, tiny_recipe("vgg19_gap", views=ALONE), Devices())

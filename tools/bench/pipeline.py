@@ -1,0 +1,191 @@
+"""Times the pipeline beside its peers, alternated in one run: decode, resize, CLAHE, rotation, batch.
+
+    python tools/bench/pipeline.py --manifest dataset1_hires/manifest.csv
+
+Every contestant reads all images of the manifest, stretches them to one size, applies CLAHE (clip 2.0, 8 x 8
+tiles), turns them by a random angle within ±30 degrees, and hands out batches of uint8, with a worker a core.
+The ratio is that of a round, whose contestants run one after another; the median over the rounds counts.
+PyTorch and albumentations take part where they are installed; the project does not depend on them.
+"""
+
+import concurrent.futures
+import importlib.util
+import os
+import pathlib
+import resource
+import statistics
+import tempfile
+import threading
+import time
+
+import cv2
+import numpy as np
+import rich.console
+import rich.progress
+import rich.table
+import tensorflow as tf
+import tyro
+
+from semenet.data.manifest.table import read_manifest
+from semenet.data.pipeline.datasets import training_dataset
+from semenet.data.transforms.augmentation import Augmentation
+
+# The project's own number of threads.
+WORKERS = os.cpu_count()
+CLAHE = {"clipLimit": 2.0, "tileGridSize": (8, 8)}
+ROTATION = 30
+BATCH = 16
+
+
+def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1):
+    """The project's own, through tf.data; gives an iterator of batches and the batches an epoch."""
+    dataset, steps = training_dataset(
+        rows,
+        class_names=sorted(set(rows["label"])),
+        input_size=(size, size),
+        batch_size=BATCH,
+        epochs=epochs,
+        seed=0,
+        augmentation=Augmentation(clahe=1.0, rotation=ROTATION),
+        cache=cache,
+        cache_folder=folder,
+    )
+    return (images for images, _ in dataset), steps
+
+
+def opencv_threads(rows, size, interpolation):
+    """Nothing but OpenCV in threads, a batch each."""
+    paths = rows["path"].tolist()
+    local = threading.local()
+
+    def load(path, angle):
+        if not hasattr(local, "clahe"):
+            local.clahe = cv2.createCLAHE(**CLAHE)
+        image = cv2.resize(cv2.imread(path, cv2.IMREAD_GRAYSCALE), (size, size), interpolation=interpolation)
+        centre = ((size - 1) / 2, (size - 1) / 2)
+        turn = cv2.getRotationMatrix2D(centre, angle, 1)
+        return cv2.warpAffine(local.clahe.apply(image), turn, (size, size))
+
+    def batch(start):
+        part = paths[start : start + BATCH]
+        angles = np.random.default_rng(start).uniform(-ROTATION, ROTATION, len(part))
+        images = [load(path, angle) for path, angle in zip(part, angles, strict=True)]
+        return np.stack(images)[..., np.newaxis]
+
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        yield from pool.map(batch, range(0, len(paths), BATCH))
+
+
+class _Radiographs:
+    """A PyTorch data set: albumentations' transforms on OpenCV's images."""
+
+    def __init__(self, paths, size):
+        import albumentations
+
+        self.paths = paths
+        self.transform = albumentations.Compose(
+            [
+                albumentations.Resize(size, size),
+                albumentations.CLAHE(clip_limit=(2.0, 2.0), tile_grid_size=(8, 8), p=1),
+                albumentations.Rotate(limit=ROTATION, border_mode=cv2.BORDER_CONSTANT, p=1),
+            ]
+        )
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        image = cv2.imread(self.paths[index], cv2.IMREAD_GRAYSCALE)
+        return self.transform(image=image)["image"][np.newaxis]
+
+
+def torch_loader(rows, size):
+    """PyTorch's DataLoader with albumentations, in worker processes."""
+    import torch.utils.data
+
+    images = _Radiographs(rows["path"].tolist(), size)
+    yield from torch.utils.data.DataLoader(images, BATCH, num_workers=WORKERS)
+
+
+def timed(batches, count):
+    """Images a second of an iterator that gives `count` images in all."""
+    start = time.perf_counter()
+    seen = sum(len(batch) for batch in batches)
+    if seen != count:
+        raise RuntimeError(f"A contestant gave {seen} images in place of {count}.")
+    return count / (time.perf_counter() - start)
+
+
+def contestants(size):
+    """Name to function of rows."""
+    found = {
+        "semenet": lambda rows: semenet_pipeline(rows, size)[0],
+        "OpenCV, INTER_LINEAR": lambda rows: opencv_threads(rows, size, cv2.INTER_LINEAR),
+        "OpenCV, INTER_AREA": lambda rows: opencv_threads(rows, size, cv2.INTER_AREA),
+    }
+    absent = [name for name in ("torch", "albumentations") if importlib.util.find_spec(name) is None]
+    if absent:
+        print(f"PyTorch's DataLoader with albumentations is left out: {', '.join(absent)} not installed.")
+    else:
+        found["PyTorch + albumentations"] = lambda rows: torch_loader(rows, size)
+    return found
+
+
+def compare(rows, size, rounds):
+    """Prints the contestants' images a second and the project's ratio to each."""
+    runs = contestants(size)
+    speeds = {name: [] for name in runs}
+    for _ in rich.progress.track(range(rounds), "Rounds", console=rich.console.Console(stderr=True)):
+        for name, run in runs.items():
+            speeds[name].append(timed(run(rows), len(rows)))
+    table = rich.table.Table("contestant", "images/s, median", "least", "most", "semenet over it", box=None)
+    for name, values in speeds.items():
+        ratios = [own / other for own, other in zip(speeds["semenet"], values, strict=True)]
+        columns = (statistics.median(values), min(values), max(values))
+        table.add_row(name, *(f"{value:.0f}" for value in columns), f"{statistics.median(ratios):.2f}")
+    rich.console.Console().print(table)
+
+
+def measure_caches(rows, size):
+    """Prints the second epoch's speed with each cache, and the memory that epochs take."""
+    with tempfile.TemporaryDirectory() as folder:
+        for cache, place in ((None, None), ("memory", None), ("disk", folder)):
+            batches, steps = semenet_pipeline(rows, size, cache, place, epochs=4)
+            speeds, memory = [], []
+            for _ in range(4):
+                start = time.perf_counter()
+                for _ in range(steps):
+                    next(batches)
+                speeds.append(f"{len(rows) / (time.perf_counter() - start):.0f}")
+                memory.append(f"{_resident_mebibytes():.0f}")
+            print(f"cache {cache}: images/s by epoch {', '.join(speeds)}; MiB resident {', '.join(memory)}")
+
+
+def _resident_mebibytes():
+    statm = pathlib.Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def main(manifest: pathlib.Path, size: int = 512, rounds: int = 5, images: int | None = None) -> None:
+    """Compares the pipeline with its peers.
+
+    Args:
+        manifest: CSV of radiographs, of which all splits are read.
+        size: Height and width to stretch to, in pixels.
+        rounds: How often each contestant reads all images; the first round warms the disk's cache.
+        images: Only the first so many.
+    """
+    rows = read_manifest(manifest).rows.iloc[:images]
+    print(f"{len(rows)} images to {size} x {size}, batches of {BATCH}, {os.cpu_count()} processors")
+    for path in rows["path"]:
+        pathlib.Path(path).read_bytes()
+    cv2.setNumThreads(1)
+    tf.config.set_visible_devices([], "GPU")
+    compare(rows, size, rounds)
+    measure_caches(rows, size)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

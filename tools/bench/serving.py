@@ -1,0 +1,340 @@
+"""Times inference in every runtime that a network can be exported to, beside timm's network on PyTorch.
+
+Usage: python tools/bench/serving.py [--entries seme_resnet50 seme_densenet169] [--size 512] [--batches 1 16]
+           [--rounds 5] [--runtimes openvino onnx ...] [--no-int8] [--no-timm] [--width 1.0] [--depth 1.0]
+           [--out FILE.csv]
+
+Each runtime has a process of its own, since their libraries collide in one, and as many threads as there are
+processors. All stay in memory, and take turns: in each round each answers one request while the others wait.
+The ratio to PyTorch is the median over the rounds, above 1 where it is quicker than PyTorch in that round.
+Weights are random. All computes in float32, OpenVINO included, which would take bfloat16 by itself, but what
+is called int8. All take prepared images; decoding and resizing are not timed.
+
+- keras: `predict` of the network as it is trained;
+- savedmodel_unfolded, savedmodel: its SavedModel, and that of `semenet.models.inference.inference_network`,
+  which `semenet export` writes; the operations of both graphs are printed;
+- onnx, openvino, litert: what `semenet export --format` writes, in float32 and in int8, calibrated on noise,
+  which sets the speed as well as radiographs do;
+- timm: the same network without MoEx in timm on PyTorch, eager, under inference_mode, in the quicker of its
+  two memory formats, which is chosen for each batch size before the clock starts. timm has no SE-DenseNet:
+  seme_densenet169 is measured against densenet169, which computes less. Its scaling is done beforehand.
+"""
+
+import contextlib
+import importlib.util
+import multiprocessing
+import os
+import pathlib
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from typing import Literal
+
+import tyro
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# Entry of the catalogue to the nearest network of timm.
+TIMM = {
+    "vgg19": "vgg19",
+    "resnet50_gap": "resnet50",
+    "se_resnet50": "seresnet50",
+    "moex_resnet50": "resnet50",
+    "seme_resnet50": "seresnet50",
+    "densenet169_gap": "densenet169",
+    "se_densenet169": "densenet169",
+    "moex_densenet169": "densenet169",
+    "seme_densenet169": "densenet169",
+}
+Runtime = Literal["keras", "savedmodel_unfolded", "savedmodel", "onnx", "openvino", "litert"]
+RUNTIMES = ("keras", "savedmodel_unfolded", "savedmodel", "onnx", "openvino", "litert")
+WARM_UP = 2
+
+
+def main(
+    entries: tuple[str, ...] = ("seme_resnet50", "seme_densenet169"),
+    size: int = 512,
+    batches: tuple[int, ...] = (1, 16),
+    rounds: int = 5,
+    runtimes: tuple[Runtime, ...] = RUNTIMES,
+    int8: bool = True,
+    timm: bool = True,
+    width: float = 1.0,
+    depth: float = 1.0,
+    out: pathlib.Path | None = None,
+) -> None:
+    """Prints a line a runtime, batch size and entry.
+
+    Args:
+        entries: Names in the catalogue.
+        size: Height and width in pixels.
+        batches: Images a request.
+        rounds: Alternated rounds.
+        runtimes: What to time.
+        int8: Whether to time int8 too.
+        timm: Whether to compare with timm, which needs width and depth 1.
+        width: Scales the networks' channels.
+        depth: Scales the networks' layers.
+        out: CSV to write as well.
+    """
+    import pandas as pd
+
+    absent = [package for package in ("torch", "timm") if importlib.util.find_spec(package) is None]
+    compares = timm and width == depth == 1 and not absent
+    if timm and not compares:
+        reason = f"{', '.join(absent)} not installed" if absent else "its networks have width and depth 1"
+        print(f"timm is left out: {reason}.", file=sys.stderr)
+    lines = []
+    context = multiprocessing.get_context("spawn")
+    for entry in entries:
+        with tempfile.TemporaryDirectory() as folder:
+            print(f"{entry}: exporting ...", file=sys.stderr, flush=True)
+            for runtime in dict.fromkeys(("keras", *runtimes)):
+                arguments = (
+                    runtime,
+                    entry,
+                    pathlib.Path(folder),
+                    size,
+                    int8,
+                    {"width": width, "depth": depth},
+                )
+                writer = context.Process(target=write_network, args=arguments)
+                writer.start()
+                writer.join()
+                if writer.exitcode:
+                    sys.exit(f"{entry} was not exported for {runtime}: see above.")
+            written = [path for path in sorted(pathlib.Path(folder).iterdir()) if path.suffix != ".bin"]
+            files = {path.stem: path for path in written if path.stem != "keras" or "keras" in runtimes}
+            if compares and entry in TIMM:
+                files["timm"] = TIMM[entry]
+            lines += measure(context, entry, files, size, batches, rounds)
+            print(pd.DataFrame(lines).to_string(index=False), flush=True)
+    if out is not None:
+        pd.DataFrame(lines).to_csv(out, index=False)
+
+
+def write_network(runtime, entry, folder, size, int8, architecture):
+    """Writes a network with random weights for a runtime, `keras` first, of which the others are made.
+
+    Args:
+        runtime: its name.
+        entry: name in the catalogue.
+        folder: pathlib.Path to write to.
+        size: int.
+        int8: whether to write int8 too.
+        architecture: dict of width and depth.
+    """
+    import keras
+    import numpy as np
+
+    import semenet
+    from semenet.models.inference import inference_network
+    from semenet.serving.exports.converters import FORMATS
+    from semenet.training.run_folder.run import Run
+
+    file = folder / "keras.keras"
+    if runtime == "keras":
+        keras.utils.set_random_seed(0)
+        semenet.build(entry, input_shape=(size, size, 1), **architecture).save(file)
+        return
+    run = Run.open(file)
+    network = inference_network(run.model)
+    if runtime in FORMATS:
+        written = FORMATS[runtime]
+        written.write(network, run, folder / f"{runtime}{written.suffix}")
+        if int8:
+            noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 1), dtype=np.uint8)
+            written.write_int8(network, run, folder / f"{runtime}_int8{written.suffix}", noise)
+    else:
+        model = run.model if runtime == "savedmodel_unfolded" else network
+        print(f"{entry}, {runtime}: {write_saved_model(model, folder / runtime)} operations", flush=True)
+
+
+def write_saved_model(model, folder):
+    """Writes the part of a SavedModel that takes prepared images; returns the operations of its graph."""
+    import keras
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="images")
+
+    @tf.function(input_signature=[spec])
+    def serve(images):
+        return {"probabilities": model(tf.cast(images, tf.float32), training=False)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serving_default", serve)
+    archive.write_out(folder, verbose=False)
+    # What reads a variable computes nothing.
+    return sum(
+        operation.type != "ReadVariableOp"
+        for operation in serve.get_concrete_function().graph.get_operations()
+    )
+
+
+def measure(context, entry, files, size, batches, rounds):
+    """Lets resident processes take turns.
+
+    Args:
+        context: of multiprocessing.
+        entry: name in the catalogue.
+        files: dict of a runtime's name to what it opens.
+        size: int.
+        batches: images a request.
+        rounds: int.
+
+    Returns:
+        list of dict, a line of the table each.
+    """
+    workers = {name: start(context, name, file, size) for name, file in files.items()}
+    lines = []
+    for batch in batches:
+        print(f"{entry}, batch {batch} ...", file=sys.stderr, flush=True)
+        # A request of few images is over so soon that one would be noise.
+        calls = max(1, 8 // batch)
+        seconds = {name: [] for name in workers}
+        for name in workers:
+            ask(workers, name, (batch, WARM_UP))
+        for turn in range(rounds):
+            # In another order each round: who comes after whom is nobody's advantage.
+            names = list(workers)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                seconds[name].append(ask(workers, name, (batch, calls))[0])
+        for name in workers:
+            ratios = [
+                theirs / mine for theirs, mine in zip(seconds.get("timm", []), seconds[name], strict=False)
+            ]
+            lines.append(
+                {
+                    "entry": entry,
+                    "batch": batch,
+                    "runtime": name,
+                    "milliseconds": round(1000 * statistics.median(seconds[name]), 1),
+                    "images_s": round(batch / statistics.median(seconds[name]), 2),
+                    "over_timm": round(statistics.median(ratios), 3) if ratios else None,
+                    "peak_mebibytes": ask(workers, name, (batch, 0))[1],
+                }
+            )
+    for process, connection in workers.values():
+        connection.close()
+        process.join()
+    return lines
+
+
+def start(context, name, file, size):
+    """A process that answers requests, and our end of the pipe to it."""
+    here, there = context.Pipe()
+    process = context.Process(target=answer, args=(there, name, file, size), daemon=True)
+    process.start()
+    # With our end of theirs closed, a process that dies ends the wait for it with an EOFError.
+    there.close()
+    return process, here
+
+
+def ask(workers, name, request):
+    """What a worker answers to a request."""
+    process, connection = workers[name]
+    try:
+        connection.send(request)
+        return connection.recv()
+    except (EOFError, BrokenPipeError):
+        process.join()
+        sys.exit(f"The process of {name} ended with exit status {process.exitcode}: see above.")
+
+
+def answer(connection, name, file, size):
+    """Answers requests (images, calls) by (seconds a call, peak memory of this process in MiB).
+
+    Args:
+        connection: end of a pipe.
+        name: of the runtime.
+        file: what it opens.
+        size: int, height and width of the images.
+    """
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    run = OPENERS.get(name, open_exported_file)(file)
+    batches = {}
+    with contextlib.suppress(EOFError):
+        while True:
+            batch, calls = connection.recv()
+            if batch not in batches:
+                batches[batch] = generator.integers(0, 256, (batch, size, size, 1), dtype=np.uint8)
+            began = time.perf_counter()
+            for _ in range(calls):
+                run(batches[batch])
+            seconds = (time.perf_counter() - began) / max(calls, 1)
+            connection.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+
+
+def open_exported_file(file):
+    """A function of images, of an exported file."""
+    from semenet.serving.exports.runtimes import open_exported
+
+    return open_exported(file)
+
+
+def open_keras(file):
+    """A function of images: Keras' own predict."""
+    import semenet
+
+    model = semenet.load_model(file)
+    return lambda images: model.predict(images, batch_size=len(images), verbose=0)
+
+
+def open_saved_model(folder):
+    """A function of images, of a SavedModel."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))
+    # The signature lives as long as its model.
+    return lambda images: loaded.signatures["serving_default"](images=tf.constant(images))[
+        "probabilities"
+    ].numpy()
+
+
+def open_timm(name):
+    """A function of images, of timm's network, in the quicker memory format for each batch size."""
+    import timm
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    model = timm.create_model(name, num_classes=3, in_chans=1).eval()
+    ready = {}
+
+    def timed(memory_format, x):
+        model.to(memory_format=memory_format)
+        x = x.contiguous(memory_format=memory_format)
+        model(x)
+        began = time.perf_counter()
+        model(x)
+        return time.perf_counter() - began
+
+    def run(images):
+        with torch.inference_mode():
+            if len(images) not in ready:
+                x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype("float32") / 255)
+                formats = (torch.contiguous_format, torch.channels_last)
+                seconds = [timed(each, x) for each in formats * 3]
+                best = min(range(6), key=seconds.__getitem__) % 2
+                model.to(memory_format=formats[best])
+                ready[len(images)] = x.contiguous(memory_format=formats[best])
+                print(f"timm {name}, batch {len(images)}: {formats[best]}", file=sys.stderr, flush=True)
+            return model(ready[len(images)]).softmax(dim=1).numpy()
+
+    return run
+
+
+OPENERS = {
+    "keras": open_keras,
+    "savedmodel": open_saved_model,
+    "savedmodel_unfolded": open_saved_model,
+    "timm": open_timm,
+}
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)

@@ -1,0 +1,176 @@
+"""What a cascade says of radiographs whose label is known, end to end.
+
+Usage: python tools/evaluate_cascade.py CASCADE --manifests CSV [CSV ...] --out FOLDER
+           [--split val] [--resamples 2000] [--refined LABEL]
+
+The manifests together have every class of the cascade as a label; a label that stage 1 knows and stage 2
+divides (virus) is --refined, one of stage 2's classes (other_viral). An image that stands in two manifests
+counts once. Writes predictions.csv, confusion.csv and figures.md, with 95 % bootstrap intervals over
+patients: the confusion matrix with abstained and rejected columns, accuracy and sensitivities, of the most
+probable class and of what is answered; of each class, and each source, the share that stage 1 takes for the
+class that it sends on to stage 2; and the accuracy there would be if stage 1 sent on all of these classes.
+"""
+
+import os
+import pathlib
+
+import numpy as np
+import pandas as pd
+import tyro
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from semenet.cli.recipe import report_errors
+from semenet.data.images.colour import is_coloured
+from semenet.data.images.reading import read_contents, read_image
+from semenet.data.manifest.table import read_manifest
+from semenet.errors import SemenetError
+from semenet.inference.reading_ahead import read_ahead
+from semenet.metrics.patient_bootstrap import share_intervals
+from semenet.progress import track
+from semenet.serving.cascade.cascade import Cascade
+from semenet.serving.cascade.decisions import ABSTAIN, REJECTED
+from semenet.storage.atomic import output_folder, write_text
+
+_BATCH = 16
+
+
+def main(
+    cascade: tyro.conf.Positional[pathlib.Path],
+    manifests: tuple[pathlib.Path, ...],
+    out: pathlib.Path,
+    split: str = "val",
+    refined: str = "other_viral",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> None:
+    """Writes the figures, and prints them.
+
+    Args:
+        cascade: Folder that `semenet cascade` wrote.
+        manifests: CSVs whose labels are the cascade's classes, or the class that stage 2 divides.
+        out: Folder to write into.
+        split: Which rows.
+        refined: What the class that stage 2 divides counts as.
+        resamples: Bootstrap draws of patients.
+        seed: Of the draws.
+    """
+    out = output_folder(out)
+    opened = Cascade.open(cascade)
+    rows = _rows(manifests, split, opened, refined)
+    frame = _decide(opened, rows)
+    frame.to_csv(out / "predictions.csv", index=False)
+    labels = list(opened.class_names)
+    confusion = pd.crosstab(frame["label"], frame["predicted"]).reindex(
+        index=labels, columns=[*labels, ABSTAIN, REJECTED], fill_value=0
+    )
+    confusion.to_csv(out / "confusion.csv")
+    text = "\n".join(
+        [
+            f"{len(frame)} images of {frame['patient'].nunique()} patients, split {split}. In brackets the "
+            "95 % interval over patients.",
+            "",
+            *_table(confusion),
+            "",
+            *_figures(frame, opened, resamples, seed),
+        ]
+    )
+    write_text(out / "figures.md", text + "\n")
+    print(text)
+
+
+def _rows(manifests, split, cascade, refined):
+    """The rows of all manifests, each image once."""
+    parts = []
+    for number, path in enumerate(manifests):
+        part = read_manifest(path).split(split)
+        if "source" not in part:
+            part["source"] = path.parent.name
+        parts.append(part.assign(manifest=number))
+    rows = pd.concat(parts, ignore_index=True)
+    rows["path"] = [str(pathlib.Path(path).resolve()) for path in rows["path"]]
+    rows["label"] = rows["label"].replace({cascade.rule.refines: refined})
+    rows = rows.drop_duplicates("path").reset_index(drop=True)
+    if unknown := set(rows["label"]) - set(cascade.class_names):
+        raise SemenetError(
+            f"Labels are classes of the cascade: {', '.join(cascade.class_names)}. "
+            f"Received: {', '.join(sorted(unknown))}. Name other manifests."
+        )
+    return rows
+
+
+def _decide(cascade, rows):
+    """The rows with what the cascade gives."""
+
+    def read(path):
+        contents = read_contents(path)
+        return cascade.prepare(read_image(contents, name=path), is_coloured(contents, path))
+
+    batches = track(read_ahead(rows["path"].tolist(), read, _BATCH), len(rows), "Deciding")
+    found = [cascade.decide(batch) for batch in batches]
+    joint = np.concatenate([part.probabilities for part in found])
+    first = np.concatenate([part.stage1_probabilities for part in found])
+    second = np.concatenate([part.stage2_probabilities for part in found])
+    frame = rows[["path", "label", "patient", "source"]].copy()
+    for number, name in enumerate(cascade.class_names):
+        frame[name] = joint[:, number]
+    names = np.array(cascade.class_names)
+    frame["likeliest"] = names[joint.argmax(axis=1)]
+    frame["stage1"] = np.array(cascade.stage1.class_names)[first.argmax(axis=1)]
+    frame["stage2"] = np.array(cascade.stage2.class_names)[second.argmax(axis=1)]
+    frame["predicted"] = [name for part in found for name in part.predicted]
+    frame["reason"] = [reason for part in found for reason in part.reasons]
+    # No network's word counts on what is rejected.
+    frame.loc[frame["predicted"] == REJECTED, ["likeliest", "stage1", "stage2"]] = REJECTED
+    frame["lung_flags"] = [" ".join(flags) for part in found for flags in part.lung_flags]
+    return frame
+
+
+def _figures(frame, cascade, resamples, seed):
+    """A line a share of images: of a name, which images have it, and among which."""
+    truth = frame["label"].to_numpy()
+    likeliest, predicted = frame["likeliest"].to_numpy(), frame["predicted"].to_numpy()
+    answered = ~np.isin(predicted, [ABSTAIN, REJECTED])
+    sent = frame["stage1"].to_numpy() == cascade.rule.refines
+    second = frame["stage2"].to_numpy()
+    # Stage 2's own answer wherever it is the one to ask.
+    routed = np.where(np.isin(truth, cascade.stage2.class_names), second, likeliest)
+    every = np.ones(len(frame), bool)
+    right = "most probable class is right"
+    shares = {
+        right: (likeliest == truth, every),
+        "answered": (answered, every),
+        "right of what is answered": (predicted == truth, answered),
+        "rejected by the input gate": (predicted == REJECTED, every),
+        "lungs not plausible": (frame["lung_flags"].to_numpy() != "", every),
+        **{f"{name}: {right}": (likeliest == name, truth == name) for name in cascade.class_names},
+        **{f"{name}: stage 1 sends it on to stage 2": (sent, truth == name) for name in cascade.class_names},
+        **{
+            f"{name}: stage 2 is right": (second == name, truth == name)
+            for name in cascade.stage2.class_names
+        },
+        "right if stage 1 sent on all that stage 2 divides": (routed == truth, every),
+    }
+    for source in sorted(set(frame["source"])):
+        shares[f"source {source}: {right}"] = (likeliest == truth, (frame["source"] == source).to_numpy())
+    intervals = share_intervals(shares, frame["patient"].to_numpy(), resamples, seed)
+    lines = ["| | share | images |", "| --- | --- | --- |"]
+    for name, (has, counted) in shares.items():
+        if not counted.any():
+            continue
+        interval = "" if intervals[name] is None else " ({:.3f} to {:.3f})".format(*intervals[name])
+        share = f"{has[counted].mean():.3f}{interval}"
+        lines.append(f"| {name} | {share} | {(has & counted).sum()} of {counted.sum()} |")
+    return lines
+
+
+def _table(confusion):
+    yield "| label | " + " | ".join(confusion.columns) + " |"
+    yield "|" + " --- |" * (len(confusion.columns) + 1)
+    for label, counts in confusion.iterrows():
+        yield f"| {label} | " + " | ".join(map(str, counts)) + " |"
+
+
+if __name__ == "__main__":
+    with report_errors():
+        tyro.cli(main, description=__doc__)

@@ -1,0 +1,112 @@
+"""Says what the input gate makes of images: the share of each set that each code rejects.
+
+Usage: python tools/input_gate/measure.py NAME=CSV|FOLDER ... [--split val] [--out FILE.csv]
+
+Of a CSV, a manifest, the images of --split are taken; of a folder all that can be read, and it is said how
+many could not. With --turned the inverted and the turned images of each set are measured too, and
+--phantoms N and --laterals N draw that many.
+"""
+
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pandas as pd
+import tyro
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from semenet.cli.recipe import report_errors
+from semenet.data.images.colour import is_coloured
+from semenet.data.images.listing import list_images
+from semenet.data.images.reading import ImageError, read_contents, read_image
+from semenet.data.manifest.table import read_manifest
+from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.lateral import lateral_radiograph
+from semenet.inference.input_gate import CODES, gate_graph, gate_input
+from semenet.progress import track
+
+LABELS = ("normal", "bacteria", "virus", "COVID-19")
+_VARIANTS = {
+    "inverted": lambda image: 255 - image,
+    "turned by 90": lambda image: np.rot90(image, 1),
+    "turned by 180": lambda image: np.rot90(image, 2),
+    "turned by 270": lambda image: np.rot90(image, 3),
+}
+
+
+def main(
+    sets: tyro.conf.Positional[tuple[str, ...]] = (),
+    split: str = "val",
+    turned: bool = False,
+    phantoms: int = 0,
+    laterals: int = 0,
+    out: pathlib.Path | None = None,
+) -> None:
+    """Prints a line a set.
+
+    Args:
+        sets: NAME=CSV or NAME=FOLDER.
+        split: Which rows of a CSV.
+        turned: Whether to measure inverted and turned copies of each set.
+        phantoms: How many frontal phantoms to draw, of 96 to 512 pixels.
+        laterals: How many lateral ones to draw.
+        out: CSV to write the table to.
+    """
+    gate = gate_graph()
+    lines = []
+
+    def measure(name, images):
+        thumbnails, facts = zip(*(gate_input(image, coloured) for image, coloured in images), strict=True)
+        found = np.asarray(gate(np.stack(thumbnails), np.stack(facts)))
+        shares = dict(zip(CODES, found.mean(axis=0).round(4), strict=True))
+        lines.append(
+            {"set": name, "images": len(found), "let in": round(1 - found.any(axis=1).mean(), 4)} | shares
+        )
+        print(pd.DataFrame(lines[-1:]).to_csv(index=False, header=len(lines) == 1), end="", flush=True)
+
+    for named in sets:
+        name, _, path = named.partition("=")
+        images = _read(pathlib.Path(path), split)
+        measure(name, images)
+        if turned:
+            for variant, change in _VARIANTS.items():
+                changed = [(np.ascontiguousarray(change(image)), coloured) for image, coloured in images]
+                measure(f"{name}, {variant}", changed)
+    if phantoms:
+        sizes = (96, 128, 256, 512)
+        drawn = [
+            radiograph(LABELS[seed % 4], size=sizes[seed // 4 % 4], seed=seed).image
+            for seed in range(phantoms)
+        ]
+        measure("frontal phantoms", [(image, False) for image in drawn])
+    if laterals:
+        # Other seeds than those that tools/input_gate/train.py draws.
+        drawn = [lateral_radiograph(size=256, seed=10_000 + seed) for seed in range(laterals)]
+        measure("lateral phantoms", [(image, False) for image in drawn])
+    if out is not None:
+        pd.DataFrame(lines).to_csv(out, index=False)
+
+
+def _read(path, split):
+    """The images of a manifest's split or of a folder, each with whether it is coloured."""
+    whole = path.is_dir()
+    files = list_images([path]) if whole else pd.unique(read_manifest(path).split(split)["path"])
+    images, unread = [], 0
+    for file in track(files, len(files), f"Reading {path}", size=lambda file: 1):
+        try:
+            contents = read_contents(file)
+            images.append((read_image(contents, name=str(file)), is_coloured(contents, str(file))))
+        except ImageError:
+            if not whole:
+                raise
+            unread += 1
+    if unread:
+        print(f"{unread} files below {path} could not be read", file=sys.stderr)
+    return images
+
+
+if __name__ == "__main__":
+    with report_errors():
+        tyro.cli(main, description=__doc__)

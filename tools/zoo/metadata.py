@@ -1,0 +1,203 @@
+"""What the metadata.json of published weights says of a run, measured on the network that is published."""
+
+import dataclasses
+import json
+import pathlib
+import shlex
+import shutil
+
+import numpy as np
+import pandas as pd
+
+from semenet.data.manifest.table import read_manifest
+from semenet.errors import SemenetError
+from semenet.evaluation.measure.calibration import calibrate
+from semenet.evaluation.shortcut_audit.run_audit import audit
+from semenet.evaluation.split_evaluation import evaluate
+from semenet.inference.lung_masks import LungMasks
+from semenet.inference.scoring import scorer
+from semenet.models.catalog import architecture_arguments
+from semenet.models.layers.input_scaling import has_imagenet_scaling
+from semenet.models.weights.compact import halve_kernels
+from semenet.models.weights.published import METADATA
+from semenet.progress import track
+from semenet.training.run_folder.run import CALIBRATION, MODEL, TIMINGS, Run
+
+_FIGURES = ("accuracy", "macro_f1", "macro_auroc", "dice", "mean_iou")
+
+
+def describe(publication, about, run, copy, work):
+    """The metadata but for what depends on the files written, measured on a copy of the run: dict."""
+    manifest = read_manifest(publication.manifest, need=("mask",) if run.segments else ("label",))
+    if run.record["manifest_sha256"] != manifest.sha256:
+        raise SemenetError(
+            "Weights are described beside the manifest they were trained with, whose hash the run has. "
+            f"Received: {publication.manifest}. Give that manifest."
+        )
+    rows = manifest.split(publication.split)
+    calibration, measured = calibrate_and_measure(copy, publication, work / "evaluation")
+    audited = None
+    if not run.segments and (publication.lungs is not None or LungMasks().covered(rows).all()):
+        where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
+        audited = audit(copy.path, publication.manifest, work / "audit", publication.split, **where)
+    start, recipe = run.record["starts"][0], run.recipe
+    taken = architecture_arguments(recipe.entry)
+    return {
+        "format": 1,
+        "entry": recipe.entry,
+        "name": publication.name,
+        "version": about["version"],
+        "changelog": _changelog(publication, recipe.entry) | {about["version"]: about["change"]},
+        **{key: about[key] for key in ("summary", "intended_use", "not_for", "cautions", "license")},
+        "data": {
+            "sources": about["sources"],
+            "splits": {
+                name: {"images": len(part), "patients": int(part["patient"].nunique())}
+                for name, part in manifest.rows.groupby("split")
+                if name in ("train", "val")
+            },
+        },
+        "training": {
+            "recipe": dataclasses.asdict(recipe),
+            "command": portable(run.record["command"]),
+            "commit": start["commit"],
+            "manifest_sha256": manifest.sha256,
+            "hardware": start["machine"],
+            "wall_time_seconds": round(float(pd.read_csv(run.path / TIMINGS)["seconds"].sum())),
+            "best_epoch": run.record["best_epoch"],
+            "cut": about["cut"],
+            "versions": start["versions"],
+        },
+        "network": {
+            "class_names": list(run.class_names),
+            "input_shape": list(run.model.input_shape[1:]),
+            "value_range": [0, 255],
+            "activation": run.activation,
+            "imagenet_scaling": has_imagenet_scaling(run.model),
+            "inference_clahe": run.inference_clahe,
+            "lungs_alone": run.lungs_alone if not run.segments else False,
+            "architecture": {name: value for name, value in recipe.architecture.items() if name in taken},
+            "parameters": run.model.count_params(),
+        },
+        "calibration": calibration,
+        "metrics": {
+            "split": publication.split,
+            "count": measured["count"],
+            "patients": measured["patients"],
+            "manifest_sha256": manifest.sha256,
+            "method": measured["interval_method"],
+            "fed": _fed(run, publication.lungs),
+            "figures": _figures(measured, measured["intervals"]),
+            "subgroups": {
+                column: {value: _of_subgroup(of) for value, of in values.items()}
+                for column, values in measured["subgroups"].items()
+            },
+        },
+        "audit": audited and {key: audited[key] for key in ("verdict", "words", "split", "count", "masks")},
+    }
+
+
+def calibrate_and_measure(copy, publication, folder):
+    """What metadata hold of a copy's calibration, None where it segments, and what `evaluate` returns."""
+    where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
+    calibration = None
+    if not copy.segments:
+        calibration = calibrate(copy.path, publication.manifest, publication.split, **where)
+        calibration = {
+            name: calibration[name] for name in sorted(calibration.keys() - {"command", "versions"})
+        }
+    return calibration, evaluate(copy.path, publication.manifest, publication.split, folder, **where)
+
+
+def largest_change(run, rounded, publication):
+    """How far rounding moves an output at most, on all images of a split: float."""
+    rows = read_manifest(publication.manifest, need=()).split(publication.split)
+    masks = LungMasks.of(publication.lungs)
+    before, after = (scorer(one, calibrated=False) for one in (run, rounded))
+    images = track(masks.fed(rows, run, publication.batch_size), len(rows), "Comparing")
+    return max(float(np.abs(before(batch) - after(batch)).max()) for batch in images)
+
+
+def same_but_for_its_seed(repeat, run):
+    """`repeat`, if it is finished and its recipe and manifest are those of `run`, all but the seed.
+
+    Raises:
+        SemenetError: it differs elsewhere.
+    """
+    same = dataclasses.replace(repeat.recipe, seed=run.recipe.seed) == run.recipe
+    data = repeat.record["manifest_sha256"] == run.record["manifest_sha256"]
+    if not (same and data and repeat.record.get("status") == "finished"):
+        raise SemenetError(
+            "A repeat is a training that has ended, of the same recipe on the same manifest. Received: "
+            f"{repeat.path} beside {run.path}. Give runs that differ in --seed alone."
+        )
+    return repeat
+
+
+def by_seed(publication, metadata, run, repeats, work):
+    """The main figures of a run and of its repeats: dict of figure to dict of seed to float."""
+    seeds = [run.recipe.seed, *(repeat.recipe.seed for repeat in repeats)]
+    if len(set(seeds)) < len(seeds):
+        raise SemenetError(f"Each repeat has a seed of its own. Received: {seeds}. Leave out what is twice.")
+    measured = {run.recipe.seed: metadata["metrics"]["figures"]}
+    for repeat in repeats:
+        folder = work / f"seed{repeat.recipe.seed}"
+        copy = copy_run(repeat, folder, rounded=not publication.figures_only)
+        _, of_repeat = calibrate_and_measure(copy, publication, folder / "evaluation")
+        measured[repeat.recipe.seed] = _figures(of_repeat, of_repeat["intervals"], _FIGURES)
+    return {
+        name: {str(seed): measured[seed][name]["value"] for seed in sorted(measured)}
+        for name in _FIGURES
+        if name in measured[run.recipe.seed]
+    }
+
+
+def copy_run(run, folder, rounded):
+    """A copy of a run, not calibrated; the kernels of its network those that float16 holds, if so asked."""
+    shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("checkpoints", "tensorboard", "last*"))
+    (folder / CALIBRATION).unlink(missing_ok=True)
+    copy = Run.open(folder)
+    if rounded:
+        halve_kernels(copy.model)
+        copy.model.save(folder / MODEL)
+    return copy
+
+
+def portable(command):
+    """A command as another machine would give it.
+
+    Of the script and of absolute paths it has the last two parts, of --out the last.
+    """
+    script, *arguments = shlex.split(command)
+    words = ["python", "/".join(pathlib.PurePath(script).parts[-2:]), *arguments]
+    parts = [pathlib.PurePath(word).parts if word.startswith("/") else None for word in words]
+    return shlex.join(
+        word if part is None else "/".join(part[-1:] if before == "--out" else part[-2:])
+        for before, word, part in zip(["", *words], words, parts, strict=False)
+    )
+
+
+def _changelog(publication, entry):
+    earlier = publication.out / entry / publication.name / METADATA
+    return json.loads(earlier.read_text(encoding="utf-8"))["changelog"] if earlier.exists() else {}
+
+
+def _fed(run, lungs):
+    if run.segments or not run.lungs_alone:
+        return "whole images"
+    return "lungs alone, by the manifest's masks" if lungs is None else f"lungs alone, by {lungs}"
+
+
+def _of_subgroup(of):
+    return {"count": of["count"], "figures": _figures(of["figures"], of["intervals"], _FIGURES)}
+
+
+def _figures(values, intervals, names=None):
+    names = [name for name in intervals if names is None or name in names]
+    return {name: {"value": _value(values, name), "interval": intervals[name]} for name in names}
+
+
+def _value(values, name):
+    for part in [name] if name in values else name.split("."):
+        values = values[part]
+    return values

@@ -1,0 +1,151 @@
+"""Publishes a run's weights: zoo/<entry>/<name>/ with metadata.json, card.md, golden.npz and weights.
+
+Usage: python tools/zoo/publish.py RUN --name lung --manifest CSV --about about.json [--lungs unet:lung]
+           [--figures-only] [--repeats RUN ...]
+
+The kernels are rounded to float16 first; what is measured, calibrated and audited on --split is the network
+that is published. about.json holds what no file tells: version, change (of this version), summary,
+intended_use, not_for, cautions, license, sources (name, url, license) and cut (of the paper's size). Of an
+earlier version in the same place the changelog is kept. A killed run leaves no half-written entry.
+
+--figures-only publishes metadata.json and card.md, and no weights: nothing is rounded then. --repeats takes
+runs that differ in their seed alone, which are measured too: the card has mean, deviation and each.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from typing import Annotated
+
+import keras
+import numpy as np
+import tyro
+from golden import LABELS, SEED, TOLERANCE, digest, golden_input, golden_output
+from metadata import by_seed, copy_run, describe, largest_change, same_but_for_its_seed
+from verify import verify_entry
+
+from semenet.cli.recipe import report_errors
+from semenet.errors import SemenetError
+from semenet.evaluation.report import zoo_card
+from semenet.models.weights.compact import write_compact
+from semenet.models.weights.fetching import INDEX
+from semenet.models.weights.published import METADATA, read_published
+from semenet.training.run_folder.run import Run, sha256_of
+
+GOLDEN = "golden.npz"
+_ABOUT = ("version", "change", "summary", "intended_use", "not_for", "cautions", "license", "sources", "cut")
+
+
+@dataclasses.dataclass(frozen=True)
+class Publication:
+    """Publishes a run's weights."""
+
+    run: Annotated[pathlib.Path, tyro.conf.Positional]
+    """Run folder of a training that has ended."""
+    name: str
+    """Name of the weights, such as dataset1."""
+    manifest: pathlib.Path
+    """The manifest it was trained with."""
+    about: pathlib.Path
+    """JSON with what no file tells."""
+    split: str = "val"
+    """The split to measure, calibrate and audit on."""
+    lungs: str | None = None
+    """Run or published weights of a U-Net, for the audit and for a network fed lungs alone. None: the
+    manifest's masks; of a manifest without any a network is published without an audit."""
+    batch_size: int = 16
+    """Images a step."""
+    figures_only: bool = False
+    """Publish the card and no weights."""
+    repeats: tuple[pathlib.Path, ...] = ()
+    """Run folders of the same recipe and manifest with other seeds."""
+    out: pathlib.Path = pathlib.Path("zoo")
+    """The zoo's folder."""
+    index: pathlib.Path = INDEX
+    """JSON that the package ships, with the hash of each metadata.json."""
+
+
+def main(arguments=None):
+    """Publishes, then verifies what was written."""
+    with report_errors():
+        publish(tyro.cli(Publication, args=arguments, description=__doc__))
+
+
+def publish(publication):
+    """Writes the entry's folder and its line of the index; returns the folder."""
+    about = json.loads(publication.about.read_text(encoding="utf-8"))
+    if missing := [key for key in _ABOUT if key not in about]:
+        raise SemenetError(
+            f"about.json has {', '.join(_ABOUT)}. Received: {publication.about} without {', '.join(missing)}."
+        )
+    run = Run.open(publication.run)
+    if run.record.get("status") != "finished":
+        raise SemenetError(
+            f"Weights are published of a training that has ended. Received: {publication.run}."
+        )
+    repeats = [same_but_for_its_seed(Run.open(path), run) for path in publication.repeats]
+    target = publication.out / run.recipe.entry / publication.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{publication.name}.", dir=target.parent) as temporary:
+        work = pathlib.Path(temporary)
+        copy = copy_run(run, work / "run", rounded=not publication.figures_only)
+        metadata = describe(publication, about, run, copy, work)
+        if repeats:
+            metadata["metrics"]["by_seed"] = by_seed(publication, metadata, run, repeats, work)
+        folder = work / publication.name
+        folder.mkdir()
+        if publication.figures_only:
+            write_metadata(metadata | {"weights": None, "files": {}, "golden": None}, folder)
+        else:
+            metadata["metrics"]["rounding"] = largest_change(run, copy, publication)
+            write_entry(metadata, copy.model, folder)
+        verify_entry(folder, metadata_sha256=None)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(folder, target)
+    index = json.loads(publication.index.read_text(encoding="utf-8"))
+    # What can be fetched: of figures alone there is nothing.
+    index.pop(f"{run.recipe.entry}/{publication.name}", None)
+    if not publication.figures_only:
+        index[f"{run.recipe.entry}/{publication.name}"] = sha256_of(target / METADATA)
+    publication.index.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    print(target)
+    return target
+
+
+def write_entry(metadata, model, folder):
+    """Writes weights, golden output, metadata.json and card.md into a folder."""
+    files = write_compact(model, folder)
+    metadata |= {"weights": files[0].name, "files": {}, "golden": {}}
+    _add_files(metadata, files)
+    (folder / METADATA).write_text(json.dumps(metadata))
+    images = golden_input(read_published(folder / METADATA))
+    np.savez_compressed(folder / GOLDEN, output=golden_output(model, images))
+    _add_files(metadata, [folder / GOLDEN])
+    metadata["golden"] = {
+        "input": {"labels": list(LABELS), "seed": SEED, "sha256": digest(images)},
+        "file": GOLDEN,
+        "tolerance": TOLERANCE,
+    }
+    write_metadata(metadata, folder)
+
+
+def write_metadata(metadata, folder):
+    """Writes metadata.json, and the card that is made of it."""
+    (folder / METADATA).write_text(
+        json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    (folder / "card.md").write_text(zoo_card.render(metadata), encoding="utf-8")
+
+
+def _add_files(metadata, files):
+    for file in files:
+        metadata["files"][file.name] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+
+
+if __name__ == "__main__":
+    keras.config.set_dtype_policy("float32")
+    main()
