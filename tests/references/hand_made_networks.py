@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
-from semenet.training.run_folder.run import calibration_file, sha256_of
+from semenet.storage.hashing import file_sha256
+from semenet.training.run_folder.run import calibration_file
 
 
 def threshold_unet(path, size=(64, 64), darkest=True):
@@ -42,6 +43,6 @@ def calibrate_by_hand(path, temperature, abstain=None):
         "manifest_sha256": "0" * 64,
         "operating_points": {},
         "abstain": abstain,
-        "model_sha256": sha256_of(path),
+        "model_sha256": file_sha256(path),
     }
     calibration_file(path).write_text(json.dumps(calibration))

@@ -1,7 +1,8 @@
 """A set of published weights as small as a test wants it, written by hand."""
 
-import hashlib
 import json
+
+from semenet.storage.hashing import file_sha256
 
 
 def write_set(zoo, model, entry, name, **network):
@@ -22,7 +23,7 @@ def write_set(zoo, model, entry, name, **network):
     metadata = {
         "network": described | network,
         "weights": file.name,
-        "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}},
+        "files": {file.name: {"sha256": file_sha256(file), "bytes": file.stat().st_size}},
     }
     write_metadata(folder, metadata)
     return folder
@@ -34,7 +35,3 @@ def write_metadata(folder, metadata):
 
 def read_metadata(folder):
     return json.loads((folder / "metadata.json").read_text())
-
-
-def sha256(file):
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -15,7 +15,8 @@ from semenet.models.catalog import CATALOG
 from semenet.models.weights import fetching
 from semenet.models.weights.compact import halve_kernels
 from semenet.models.weights.published import published_names
-from semenet.training.run_folder.run import Run, sha256_of
+from semenet.storage.hashing import file_sha256
+from semenet.training.run_folder.run import Run
 
 ROOT = pathlib.Path(__file__).parents[2]
 ABOUT = {
@@ -92,7 +93,7 @@ def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
     # No path of the machine that it was made on.
     assert str(tmp_path) not in (folder / "metadata.json").read_text()
     index = tmp_path / "index.json"
-    assert json.loads(index.read_text()) == {"seme_resnet50/trial": sha256_of(folder / "metadata.json")}
+    assert json.loads(index.read_text()) == {"seme_resnet50/trial": file_sha256(folder / "metadata.json")}
     tools[1].verify_zoo(tmp_path / "zoo", index=index)
     # A later version keeps the changes of the earlier one.
     (tmp_path / "about.json").write_text(json.dumps(ABOUT | {"version": "1.1.0", "change": "Better."}))
@@ -225,7 +226,7 @@ def test_another_network_s_weights_do_not_give_the_golden_output(published_unet,
         np.savez_compressed(folder / "golden.npz", output=golden["output"] + 0.1)
     metadata = json.loads((folder / "metadata.json").read_text())
     size = (folder / "golden.npz").stat().st_size
-    metadata["files"]["golden.npz"] = {"sha256": sha256_of(folder / "golden.npz"), "bytes": size}
+    metadata["files"]["golden.npz"] = {"sha256": file_sha256(folder / "golden.npz"), "bytes": size}
     (folder / "metadata.json").write_text(json.dumps(metadata))
     (folder / "card.md").write_text(tools[1].zoo_card.render(metadata))
     with pytest.raises(ValueError, match="gives its golden output"):

@@ -33,7 +33,8 @@ from semenet.evaluation.report import zoo_card
 from semenet.models.weights.compact import write_compact
 from semenet.models.weights.fetching import INDEX
 from semenet.models.weights.published import METADATA, read_published
-from semenet.training.run_folder.run import Run, sha256_of
+from semenet.storage.hashing import file_sha256
+from semenet.training.run_folder.run import Run
 
 GOLDEN = "golden.npz"
 _ABOUT = ("version", "change", "summary", "intended_use", "not_for", "cautions", "license", "sources", "cut")
@@ -110,7 +111,7 @@ def publish(publication):
     # What can be fetched: of figures alone there is nothing.
     index.pop(f"{run.recipe.entry}/{publication.name}", None)
     if not publication.figures_only:
-        index[f"{run.recipe.entry}/{publication.name}"] = sha256_of(target / METADATA)
+        index[f"{run.recipe.entry}/{publication.name}"] = file_sha256(target / METADATA)
     publication.index.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(target)
     return target
@@ -143,7 +144,7 @@ def write_metadata(metadata, folder):
 
 def _add_files(metadata, files):
     for file in files:
-        metadata["files"][file.name] = {"sha256": sha256_of(file), "bytes": file.stat().st_size}
+        metadata["files"][file.name] = {"sha256": file_sha256(file), "bytes": file.stat().st_size}
 
 
 if __name__ == "__main__":

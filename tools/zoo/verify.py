@@ -28,7 +28,7 @@ from semenet.models.weights import published as published_weights
 from semenet.models.weights.fetching import INDEX
 from semenet.models.weights.published import METADATA, read_published
 from semenet.models.weights.sources import PublishedWeights, verify
-from semenet.training.run_folder.run import sha256_of
+from semenet.storage.hashing import file_sha256
 
 SCHEMA = pathlib.Path(published_weights.__file__).with_name("zoo.schema.json")
 MOST_MEGABYTES = 120
@@ -108,10 +108,10 @@ def verify_entry(folder, metadata_sha256):
     """
     path = folder / METADATA
     metadata = json.loads(path.read_text(encoding="utf-8"))
-    if metadata_sha256 is not None and sha256_of(path) != metadata_sha256:
+    if metadata_sha256 is not None and file_sha256(path) != metadata_sha256:
         raise ZooError(
             f"The package's index has the hash of each metadata.json. Received: {path} with "
-            f"{sha256_of(path)}, expected {metadata_sha256}. Publish again by tools/zoo/publish.py."
+            f"{file_sha256(path)}, expected {metadata_sha256}. Publish again by tools/zoo/publish.py."
         )
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     errors = sorted(validator.iter_errors(metadata), key=str)

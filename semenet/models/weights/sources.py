@@ -1,7 +1,6 @@
 """Where a network's weights come from: find them, verify them, load them."""
 
 import dataclasses
-import hashlib
 import pathlib
 import types
 import warnings
@@ -14,6 +13,7 @@ from semenet.models.catalog import build, find_entry
 from semenet.models.layers.input_scaling import has_imagenet_scaling
 from semenet.models.weights.loading import WeightsError, load_model
 from semenet.models.weights.published import Published, find_published, published_names
+from semenet.storage.hashing import file_sha256
 
 
 def find(entry_name, weights):
@@ -202,8 +202,7 @@ def verify(published):
                 "Published weights have all the files that their metadata.json names. "
                 f"Received: {published.folder} without {name}. Fetch the folder again."
             )
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_sha256(path)
         if digest != expected["sha256"]:
             raise WeightsError(
                 f"Published weights must have the hash of their metadata.json. Received: {path} "

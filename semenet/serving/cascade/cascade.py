@@ -19,7 +19,8 @@ from semenet.metrics.probabilities import check_probabilities
 from semenet.serving.cascade.decisions import ABSTAIN, REASONS, REJECTED, ChainRule
 from semenet.serving.cascade.graph import cascade_graph
 from semenet.storage.atomic import new_folder, write_text
-from semenet.training.run_folder.run import Run, calibration_file, model_file, sha256_of
+from semenet.storage.hashing import file_sha256
+from semenet.training.run_folder.run import Run, calibration_file, model_file
 
 DESCRIPTION = "cascade.json"
 # 2: with the hashes of the calibrations.
@@ -252,12 +253,12 @@ class Cascade:
                     run.model.save(file)
                 calibrated = calibration_file(file)
                 if not run.segments and run.calibration is not None:
-                    calibration = run.calibration | {"model_sha256": sha256_of(file)}
+                    calibration = run.calibration | {"model_sha256": file_sha256(file)}
                     write_text(calibrated, json.dumps(calibration, indent=2) + "\n")
                 description[place] = {
                     "network": run.model.name,
-                    "sha256": sha256_of(file),
-                    "calibration_sha256": sha256_of(calibrated) if calibrated.is_file() else None,
+                    "sha256": file_sha256(file),
+                    "calibration_sha256": file_sha256(calibrated) if calibrated.is_file() else None,
                     "from": run.name,
                     "command": run.record.get("command"),
                     "manifest_sha256": run.record.get("manifest_sha256"),
@@ -293,7 +294,7 @@ class Cascade:
                 f"Received: {path}: {error!r}. Write it again."
             ) from error
         for file, expected in files.items():
-            found = sha256_of(file) if file.is_file() else None
+            found = file_sha256(file) if file.is_file() else None
             if found != expected:
                 raise CascadeError(
                     "A cascade's networks and calibrations are those that it was saved with: without them "

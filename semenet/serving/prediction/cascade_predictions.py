@@ -17,7 +17,7 @@ from semenet.progress import track
 from semenet.serving.cascade.cascade import DESCRIPTION, Cascade
 from semenet.storage.atomic import OutputError, output_file, replacing, write_text
 from semenet.storage.file_names import shown_name
-from semenet.training.run_folder.run import sha256_of
+from semenet.storage.hashing import file_sha256
 
 ERROR = "error"
 UNREADABLE = "unreadable"
@@ -89,7 +89,7 @@ class _Journal:
         self.path = out.with_name(f".{out.name}.rows")
         description = folder / DESCRIPTION
         # It has the hashes of all that decides. Where it is absent, opening the cascade will say so.
-        cascade = sha256_of(description) if description.is_file() else None
+        cascade = file_sha256(description) if description.is_file() else None
         self.head = json.dumps({"cascade": cascade, "columns": _DECIDED})
         self.rows = {}
         written = self.path.read_text(encoding="utf-8") if self.path.exists() else ""

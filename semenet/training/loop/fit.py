@@ -1,7 +1,6 @@
 """Trains a network by a recipe, into a run folder that a killed run goes on from."""
 
 import contextlib
-import hashlib
 import json
 import pathlib
 import sys
@@ -13,6 +12,7 @@ from semenet.data.manifest.table import ManifestError, label_index, read_manifes
 from semenet.data.pipeline.datasets import as_dataset, plain_errors, training_batches
 from semenet.models.catalog import build
 from semenet.storage.atomic import write_text
+from semenet.storage.hashing import file_sha256
 from semenet.training.devices.distribution import open_devices
 from semenet.training.distillation.distillation import distil
 from semenet.training.distillation.teacher import find_teacher
@@ -205,10 +205,7 @@ def _policy(recipe):
 def _hash(path):
     """The hash of a file, or of the network in a run folder; None for what is a name and no path."""
     path = path / run_folder.MODEL if path.is_dir() else path
-    if not path.is_file():
-        return None
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path) if path.is_file() else None
 
 
 def _check_classes(recipe, rows, path):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -15,6 +14,7 @@ from semenet.errors import SemenetError
 from semenet.models.catalog import CATALOG, build
 from semenet.models.weights.loading import WeightsError, load_model
 from semenet.models.weights.published import Published, find_published, published_names
+from semenet.storage.hashing import file_sha256
 from semenet.training.recipe import Recipe
 
 MODEL = "model.keras"
@@ -93,12 +93,6 @@ def published_name(text):
     return (entry, name) if colon and entry in CATALOG else None
 
 
-def sha256_of(path):
-    """str, the hash of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_calibration(path):
     """What `semenet.evaluation.measure.calibration.calibrate` wrote of a network.
 
@@ -135,7 +129,7 @@ def read_calibration(path):
             f"abstain. Received: {file}: {error!r}. Run `semenet calibrate` again, or delete the file: then "
             "the temperature is 1, and nothing is abstained from."
         ) from error
-    if model_sha256 != sha256_of(model_file(path)):
+    if model_sha256 != file_sha256(model_file(path)):
         raise RunFolderError(
             f"A calibration holds for the network it was made of. Received: {file}, made before "
             f"{model_file(path).name} was written anew, as by a training that went on. "
@@ -226,7 +220,7 @@ class Run:
     @functools.cached_property
     def sha256(self):
         """str, the hash of the network: of its file, or of the list of its published weights' files."""
-        return sha256_of(model_file(self.path)) if self.published is None else self.published.sha256
+        return file_sha256(model_file(self.path)) if self.published is None else self.published.sha256
 
     @functools.cached_property
     def model(self):

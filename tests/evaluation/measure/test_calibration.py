@@ -21,9 +21,10 @@ from semenet.models.layers.heads import ClassifierHead
 from semenet.serving.exports.saved_model import export
 from semenet.serving.prediction.network_predictions import predict, predict_arrays
 from semenet.storage.atomic import OutputError
+from semenet.storage.hashing import file_sha256
 from semenet.training.loop.fit import train
 from semenet.training.recipe import Recipe
-from semenet.training.run_folder.run import Run, RunFolderError, calibration_file, sha256_of
+from semenet.training.run_folder.run import Run, RunFolderError, calibration_file
 
 SIDE = 32
 CLASSES = ["normal", "bacteria", "virus"]
@@ -90,7 +91,7 @@ def write_calibration(path, temperature):
     file = path / "model.keras" if path.is_dir() else path
     content = {
         "temperature": temperature,
-        "model_sha256": sha256_of(file),
+        "model_sha256": file_sha256(file),
         "split": "val",
         "count": 8,
         "manifest_sha256": "0",

@@ -5,12 +5,13 @@ import threading
 
 import numpy as np
 import pytest
-from published_set import read_metadata, sha256, write_set
+from published_set import read_metadata, write_set
 
 import semenet
 from semenet.models.weights import fetching
 from semenet.models.weights.fetching import FetchError
 from semenet.models.weights.published import published_names
+from semenet.storage.hashing import file_sha256
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
 
@@ -27,7 +28,7 @@ def remote(tmp_path, monkeypatch):
     model = semenet.build("vgg19_gap", classes=("a", "b"), **SMALL)
     folder = write_set(zoo, model, "vgg19_gap", "far", architecture={"width": 0.125, "depth": 0.01})
     index = tmp_path / "index.json"
-    index.write_text(json.dumps({"vgg19_gap/far": sha256(folder / "metadata.json")}))
+    index.write_text(json.dumps({"vgg19_gap/far": file_sha256(folder / "metadata.json")}))
     monkeypatch.setattr(fetching, "INDEX", index)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(zoo)))

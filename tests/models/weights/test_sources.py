@@ -1,13 +1,14 @@
 import keras
 import numpy as np
 import pytest
-from published_set import read_metadata, sha256, write_metadata, write_set
+from published_set import read_metadata, write_metadata, write_set
 
 import semenet
 from semenet.models.weights.compact import halve_kernels, write_compact
 from semenet.models.weights.loading import WeightsError
 from semenet.models.weights.published import MetadataError
 from semenet.models.weights.sources import ImageNet
+from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.run import Run
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
@@ -208,7 +209,7 @@ def test_sharded_weights_in_half_precision_are_loaded(tmp_path, trial):
     written = write_compact(model, folder, mebibytes=0.1)
     assert len(written) == 3
     (folder / "a.weights.h5").unlink()
-    files = {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in written}
+    files = {file.name: {"sha256": file_sha256(file), "bytes": file.stat().st_size} for file in written}
     write_metadata(folder, read_metadata(folder) | {"weights": written[0].name, "files": files})
     copy = semenet.build("vgg19_gap", weights="trial")
     for mine, theirs in zip(copy.get_weights(), model.get_weights(), strict=True):

@@ -20,8 +20,8 @@ from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.exports.saved_model import export
 from semenet.serving.prediction.network_predictions import predict
 from semenet.storage.atomic import OutputError
+from semenet.storage.hashing import file_sha256
 from semenet.training.loop.fit import train
-from semenet.training.run_folder.run import sha256_of
 
 SERVE_WITHOUT_KERAS = """
 import json, sys
@@ -97,7 +97,7 @@ def write_calibration(run, temperature):
     """calibration.json of a run folder."""
     calibration = {
         "temperature": temperature,
-        "model_sha256": sha256_of(run / "model.keras"),
+        "model_sha256": file_sha256(run / "model.keras"),
         "split": "val",
         "count": 8,
         "manifest_sha256": "0",
