@@ -99,7 +99,7 @@ class TrainingBatches:
         images = _aligned_empty((len(items), *self.images.size))
         # Fresh memory costs as much as a tenth of CLAHE itself: all images share one array, or two.
         enhanced = np.empty(self.images.size, np.uint8)
-        toned = np.empty_like(enhanced) if self.augmentation.tones else None
+        toned = np.empty_like(enhanced) if self.augmentation.changes_tone else None
         masks = np.empty_like(images) if self.labels is None else [None] * len(items)
         for place, item in enumerate(items):
             image, mask = self.images[rows[place]]
@@ -121,7 +121,7 @@ class TrainingBatches:
         return items[rank * len(items) // processes : (rank + 1) * len(items) // processes]
 
     def _move(self, image, mask, degrees, shape, out, mask_out):
-        if not self.augmentation.moves:
+        if not self.augmentation.warps:
             out[...] = image
             if mask_out is not None:
                 mask_out[...] = mask

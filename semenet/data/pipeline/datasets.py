@@ -79,11 +79,8 @@ def training_batches(
     _check(rows, input_size, channels, batch_size, needs_masks)
     if seed < 0:
         raise SemenetError(f"`seed` must be 0 or more. Received: {seed}. Any other number will do.")
-    if masks and augmentation.needs_masks:
-        raise SemenetError(
-            f"Segmentation looks at whole images. Received: views={augmentation.views} with masks=True. "
-            "Use the views 'original' and 'clahe'."
-        )
+    if masks:
+        augmentation.check_for_segmentation()
     labels = None if masks else _one_hot(rows, class_names)
     return TrainingBatches(
         _resized(rows, input_size, needs_masks, cache, cache_folder),

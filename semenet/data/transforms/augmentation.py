@@ -1,96 +1,135 @@
-"""What training does to its images, as plain data: recipes name it before TensorFlow is loaded."""
+"""Settings of training augmentation as plain data, which loads neither TensorFlow nor OpenCV."""
 
 import dataclasses
+import numbers
+from typing import Literal, get_args
 
 from semenet.errors import SemenetError
 
-CLAHE_DRAWS = ("epoch", "fixed")
-VIEWS = ("original", "clahe", "masked", "masked_clahe")
-# The most that each change may be, and an example of it. Beyond a zoom of 0.5 a side would shrink to under
-# two thirds, where a bilinear warp skips pixels.
-_MOST = {
-    "zoom": (0.5, "0.1 scales by 1/1.1 to 1.1"),
-    "shift": (0.5, "0.05 moves by up to 5 % of each side"),
-    "gamma": (1.0, "0.2 raises grey levels to a power of 1/1.2 to 1.2"),
-    "contrast": (1.0, "0.2 scales grey levels by 1/1.2 to 1.2"),
+View = Literal["original", "clahe", "masked", "masked_clahe"]
+ClaheDraw = Literal["epoch", "fixed"]
+VIEWS = get_args(View)
+CLAHE_DRAWS = get_args(ClaheDraw)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Range:
+    """The interval that a setting must lie in, in words for its error message."""
+
+    maximum: float
+    unit: str
+    example: str
+
+
+# Beyond a zoom of 0.5 a side could shrink to less than two thirds, where a bilinear warp skips pixels.
+_RANGES = {
+    "clahe": _Range(1.0, "", "0.4, as in the paper, applies CLAHE to 40 % of the images"),
+    "rotation": _Range(180.0, " degrees", "30 rotates by -30 to 30 degrees"),
+    "zoom": _Range(0.5, "", "0.1 scales by 1/1.1 to 1.1"),
+    "shift": _Range(0.5, "", "0.05 moves by up to 5 % of each side"),
+    "gamma": _Range(1.0, "", "0.2 raises grey levels to a power of 1/1.2 to 1.2"),
+    "contrast": _Range(1.0, "", "0.2 scales grey levels by 1/1.2 to 1.2"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What training does to its images.
+    """Random changes of training images. The default changes nothing.
 
-    All changes are anatomically possible ones: another posture, distance or exposure of the same patient.
-    None mirrors: the heart lies left, and an image that is turned over shows a rare disease (situs
-    inversus) or a wrong marker.
+    All changes are anatomically plausible: another position, distance or exposure of the same patient.
+    Images are never mirrored: the heart lies on the left, and a mirrored image shows a rare disease (situs
+    inversus) or a wrong side marker.
 
     Attributes:
-        clahe: the share of images, in [0, 1], that CLAHE is applied to; of the views "original" and
-            "masked" alone, for the others have it always.
-        clahe_draw: "epoch" draws these images anew each epoch, each with the probability `clahe`;
-            "fixed" draws exactly that share of them once, as in the paper's table 3 (its counts are
-            a share of 0.337).
-        rotation: images are turned by an angle drawn evenly from ± this many degrees, in [0, 180].
-        views: what stands in the training set for each row, among `VIEWS`: the image as it is, after
-            CLAHE, and both with everything outside the lung mask black. The set is their union.
-        zoom: images are scaled about their centre by a factor drawn log-evenly from
-            [1 / (1 + zoom), 1 + zoom]; in [0, 0.5], 0 for not at all.
-        shift: images are moved by up to ± this share of their height, and of their width; in [0, 0.5].
-        gamma: grey levels, as shares of 255, are raised to a power drawn log-evenly from
+        clahe: the share of images, in [0, 1], that CLAHE is applied to. It concerns the views "original" and
+            "masked"; the two others always have CLAHE.
+        rotation: images are rotated by an angle drawn uniformly from ± this many degrees, in [0, 180].
+        views: the versions of each image that the training set contains, each one of `VIEWS`: the image as
+            it is, after CLAHE, and both with everything outside the lung mask set to black.
+        clahe_draw: "epoch" draws the images that get CLAHE anew in each epoch, each with the probability
+            `clahe`; "fixed" draws exactly that share of them once, as in the paper's table 3 (whose counts
+            are a share of 0.337).
+        zoom: images are scaled about their centre by a factor drawn log-uniformly from
+            [1 / (1 + zoom), 1 + zoom]; in [0, 0.5], 0 for no scaling.
+        shift: images are moved by up to ± this share of their height and of their width; in [0, 0.5].
+        gamma: grey levels, as shares of 255, are raised to a power drawn log-uniformly from
             [1 / (1 + gamma), 1 + gamma]; in [0, 1].
-        contrast: grey levels are then scaled about mid-grey, 127.5, by a factor drawn log-evenly from
-            [1 / (1 + contrast), 1 + contrast], and clipped; in [0, 1]. About mid-grey, not the image's mean:
-            that one depends on how much black lies around the patient.
+        contrast: grey levels are then scaled about mid-grey, 127.5, by a factor drawn log-uniformly from
+            [1 / (1 + contrast), 1 + contrast], and clipped; in [0, 1]. Mid-grey is used and not the image's
+            mean, because the mean depends on how much black surrounds the patient.
 
     Raises:
-        ValueError: a value is out of its range.
+        SemenetError: a value is out of its range.
+
+    Example:
+        >>> augmentation = semenet.data.Augmentation(clahe=0.4, rotation=30, views=("original", "masked"))
+        >>> augmentation.needs_masks
+        True
+        >>> semenet.data.Augmentation(zoom=2)
+        Traceback (most recent call last):
+        ...
+        semenet.errors.SemenetError: `zoom` must be a number in [0, 0.5]. Received: 2. ...
     """
 
     clahe: float = 0.0
     rotation: float = 0.0
-    views: tuple[str, ...] = ("original",)
-    clahe_draw: str = "epoch"
+    views: tuple[View, ...] = ("original",)
+    clahe_draw: ClaheDraw = "epoch"
     zoom: float = 0.0
     shift: float = 0.0
     gamma: float = 0.0
     contrast: float = 0.0
 
-    def __post_init__(self):
-        """Checks the values; a recipe's command line ends here."""
-        if not 0 <= self.clahe <= 1:
-            raise SemenetError(f"`clahe` must be a share in [0, 1]. Received: {self.clahe}. The paper: 0.4.")
+    def __post_init__(self) -> None:
+        """Checks every value."""
+        for name, allowed in _RANGES.items():
+            value = getattr(self, name)
+            if not (isinstance(value, numbers.Real) and 0 <= value <= allowed.maximum):
+                raise SemenetError(
+                    f"`{name}` must be a number in [0, {allowed.maximum:g}]{allowed.unit}. "
+                    f"Received: {value!r}. {allowed.example}; 0 turns it off."
+                )
         if self.clahe_draw not in CLAHE_DRAWS:
             raise SemenetError(
                 f"`clahe_draw` must be one of {', '.join(CLAHE_DRAWS)}. Received: {self.clahe_draw!r}. "
                 "Use 'epoch' to draw anew in every epoch."
             )
-        if not 0 <= self.rotation <= 180:
-            raise SemenetError(
-                f"`rotation` must be in [0, 180] degrees. Received: {self.rotation}. 30 turns by ±30."
-            )
-        for name, (most, example) in _MOST.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise SemenetError(
-                    f"`{name}` must be in [0, {most}]. Received: {getattr(self, name)}. {example}; 0 is off."
-                )
-        views = tuple(self.views)
+        views = () if isinstance(self.views, str) or self.views is None else tuple(self.views)
         if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
             raise SemenetError(
-                f"`views` must name each once some of {', '.join(VIEWS)}. Received: {self.views}. "
-                "Use ('original',) for the images as they are."
+                f"`views` must be one or more of {', '.join(VIEWS)}, without repeats. "
+                f"Received: {self.views!r}. Use ('original',) for unchanged images."
             )
+        object.__setattr__(self, "views", views)
 
     @property
-    def needs_masks(self):
+    def needs_masks(self) -> bool:
         """Whether a view needs every row's lung mask."""
         return any(view.startswith("masked") for view in self.views)
 
     @property
-    def moves(self):
-        """Whether images are warped: turned, scaled or moved."""
+    def only_masked(self) -> bool:
+        """Whether every view is masked, so that the network sees nothing but lungs."""
+        return all(view.startswith("masked") for view in self.views)
+
+    @property
+    def warps(self) -> bool:
+        """Whether images are rotated, scaled or moved."""
         return self.rotation > 0 or self.zoom > 0 or self.shift > 0
 
     @property
-    def tones(self):
-        """Whether grey levels are changed, CLAHE aside."""
+    def changes_tone(self) -> bool:
+        """Whether grey levels are changed by `gamma` or `contrast`."""
         return self.gamma > 0 or self.contrast > 0
+
+    def check_for_segmentation(self) -> None:
+        """Checks that the settings suit a network that segments lungs.
+
+        Raises:
+            SemenetError: a view is masked. Segmentation needs whole images: the mask is its target.
+        """
+        if self.needs_masks:
+            raise SemenetError(
+                f"Segmentation needs whole images. Received: views={self.views}. "
+                "Use the views 'original' and 'clahe'."
+            )

@@ -270,19 +270,3 @@ def test_the_last_batch_is_filled_up_with_the_epochs_first_items(items):
 def test_batches_that_do_not_split_evenly_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         training(Pictures(5), **changes)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "most"),
-    [
-        ("zoom", 0.51, 0.5),
-        ("zoom", -0.1, 0.5),
-        ("shift", 0.6, 0.5),
-        ("gamma", 1.1, 1.0),
-        ("contrast", float("nan"), 1.0),
-    ],
-)
-def test_changes_out_of_their_range_are_refused(name, value, most):
-    with pytest.raises(ValueError, match=rf"`{name}` must be in \[0, {most}\]. Received: {value}. 0.*is off"):
-        Augmentation(**{name: value})
-    assert getattr(Augmentation(**{name: most}), name) == most
