@@ -1,0 +1,55 @@
+from . import data as data
+from . import evaluation as evaluation
+from . import inference as inference
+from . import metrics as metrics
+from . import models as models
+from . import serving as serving
+from . import training as training
+from .data.images.reading import read_image as read_image
+from .data.manifest.table import read_manifest as read_manifest
+from .data.pipeline.datasets import training_dataset as training_dataset
+from .errors import SemenetError as SemenetError
+from .evaluation.explanation.explanations import write_explanations as write_explanations
+from .evaluation.measure.calibration import calibrate as calibrate
+from .evaluation.measure.comparison import compare as compare
+from .evaluation.shortcut_audit.run_audit import audit as audit
+from .evaluation.split_evaluation import evaluate as evaluate
+from .inference.class_activation import grad_cam as grad_cam
+from .models.catalog import build as build
+from .models.catalog import list_models as list_models
+from .models.weights.loading import load_model as load_model
+from .serving.cascade.cascade import Cascade as Cascade
+from .serving.exports.saved_model import export as export
+from .serving.prediction.network_predictions import predict as predict
+from .serving.prediction.network_predictions import predict_arrays as predict_arrays
+from .training.loop.fit import train as train
+
+__version__: str
+
+__all__ = [
+    "Cascade",
+    "SemenetError",
+    "audit",
+    "build",
+    "calibrate",
+    "compare",
+    "data",
+    "evaluate",
+    "evaluation",
+    "export",
+    "grad_cam",
+    "inference",
+    "list_models",
+    "load_model",
+    "metrics",
+    "models",
+    "predict",
+    "predict_arrays",
+    "read_image",
+    "read_manifest",
+    "serving",
+    "train",
+    "training",
+    "training_dataset",
+    "write_explanations",
+]
