@@ -98,8 +98,8 @@ def data_check(
     """
     import json
 
-    from semenet.data.checks.check import check_manifest
-    from semenet.data.checks.tables import print_report
+    from semenet.data.checks.manifest_check import check_manifest
+    from semenet.data.checks.report_tables import print_report
     from semenet.data.manifest.table import read_manifest
     from semenet.storage.atomic import output_file, write_text
 
@@ -133,7 +133,7 @@ def data_contains(
         root: Folder that the manifest's paths start from. None: the manifest's own.
         near: Least similarity, 0.5 to 1, of two images that are taken for one picture.
     """
-    from semenet.data.checks.check import find_image
+    from semenet.data.checks.manifest_check import find_image
     from semenet.data.images.reading import read_image
     from semenet.data.manifest.table import read_manifest
 

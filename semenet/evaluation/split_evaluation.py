@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
-from semenet.data.checks.screening import ON_ERROR, screen, screen_masks
+from semenet.data.checks.screening import ON_ERROR, screen_masks, screen_rows
 from semenet.data.images.jpeg_png import ImageError
 from semenet.data.manifest.table import label_index, read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset, plain_errors
@@ -169,7 +169,7 @@ def _screened(run, rows, masks, on_error, skip_at_most):
     skipped = pd.DataFrame(columns=["file", "reason"])
     with show_steps("Reading") as progress:
         if on_error == "skip":
-            rows, skipped = screen(rows, masks=needs_masks, skip_at_most=skip_at_most, progress=progress)
+            rows, skipped = screen_rows(rows, masks=needs_masks, skip_at_most=skip_at_most, progress=progress)
         if needs_masks or masks.run is not None or not masks.covered(rows).any():
             return rows, skipped
         # They are looked at last of all: what is wrong with them is to be known first.

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from semenet.data.images.colour import is_coloured, is_coloured_graph
-from semenet.data.phantom.dataset import radiograph
-from semenet.data.phantom.lateral import lateral_radiograph
-from semenet.data.phantom.synthesis import PhantomError
+from semenet.data.phantom.arguments import PhantomError
+from semenet.data.phantom.frontal import draw_radiograph
+from semenet.data.phantom.lateral import draw_lateral_radiograph
 from semenet.inference.input_gate import CODES, SEEN, frontal_network, gate_graph, gate_input
 
 
@@ -24,7 +24,7 @@ def gate():
 
 def chests(count, size=256):
     labels = ("normal", "bacteria", "virus", "COVID-19")
-    return [radiograph(labels[seed % 4], size=size, seed=seed).image for seed in range(count)]
+    return [draw_radiograph(labels[seed % 4], size=size, seed=seed).image for seed in range(count)]
 
 
 def test_frontal_radiographs_are_let_in(gate):
@@ -51,7 +51,7 @@ def test_what_is_wrong_with_a_radiograph_is_named(gate, change, code):
 
 
 def test_lateral_radiographs_are_named(gate):
-    assert gate([lateral_radiograph(seed=10_000 + seed) for seed in range(20)]) == [["lateral"]] * 20
+    assert gate([draw_lateral_radiograph(seed=10_000 + seed) for seed in range(20)]) == [["lateral"]] * 20
 
 
 def pictures():
@@ -131,7 +131,9 @@ def test_colour_is_the_same_in_the_graph():
 
 
 def test_equal_seeds_draw_equal_laterals():
-    np.testing.assert_array_equal(lateral_radiograph(size=96, seed=3), lateral_radiograph(size=96, seed=3))
-    assert (lateral_radiograph(size=96, seed=3) != lateral_radiograph(size=96, seed=4)).mean() > 0.5
+    np.testing.assert_array_equal(
+        draw_lateral_radiograph(size=96, seed=3), draw_lateral_radiograph(size=96, seed=3)
+    )
+    assert (draw_lateral_radiograph(size=96, seed=3) != draw_lateral_radiograph(size=96, seed=4)).mean() > 0.5
     with pytest.raises(PhantomError, match="64 to 1024"):
-        lateral_radiograph(size=2000)
+        draw_lateral_radiograph(size=2000)

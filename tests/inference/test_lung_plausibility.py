@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.inference.lung_plausibility import CHECKS, count_pieces, implausible
 
 
@@ -31,7 +31,7 @@ def test_two_lungs_pass_at_any_size_and_aspect():
     assert failed(chest()) == []
     tall = cv2.resize(chest().astype("uint8"), (97, 301), interpolation=cv2.INTER_NEAREST) > 0
     assert failed(tall) == []
-    assert failed(radiograph("bacteria", size=128, seed=3).lungs) == []
+    assert failed(draw_radiograph("bacteria", size=128, seed=3).lungs) == []
 
 
 @pytest.mark.parametrize(

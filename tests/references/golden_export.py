@@ -22,7 +22,7 @@ from PIL import Image
 
 from semenet.data.images.colour import is_coloured
 from semenet.data.images.reading import read_image
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.serving.cascade.cascade import Cascade
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "serving" / "exports" / "golden_export.json"
@@ -52,7 +52,7 @@ def digest(arrays):
 
 def _files():
     """dict of names to encoded files, of several sizes."""
-    chest = radiograph("bacteria", size=128, seed=5).image
+    chest = draw_radiograph("bacteria", size=128, seed=5).image
     tall, small = chest[:, :97], cv2.resize(chest, (80, 100))
     colours = cv2.cvtColor(cv2.applyColorMap(tall, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
     exif = Image.Exif()

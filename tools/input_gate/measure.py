@@ -22,8 +22,8 @@ from semenet.data.images.colour import is_coloured
 from semenet.data.images.listing import list_images
 from semenet.data.images.reading import ImageError, read_contents, read_image
 from semenet.data.manifest.table import read_manifest
-from semenet.data.phantom.dataset import radiograph
-from semenet.data.phantom.lateral import lateral_radiograph
+from semenet.data.phantom.frontal import draw_radiograph
+from semenet.data.phantom.lateral import draw_lateral_radiograph
 from semenet.inference.input_gate import CODES, gate_graph, gate_input
 from semenet.progress import track
 
@@ -77,13 +77,13 @@ def main(
     if phantoms:
         sizes = (96, 128, 256, 512)
         drawn = [
-            radiograph(LABELS[seed % 4], size=sizes[seed // 4 % 4], seed=seed).image
+            draw_radiograph(LABELS[seed % 4], size=sizes[seed // 4 % 4], seed=seed).image
             for seed in range(phantoms)
         ]
         measure("frontal phantoms", [(image, False) for image in drawn])
     if laterals:
         # Other seeds than those that tools/input_gate/train.py draws.
-        drawn = [lateral_radiograph(size=256, seed=10_000 + seed) for seed in range(laterals)]
+        drawn = [draw_lateral_radiograph(size=256, seed=10_000 + seed) for seed in range(laterals)]
         measure("lateral phantoms", [(image, False) for image in drawn])
     if out is not None:
         pd.DataFrame(lines).to_csv(out, index=False)

@@ -38,7 +38,7 @@ from semenet.data.images.jpeg_png import ImageError
 from semenet.data.images.listing import list_images
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
-from semenet.data.phantom.lateral import lateral_radiograph
+from semenet.data.phantom.lateral import draw_lateral_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.errors import SemenetError
 from semenet.inference.input_gate import SEEN, SIDE, standardised
@@ -76,7 +76,9 @@ def main(
     rng = np.random.default_rng(seed)
     radiographs = np.concatenate([_radiographs(manifest, licenses, rng) for manifest in frontal])
     pictures = _read(list_images([others]), "Reading pictures", skip=True)
-    laterals = np.stack([lateral_radiograph(size=_WORK_SIDE, seed=number) for number in range(_LATERALS)])
+    laterals = np.stack(
+        [draw_lateral_radiograph(size=_WORK_SIDE, seed=number) for number in range(_LATERALS)]
+    )
     print(f"{len(radiographs)} frontal radiographs, repeated ones included; {len(pictures)} other pictures")
     labels = rng.choice(len(SEEN), images, p=_SHARES)
     drawn = np.empty((images, SIDE, SIDE, 1), "uint8")

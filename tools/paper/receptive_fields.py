@@ -117,12 +117,15 @@ def radiographs(files, size, count=8):
     """uint8 images `(H, W)`: those of files, or phantoms."""
     from semenet.data.images.listing import list_images
     from semenet.data.images.reading import read_image
-    from semenet.data.phantom.dataset import CLASSES, radiograph
+    from semenet.data.phantom.dataset import CLASSES
+    from semenet.data.phantom.frontal import draw_radiograph
 
     if files:
         return [read_image(file) for file in list_images(files)]
     side = min(max(size, 64), 1024)
-    return [radiograph(CLASSES[seed % len(CLASSES)], size=side, seed=seed).image for seed in range(count)]
+    return [
+        draw_radiograph(CLASSES[seed % len(CLASSES)], size=side, seed=seed).image for seed in range(count)
+    ]
 
 
 def write_figure(drawn, files, out):

@@ -5,7 +5,7 @@ import hashlib
 import cv2
 import numpy as np
 
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.inference.lung_masks import lungs_alone
 
@@ -20,14 +20,14 @@ def golden_input(published, labels=LABELS, seed=SEED):
 
     Args:
         published: `semenet.models.weights.published.Published`.
-        labels: of `semenet.data.phantom.dataset.radiograph`, one an image.
+        labels: of `semenet.data.phantom.frontal.draw_radiograph`, one an image.
         seed: int, of the first image; each further one has the next.
 
     Returns:
         uint8 `(N, H, W, C)`.
     """
     height, width = size = tuple(side or 512 for side in published.input_shape[:2])
-    phantoms = [radiograph(label, size=256, seed=seed + number) for number, label in enumerate(labels)]
+    phantoms = [draw_radiograph(label, size=256, seed=seed + number) for number, label in enumerate(labels)]
     channels, clahe = published.input_shape[2], published.inference_clahe
     images = np.stack([prepare(phantom.image, size, channels, clahe) for phantom in phantoms])
     if not published.lungs_alone:

@@ -12,7 +12,7 @@ from semenet.errors import SemenetError
 ON_ERROR = ("raise", "skip")
 
 
-def screen(rows, *, masks=False, skip_at_most=0.05, progress=None):
+def screen_rows(rows, *, masks=False, skip_at_most=0.05, progress=None):
     """Reads the images, and masks, of all rows, and parts those that can be used from the others.
 
     Args:

@@ -1,8 +1,9 @@
-"""The chest of a phantom: one patient's organs as outlines and curves.
+"""The anatomy of a phantom: the outlines and curves of one patient's organs.
 
-Proportions follow a frontal radiograph's landmarks: the right dome stands higher than the left, the heart
-reaches twice as far to the left as to the right, the aortic knob and the gas of the stomach lie left, and ten
-pairs of ribs fall from the spine to the side and come back, lower and fainter, in front.
+Proportions follow the landmarks of frontal radiographs: the right dome of the diaphragm is higher than the
+left, the heart extends twice as far to the left as to the right, the aortic knob and the gas of the stomach
+are on the left, and ten pairs of ribs descend from the spine to the side and return in front, lower and
+fainter.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ import dataclasses
 import numpy as np
 
 from semenet.data.phantom.canvas import SIDES, curve
-from semenet.data.phantom.vessels import branching
+from semenet.data.phantom.vessels import sample_branches
 
 RIB_PAIRS = 10
 
@@ -20,49 +21,49 @@ class Anatomy:
     """One patient's chest in body coordinates (see `semenet.data.phantom.canvas`).
 
     Args:
-        apex: v of the lungs' upper end.
+        apex: v of the upper end of the lungs.
         base: v of the costophrenic angles.
         half_width: u of the widest part of the thorax.
-        lungs: two closed outlines, right then left, with what lies behind the heart.
-        heart: closed outline of heart, great vessels and upper mediastinum.
+        lungs: two closed outlines, right and left, including the parts behind the heart.
+        heart: closed outline of the heart, the great vessels and the upper mediastinum.
         trunk: closed outlines of neck and trunk, and of both arms.
         hilum: v of the hila.
         gas: closed outline of the gas in the stomach.
-        shoulders: closed outlines of humeri, and of scapulae.
-        bronchi: (segments float (N, 2, 2), widths float (N,)) of both bronchial trees.
-        vessels: (segments, widths) of the pulmonary vessels.
-        ribs: float (RIB_PAIRS, 8): lateral extent, v of the head, posterior and anterior height, fall
-            towards the side, radius, posterior and anterior strength.
-        spine: float (3,): v of a vertebra's middle, pitch, half-width.
-        clavicle: float (2, 4): per side, v at the sternum, rise towards the shoulder, bend, radius.
-        density: dict of attenuations that vary from patient to patient.
+        shoulders: closed outlines of the humeri, and of the scapulae.
+        bronchi: segments, float array (N, 2, 2), and widths, float array (N,), of both bronchial trees.
+        vessels: segments and widths of the pulmonary vessels.
+        ribs: float array (RIB_PAIRS, 8): lateral extent, v of the head, posterior and anterior height,
+            descent towards the side, radius, posterior and anterior strength.
+        spine: float array (3,): v of a vertebra's centre, pitch, half-width.
+        clavicle: float array (2, 4): per side, v at the sternum, rise towards the shoulder, bend, radius.
+        density: attenuations that vary between patients.
     """
 
     apex: float
     base: float
     half_width: float
-    lungs: tuple
+    lungs: tuple[np.ndarray, ...]
     heart: np.ndarray
-    trunk: tuple
+    trunk: tuple[np.ndarray, ...]
     hilum: float
     gas: np.ndarray
-    shoulders: tuple
-    bronchi: tuple
-    vessels: tuple
+    shoulders: tuple[tuple[np.ndarray, np.ndarray], ...]
+    bronchi: tuple[np.ndarray, np.ndarray]
+    vessels: tuple[np.ndarray, np.ndarray]
     ribs: np.ndarray
     spine: np.ndarray
     clavicle: np.ndarray
-    density: dict
+    density: dict[str, float]
 
-    def wall(self, height):
-        """|u| of the thorax' inner wall at `height`, 0 at the apex and 1 at the base."""
+    def wall(self, height: np.ndarray) -> np.ndarray:
+        """Returns |u| of the inner thoracic wall at `height`, 0 at the apex and 1 at the base."""
         return self.half_width * np.interp(height, *_WALL)
 
 
-# Thorax wall: height between apex and base, and |u| in units of the half-width.
+# Thoracic wall: height between apex and base, and |u| in units of the half-width.
 _WALL = ((0.0, 0.05, 0.16, 0.33, 0.55, 0.78, 1.0), (0.36, 0.55, 0.70, 0.83, 0.93, 0.98, 1.0))
 
-# Half a humerus, from its head along its shaft: distance along the axis, half-width.
+# Profile of a humerus from its head along its shaft: distance along the axis, half-width.
 _HUMERUS = (
     (-0.045, 0.014),
     (-0.025, 0.037),
@@ -74,8 +75,8 @@ _HUMERUS = (
 )
 
 
-def sample_anatomy(rng):
-    """Draws one patient's `Anatomy` with a numpy Generator."""
+def sample_anatomy(rng: np.random.Generator) -> Anatomy:
+    """Draws one patient's `Anatomy`."""
     apex, base = rng.uniform(-0.38, -0.33), rng.uniform(0.30, 0.37)
     half_width = rng.uniform(0.35, 0.40)
     height = base - apex
@@ -86,7 +87,7 @@ def sample_anatomy(rng):
     dome_v = apex + domes * height
     hilum_v = apex + 0.46 * height + rng.uniform(-0.01, 0.01)
 
-    def reach(v):
+    def wall_at(v: np.ndarray) -> np.ndarray:
         return half_width * np.interp((v - apex) / height, *_WALL)
 
     arms_raised = rng.random() < 0.35
@@ -107,8 +108,8 @@ def sample_anatomy(rng):
         hilum=hilum_v,
         gas=_gas(half_width, dome_v[1], rng),
         shoulders=_shoulders(half_width, apex, arms_raised, rng),
-        bronchi=branching(hilum_v, reach, 3, rng),
-        vessels=branching(hilum_v, reach, 5, rng),
+        bronchi=sample_branches(hilum_v, wall_at, 3, rng),
+        vessels=sample_branches(hilum_v, wall_at, 5, rng),
         ribs=_ribs(half_width, apex, height, rng),
         spine=np.array([rng.uniform(0, 0.06), rng.uniform(0.056, 0.064), rng.uniform(0.033, 0.039)]),
         clavicle=np.array(
@@ -126,8 +127,10 @@ def sample_anatomy(rng):
     )
 
 
-def _lung(side, half_width, apex, height, dome, rng):
-    """Up and over the apex, down the chest wall to the costophrenic angle, over the dome and back up."""
+def _lung(
+    side: int, half_width: float, apex: float, height: float, dome: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws a lung's outline: over the apex, down the chest wall, along the dome and up the mediastinum."""
     medial = rng.uniform(0.055, 0.07)
     wobble = rng.normal(0, 0.006, size=len(_WALL[0]))
     wall = [(medial, apex + 0.06 * height), (0.24 * half_width, apex + 0.012 * height)]
@@ -147,7 +150,7 @@ def _lung(side, half_width, apex, height, dome, rng):
     return outline * (side, 1)
 
 
-def _heart(half_width, apex, dome_v, rng):
+def _heart(half_width: float, apex: float, dome_v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = rng.uniform(0.88, 1.12)
     shift = rng.uniform(-0.012, 0.008)
     bottom = dome_v.max() + 0.03
@@ -178,7 +181,9 @@ def _heart(half_width, apex, dome_v, rng):
     return curve(points) + np.array([shift, 0])
 
 
-def _trunk(half_width, apex, arms_raised, rng):
+def _trunk(
+    half_width: float, apex: float, arms_raised: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     neck = rng.uniform(0.10, 0.14)
     flank = half_width + rng.uniform(0.05, 0.085)
     shoulder = apex + rng.uniform(-0.05, 0.0)
@@ -222,7 +227,7 @@ def _trunk(half_width, apex, arms_raised, rng):
     return trunk, arm, arm * (-1, 1)
 
 
-def _gas(half_width, dome_v, rng):
+def _gas(half_width: float, dome_v: float, rng: np.random.Generator) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     width, height = rng.uniform(0.03, 0.09), rng.uniform(0.02, 0.045)
     lumps = 1 + 0.12 * np.sin(3 * angle + rng.uniform(0, 6)) + 0.08 * np.sin(5 * angle)
@@ -230,7 +235,9 @@ def _gas(half_width, dome_v, rng):
     return np.stack([width * lumps * np.cos(angle), height * lumps * np.sin(angle)], 1) + centre
 
 
-def _shoulders(half_width, apex, arms_raised, rng):
+def _shoulders(
+    half_width: float, apex: float, arms_raised: bool, rng: np.random.Generator
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     lift = apex + rng.uniform(-0.02, 0.02)
     reach = half_width + rng.uniform(0.065, 0.095)
     angle = rng.uniform(-0.95, -0.6) if arms_raised else rng.uniform(1.25, 1.5)
@@ -254,7 +261,7 @@ def _shoulders(half_width, apex, arms_raised, rng):
     return (humerus, humerus * mirrored), (scapula, scapula * mirrored)
 
 
-def _ribs(half_width, apex, height, rng):
+def _ribs(half_width: float, apex: float, height: float, rng: np.random.Generator) -> np.ndarray:
     pitch = height / rng.uniform(8.6, 9.6)
     head = apex - 0.25 * pitch + pitch * np.arange(RIB_PAIRS) + rng.normal(0, 0.003, RIB_PAIRS)
     grown = np.minimum((np.arange(RIB_PAIRS) + 1) / 4, 1)
@@ -264,10 +271,10 @@ def _ribs(half_width, apex, height, rng):
     fall = rng.uniform(0.02, 0.22) * grown
     at = (head + posterior + 0.9 * fall * half_width - apex) / height
     extent = half_width * np.interp(at, *_WALL) * 1.005
-    # Below the base the thorax narrows again, and ribs shorten.
+    # Below the base the thorax narrows again, and the ribs are shorter.
     extent -= half_width * np.maximum(at - 1.0, 0) * 0.4
     radius = rng.uniform(0.0095, 0.0125) * (1 + rng.normal(0, 0.05, RIB_PAIRS))
     strength = rng.uniform(0.85, 1.15, size=(2, RIB_PAIRS))
-    # The lower ribs' cartilages do not reach the sternum in the picture.
+    # The cartilages of the lower ribs do not reach the sternum in the image.
     strength[1] *= np.interp(np.arange(RIB_PAIRS), (5, 8), (0.8, 0.0))
     return np.stack([extent, head, posterior, anterior, fall, radius, *strength], 1)

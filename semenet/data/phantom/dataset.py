@@ -1,8 +1,8 @@
-"""Synthetic frontal chest radiographs whose lungs, lesions and markers are known.
+"""Data sets of synthetic frontal chest radiographs with known lungs, lesions and markers.
 
-They stand in for real radiographs where a demonstration or a test must not depend on a download, and they
-plant, at will, the shortcut that real collections hide: a burnt-in letter that goes with the class. They are
-no model of disease prevalence or of any scanner: no figure measured on them says anything about patients.
+They replace real radiographs where a demonstration or a test must not depend on a download. They can also
+contain, on request, a shortcut that real collections have: a burnt-in letter that is correlated with the
+class. They model neither disease prevalence nor a scanner: metrics on them say nothing about patients.
 """
 
 import concurrent.futures
@@ -12,71 +12,71 @@ import numbers
 import os
 import pathlib
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from semenet.data.manifest.table import write_manifest
-from semenet.data.phantom.synthesis import (
-    LETTERS,
-    Phantom,
-    PhantomError,
-    check_classes,
-    check_seed,
-    check_size,
-    radiograph,
-)
+from semenet.data.phantom.arguments import LETTERS, PhantomError, check_classes, check_seed, check_size
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.storage.atomic import write_text
-
-__all__ = ["CLASSES", "LETTERS", "Phantom", "PhantomError", "radiograph", "write_phantoms"]
 
 CLASSES = ("normal", "bacteria", "virus")
 MIN_PER_CLASS = 3
 
-# Of five successive patients of a class three train; every fourth patient was examined twice. Twenty patients
-# have 25 images, and both patients and images split 60/20/20.
+# Three of five successive patients of a class are in train, and every fourth patient has two images. Twenty
+# patients thus have 25 images, and both patients and images are split 60/20/20.
 _SPLITS = ("train", "val", "test", "train", "train")
-_EXAMINED_TWICE = 4
+_PATIENTS_PER_REPEAT = 4
 _FOLDERS = ("images", "masks", "lesions")
+_GENERATOR = "semenet.data.phantom"
 
 
 def write_phantoms(
-    folder,
+    folder: pathlib.Path | str,
     *,
-    count=240,
-    size=256,
-    seed=0,
-    classes=CLASSES,
-    marker_correlation=0.0,
-    progress=None,
-):
-    """Writes a data set of phantoms: `images/`, `masks/`, `lesions/` and, last of all, `manifest.csv`.
+    count: int = 240,
+    size: int = 256,
+    seed: int = 0,
+    classes: Sequence[str] = CLASSES,
+    marker_correlation: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> pathlib.Path:
+    """Writes a data set of phantoms: `images/`, `masks/`, `lesions/` and, at the end, `manifest.csv`.
 
-    The classes take turns, so that they are balanced in every split, and every fourth patient of a class
+    The classes alternate, so that they are balanced in every split, and every fourth patient of a class
     has two images. Patients are split 60/20/20 into train, val and test. Image i depends on the seed, the
-    classes, the size and the marker correlation, not on the count: a larger count adds images to the same
-    beginning. The same arguments write the same bytes.
+    classes, the size and the marker correlation, not on the count: a larger count appends images. Equal
+    arguments write equal bytes.
 
-    A folder that an earlier call filled is written anew; what others put there beside it stays.
+    Phantoms of an earlier call are replaced; other files in the folder stay.
 
     Args:
-        folder: where to write; made where it does not exist, else empty or an earlier call's.
-        count: images in total, at least three a class.
+        folder: folder to write into; it is created, or must be empty or written by an earlier call.
+        count: number of images, at least three per class.
         size: image side in pixels, 64 to 1024.
         seed: non-negative int.
-        classes: labels of `LETTERS`, each once.
-        marker_correlation: in [0, 1], the share of images that carry their own class's letter; every other
-            image's letter is drawn evenly from all the classes' letters.
-        progress: called with (images written, images in total) after every image; None for nothing.
+        classes: keys of `LETTERS`, each once.
+        marker_correlation: in [0, 1], the share of images that carry the letter of their own class; the
+            letter of every other image is drawn uniformly from the letters of all classes.
+        progress: None, or a function called after every image with the number of images written and the
+            total.
 
     Returns:
-        the path of the manifest, which has a row an image: file, label, patient, split, mask (the lungs),
-        lesion_mask, marker. Masks are 0 and 255; a normal chest's lesion mask is 0 throughout.
+        The path of the manifest. It has one row per image and the columns file, label, patient, split, mask
+        (the lungs), lesion_mask and marker. Masks have the values 0 and 255; the lesion mask of a normal
+        chest is 0 everywhere.
 
     Raises:
-        PhantomError: an argument out of its range, or a folder that is not empty and no earlier call's, or
-            cannot be written.
+        PhantomError: an argument is out of range, or the folder holds other files or cannot be written.
+
+    Example:
+        >>> from semenet.data.phantom import write_phantoms
+        >>> write_phantoms("phantoms", count=9, size=64).name
+        'manifest.csv'
     """
     classes = check_classes(classes)
     check_size(size)
@@ -84,12 +84,13 @@ def write_phantoms(
     _check_count(count, classes)
     if not 0 <= marker_correlation <= 1:
         raise PhantomError(
-            "The marker correlation is a share from 0 to 1. "
-            f"Received: {marker_correlation}. Choose 0 for letters that tell nothing, 1 for a letter a class."
+            "`marker_correlation` must be in [0, 1]. "
+            f"Received: {marker_correlation}. Choose 0 for letters independent of the class, 1 for one "
+            "letter per class."
         )
     folder = pathlib.Path(folder)
     settings = {
-        "generator": __name__,
+        "generator": _GENERATOR,
         "count": int(count),
         "size": int(size),
         "seed": int(seed),
@@ -97,11 +98,11 @@ def write_phantoms(
         "marker_correlation": float(marker_correlation),
     }
     try:
-        _claim(folder, settings)
+        _prepare_folder(folder, settings)
         rows = []
         with concurrent.futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as executor:
-            jobs = executor.map(lambda index: _write_one(folder, settings, index), range(count))
-            with contextlib.closing(jobs):  # an exception here cancels what has not begun
+            jobs = executor.map(lambda index: _write_image(folder, settings, index), range(count))
+            with contextlib.closing(jobs):  # an exception here cancels the images not yet begun
                 for row in jobs:
                     rows.append(row)
                     if progress is not None:
@@ -110,65 +111,65 @@ def write_phantoms(
         write_manifest(pd.DataFrame(rows), manifest)
     except OSError as error:
         raise PhantomError(
-            f"Phantoms are written to a folder that can be made and written. Received: {folder} ({error}). "
-            "Choose another folder, or see to its permissions and free space."
+            f"Phantoms need a folder that can be created and written. Received: {folder} ({error}). "
+            "Choose another folder, or check its permissions and free space."
         ) from error
     return manifest
 
 
-def _write_one(folder, settings, index):
-    """Draws and writes image `index`; returns its row of the manifest."""
+def _write_image(folder: pathlib.Path, settings: dict[str, Any], index: int) -> dict[str, str]:
+    """Draws and writes image `index`, and returns its row of the manifest."""
     seed, classes = settings["seed"], settings["classes"]
-    turn, place = divmod(index, len(classes))
-    label = classes[place]
-    number, again = _patient(turn)
-    first = index - len(classes) if again else index
+    image_of_class, class_index = divmod(index, len(classes))
+    label = classes[class_index]
+    patient, repeated = _patient_of_image(image_of_class)
+    first_index = index - len(classes) if repeated else index
     name = f"{index:06d}.png"
-    letter = _letter(label, classes, settings["marker_correlation"], (seed, index, 1))
-    phantom = radiograph(
-        label, size=settings["size"], seed=(seed, index), patient=(seed, first), marker=letter
+    letter = _draw_letter(label, classes, settings["marker_correlation"], (seed, index, 1))
+    phantom = draw_radiograph(
+        label, size=settings["size"], seed=(seed, index), patient=(seed, first_index), marker=letter
     )
-    pictures = (phantom.image, phantom.lungs * np.uint8(255), phantom.lesion * np.uint8(255))
-    for kind, picture in zip(_FOLDERS, pictures, strict=True):
-        _, encoded = cv2.imencode(".png", picture)
+    images = (phantom.image, phantom.lungs * np.uint8(255), phantom.lesion * np.uint8(255))
+    for kind, image in zip(_FOLDERS, images, strict=True):
+        _, encoded = cv2.imencode(".png", image)
         (folder / kind / name).write_bytes(encoded.tobytes())
     return {
         "file": f"images/{name}",
         "label": label,
-        "patient": f"{label}-{number:04d}",
-        "split": _SPLITS[number % len(_SPLITS)],
+        "patient": f"{label}-{patient:04d}",
+        "split": _SPLITS[patient % len(_SPLITS)],
         "mask": f"masks/{name}",
         "lesion_mask": f"lesions/{name}",
         "marker": letter,
     }
 
 
-def _patient(turn):
-    """(number, whether this is the second image) of the patient to whom a class's image `turn` belongs."""
-    cycle, place = divmod(turn, _EXAMINED_TWICE + 1)
-    again = place == _EXAMINED_TWICE
-    return cycle * _EXAMINED_TWICE + place - again, again
+def _patient_of_image(image_of_class: int) -> tuple[int, bool]:
+    """Returns the patient's number for an image of a class, and whether it is that patient's second image."""
+    cycle, place = divmod(image_of_class, _PATIENTS_PER_REPEAT + 1)
+    repeated = place == _PATIENTS_PER_REPEAT
+    return cycle * _PATIENTS_PER_REPEAT + place - repeated, repeated
 
 
-def _letter(label, classes, correlation, seed):
+def _draw_letter(label: str, classes: Sequence[str], correlation: float, seed: tuple[int, ...]) -> str:
     rng = np.random.default_rng(seed)
     own, any_class = rng.random() < correlation, classes[rng.integers(len(classes))]
     return LETTERS[label if own else any_class]
 
 
-def _claim(folder, settings):
-    """Makes `folder` this generator's: refuses another's, and removes what an earlier call wrote."""
+def _prepare_folder(folder: pathlib.Path, settings: dict[str, Any]) -> None:
+    """Creates the folder and deletes the phantoms of an earlier call; rejects folders with other files."""
     folder.mkdir(parents=True, exist_ok=True)
-    signature = folder / "phantom.json"
-    if any(folder.iterdir()) and not _is_ours(signature):
+    settings_file = folder / "phantom.json"
+    if any(folder.iterdir()) and not _is_phantom_settings(settings_file):
         raise PhantomError(
-            "Phantoms are written to a new folder, an empty one, or one they were written to before. "
+            "Phantoms need a new folder, an empty one, or one with earlier phantoms. "
             f"Received: {folder}, which holds other files. Choose another folder."
         )
-    # The old manifest goes first: at no time does one name a file that is not there. The signature comes
-    # next, so that a call that was killed can be repeated.
+    # The old manifest is deleted first, so that no manifest ever names missing files. The settings are
+    # written next, so that a killed call can be repeated.
     (folder / "manifest.csv").unlink(missing_ok=True)
-    write_text(signature, json.dumps(settings, indent=2) + "\n")
+    write_text(settings_file, json.dumps(settings, indent=2) + "\n")
     for kind in _FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
         for old in (folder / kind).iterdir():
@@ -176,20 +177,20 @@ def _claim(folder, settings):
                 old.unlink()
 
 
-def _is_ours(signature):
-    if not signature.is_file():
+def _is_phantom_settings(path: pathlib.Path) -> bool:
+    if not path.is_file():
         return False
     try:
-        settings = json.loads(signature.read_text(encoding="utf-8"))
+        settings = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return False
-    return isinstance(settings, dict) and settings.get("generator") == __name__
+    return isinstance(settings, dict) and settings.get("generator") == _GENERATOR
 
 
-def _check_count(count, classes):
+def _check_count(count: int, classes: Sequence[str]) -> None:
     least = MIN_PER_CLASS * len(classes)
     if not isinstance(count, numbers.Integral) or count < least:
         raise PhantomError(
-            f"Every class needs an image in each of train, val and test: {least} or more for {len(classes)} "
-            f"classes. Received: a count of {count!r}. Choose {least} or more."
+            f"`count` must be at least {least}: {len(classes)} classes, each with images in train, val and "
+            f"test. Received: {count!r}. Choose {least} or more."
         )

@@ -1,28 +1,30 @@
-"""From a phantom's attenuation to its picture: quanta, window, gamma, and the letter that is burnt in."""
+"""Turns a phantom's attenuation into grey levels, and burns in the marker letter."""
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from semenet.data.phantom.canvas import CANVAS, fill, smooth, soften, to_size
+from semenet.data.phantom.canvas import CANVAS, Pose, fill, smooth, soften, to_size
 
 
-def expose(attenuation, rng, quanta):
-    """What detector and processing make of an attenuation: quantum noise, local contrast, window and gamma.
+def expose(attenuation: np.ndarray, rng: np.random.Generator, noise_rng: np.random.Generator) -> np.ndarray:
+    """Simulates detector and image processing: quantum noise, local contrast, window and gamma.
 
     Args:
-        attenuation: float32 (size, size), 0 for air, 1 for a chest's depth of soft tissue.
-        rng: numpy Generator of the exposure.
-        quanta: numpy Generator of the noise.
+        attenuation: float32 array (size, size), 0 for air, 1 for soft tissue as deep as a chest.
+        rng: random generator of the exposure.
+        noise_rng: random generator of the noise.
 
     Returns:
-        float32 (size, size) in [0, 1), bright where much was absorbed.
+        float32 array (size, size) in [0, 1), bright where much was absorbed.
     """
-    # What arrives falls off exponentially, scattered photons lie over it, and the logarithm's noise grows
-    # where few arrive, as it does with a smaller pixel.
+    # The number of photons decreases exponentially, scattered photons are added, and the noise of the
+    # logarithm grows where few photons arrive, as in small pixels.
     hardness, scatter = rng.uniform(1.8, 2.4), rng.uniform(0.04, 0.09)
     photons = np.exp(np.float32(-hardness) * attenuation) + np.float32(scatter)
     noise = np.float32(rng.uniform(0.003, 0.006) * len(attenuation) / 256) / np.sqrt(photons)
-    photons *= 1 + noise * quanta.standard_normal(photons.shape, dtype=np.float32)
+    photons *= 1 + noise * noise_rng.standard_normal(photons.shape, dtype=np.float32)
     clear, dense = (np.log(np.exp(-hardness * at) + scatter) for at in (0.0, 1.1))
     signal = (np.float32(clear) - np.log(photons)) / np.float32(clear - dense)
     local = signal - smooth(signal, 0.05)
@@ -33,18 +35,24 @@ def expose(attenuation, rng, quanta):
     return np.float32(rng.uniform(0.82, 0.98)) * grey ** np.float32(rng.uniform(0.75, 1.25))
 
 
-def burn_in(grey, letter, lungs, pose, rng):
-    """Writes a letter near an upper corner, moved outwards until it stands clear of the lungs.
+def burn_in(
+    grey: np.ndarray,
+    letter: str,
+    lungs: Sequence[np.ndarray],
+    pose: Pose,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Writes a letter near an upper corner, moved outwards until it does not touch the lungs.
 
     Args:
-        grey: float32 (size, size) in [0, 1].
+        grey: float32 array (size, size) in [0, 1].
         letter: one capital letter.
-        lungs: the lungs' outlines in body coordinates.
-        pose: the `Pose`.
-        rng: numpy Generator of the letter's place, height and brightness.
+        lungs: outlines of the lungs in body coordinates.
+        pose: pose of the patient.
+        rng: random generator of the letter's position, height and brightness.
 
     Returns:
-        float32 (size, size) in [0, 1].
+        float32 array (size, size) in [0, 1].
     """
     lungs = fill(lungs, pose)
     height = round(rng.uniform(0.060, 0.085) * CANVAS)

@@ -1,14 +1,16 @@
-"""What a phantom's chest leaves on the detector before lesions and exposure.
+"""The projection of a phantom's chest onto the detector, before lesions and exposure.
 
-Attenuation is the sum of path lengths through soft tissue and bone; air in the lungs takes soft tissue away.
+Attenuation is the sum of path lengths through soft tissue and bone; air in the lungs replaces soft tissue.
 """
 
 import dataclasses
 
 import numpy as np
 
+from semenet.data.phantom.anatomy import Anatomy
 from semenet.data.phantom.canvas import (
     SIDES,
+    Pose,
     depth_profile,
     draw_segments,
     fill,
@@ -20,16 +22,16 @@ from semenet.data.phantom.canvas import (
 
 @dataclasses.dataclass(frozen=True)
 class Projection:
-    """One chest under one pose, as float32 (size, size) arrays.
+    """One chest in one pose, as float32 arrays (size, size).
 
     Args:
-        tissue: attenuation of soft tissue and bone, as if the lungs held no air; 1 is a chest's depth of
-            soft tissue.
-        air: attenuation that the air in the lungs takes away.
+        tissue: attenuation of soft tissue and bone, as if the lungs held no air; 1 is the attenuation of
+            soft tissue as deep as a chest.
+        air: reduction of the attenuation by the air in the lungs.
         vessels: the pulmonary vessels and hila, 0 to about 1.
-        lungs: bool (2, size, size), right and left, with what lies behind the heart.
-        u: body coordinates of the pixels.
-        v: body coordinates of the pixels.
+        lungs: bool array (2, size, size), right and left, including the parts behind the heart.
+        u: body coordinates of the pixels, horizontal.
+        v: body coordinates of the pixels, vertical.
     """
 
     tissue: np.ndarray
@@ -40,17 +42,17 @@ class Projection:
     v: np.ndarray
 
 
-def project(anatomy, pose, size, rng):
-    """Projects an `Anatomy` under a `Pose` onto a detector of (size, size) pixels.
+def project(anatomy: Anatomy, pose: Pose, size: int, rng: np.random.Generator) -> Projection:
+    """Projects an `Anatomy` in a `Pose` onto a detector of (size, size) pixels.
 
     Args:
-        anatomy: the `Anatomy`.
-        pose: the `Pose`.
+        anatomy: the chest.
+        pose: pose of the patient.
         size: image side in pixels.
-        rng: numpy Generator of the patient's own tissue texture.
+        rng: random generator of the patient's tissue texture.
 
     Returns:
-        a `Projection`.
+        The projection.
     """
     u, v = pose.body_grid(size)
     density = anatomy.density
@@ -88,8 +90,8 @@ def project(anatomy, pose, size, rng):
     )
 
 
-def _ribs(anatomy, pose, u, v, size):
-    """Each rib is a tube along an ellipse: its upper half behind, its lower half, fainter, in front."""
+def _ribs(anatomy: Anatomy, pose: Pose, u: np.ndarray, v: np.ndarray, size: int) -> np.ndarray:
+    """Draws each rib as a tube along an ellipse: its upper half is posterior, its lower half anterior."""
     total = np.zeros((size, size), np.float32)
     edge = np.float32(max(1.0 / size, 0.0035))
     offset = 0.075
@@ -107,7 +109,7 @@ def _ribs(anatomy, pose, u, v, size):
         distance = np.abs(norm - 1) / gradient
         tube = np.clip((radius - distance) / edge + 0.5, 0, 1)
         cortex = 0.55 + 0.45 * np.minimum(distance / radius, 1) ** 2
-        # Seen along its course at the side, a rib is longer on the ray.
+        # At the side of the chest, the ray passes through a rib lengthwise.
         tangent = 1 + 0.9 * np.clip(x, 0, 1) ** 8
         near_spine = np.clip((across - 0.025) / 0.02, 0, 1)
         cartilage = np.clip((x - 0.42) / 0.25, 0, 1)
@@ -116,7 +118,7 @@ def _ribs(anatomy, pose, u, v, size):
     return total
 
 
-def _spine(anatomy, u, v):
+def _spine(anatomy: Anatomy, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     first, pitch, half_width = anatomy.spine.astype(np.float32)
     bend = np.float32(0.006) * np.sin(v * 5 + first * 60)
     wide = half_width * (1 + 0.3 * v)
@@ -135,7 +137,7 @@ def _spine(anatomy, u, v):
     )
 
 
-def _clavicles(anatomy, u, v, size):
+def _clavicles(anatomy: Anatomy, u: np.ndarray, v: np.ndarray, size: int) -> np.ndarray:
     total = np.zeros((size, size), np.float32)
     edge = np.float32(max(1.0 / size, 0.0035))
     for side, (v0, rise, bend, radius) in zip(SIDES, anatomy.clavicle.astype(np.float32), strict=True):
@@ -150,8 +152,8 @@ def _clavicles(anatomy, u, v, size):
     return total
 
 
-def _airway(anatomy, u, v):
-    """The trachea down to the carina and the two main bronchi, the right one steeper."""
+def _airway(anatomy: Anatomy, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Draws the trachea down to the carina and the two main bronchi; the right one is steeper."""
     carina = np.float32(anatomy.apex + 0.36 * (anatomy.base - anatomy.apex))
     trachea = np.clip((0.021 - np.abs(u + 0.004)) / 0.009, 0, 1) * _step(-v, -carina, 0.02)
     below = v - carina
@@ -164,16 +166,16 @@ def _airway(anatomy, u, v):
     return 0.17 * np.maximum(trachea, 0.7 * main)
 
 
-def _hila(anatomy, u, v):
-    """The hila's vessels run towards the detector and melt into a shadow; the left hilum stands higher."""
+def _hila(anatomy: Anatomy, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Draws the hila as blurred shadows, since their vessels run towards the detector; the left is higher."""
     rise = np.where(u > 0, np.float32(0.015), np.float32(0))
     return _bump((np.abs(u) - 0.088) / 0.026) * _bump((v - anatomy.hilum + rise) / 0.045)
 
 
-def _bump(values):
+def _bump(values: np.ndarray) -> np.ndarray:
     return np.exp(-np.square(values))
 
 
-def _step(values, at, width):
-    """0 below `at`, 1 above `at + width`, straight between."""
+def _step(values: np.ndarray, at: float, width: float) -> np.ndarray:
+    """Returns 0 below `at`, 1 above `at + width`, and interpolates linearly in between."""
     return np.clip((values - np.float32(at)) / np.float32(width), 0, 1)

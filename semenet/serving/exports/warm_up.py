@@ -8,7 +8,7 @@ import tensorflow as tf
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory, text_format
 from tensorflow.core.framework import tensor_pb2
 
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.errors import SemenetError
 
 FILE = "tf_serving_warmup_requests"
@@ -63,7 +63,7 @@ def write_warm_up(file, signatures):
     Reference:
         TensorFlow Serving, "SavedModel Warmup", https://www.tensorflow.org/tfx/serving/saved_model_warmup
     """
-    grey = radiograph("normal", size=_SIDE).image
+    grey = draw_radiograph("normal", size=_SIDE).image
     encoded = cv2.imencode(".png", grey)[1].tobytes()
     with tf.io.TFRecordWriter(str(file)) as writer:
         for name in signatures:

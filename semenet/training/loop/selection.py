@@ -1,6 +1,6 @@
 """Which rows of a manifest a run trains and validates on."""
 
-from semenet.data.checks.screening import screen
+from semenet.data.checks.screening import screen_rows
 from semenet.data.manifest.table import check_patients
 from semenet.progress import show_steps
 
@@ -28,7 +28,9 @@ def select_rows(manifest, options, *, masks):
         rows = manifest.split(split)
         if options.on_error == "skip":
             with show_steps(f"Reading the split {split}") as progress:
-                rows, bad = screen(rows, masks=masks, skip_at_most=options.skip_at_most, progress=progress)
+                rows, bad = screen_rows(
+                    rows, masks=masks, skip_at_most=options.skip_at_most, progress=progress
+                )
             skipped += bad.assign(split=split).to_dict("records")
         chosen.append(rows)
     return *chosen, {"patient_overlap": overlap.to_dict(), "skipped": skipped}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from semenet.data.checks.screening import screen, screen_masks
+from semenet.data.checks.screening import screen_masks, screen_rows
 from semenet.data.images.reading import ImageError
 
 
@@ -26,7 +26,7 @@ def rows(tmp_path):
 
 
 def test_unreadable_rows_are_parted_from_the_others_with_reasons(rows):
-    usable, skipped = screen(rows, skip_at_most=0.2)
+    usable, skipped = screen_rows(rows, skip_at_most=0.2)
     assert usable["file"].tolist() == [f"{index}.png" for index in (0, 1, 2, 4, 6, 7, 8, 9)]
     assert usable.index.tolist() == list(range(8))
     assert skipped["file"].tolist() == ["3.png", "5.png"]
@@ -36,7 +36,7 @@ def test_unreadable_rows_are_parted_from_the_others_with_reasons(rows):
 
 def test_masks_count_where_they_are_needed(rows):
     steps = []
-    _, skipped = screen(rows, masks=True, skip_at_most=0.3, progress=lambda *step: steps.append(step))
+    _, skipped = screen_rows(rows, masks=True, skip_at_most=0.3, progress=lambda *step: steps.append(step))
     assert skipped["file"].tolist() == ["3.png", "5.png", "8.png"]
     assert "its image's size" in skipped["reason"][2]
     assert steps == [(done, 10) for done in range(1, 11)]
@@ -62,14 +62,14 @@ def test_masks_alone(rows):
 
 def test_too_many_are_an_error_that_names_the_first(rows):
     with pytest.raises(ImageError, match=r"At most 19.0%.*Received: 2 of 10.*3\.png"):
-        screen(rows, skip_at_most=0.19)
+        screen_rows(rows, skip_at_most=0.19)
     with pytest.raises(ValueError, match="skip_at_most"):
-        screen(rows, skip_at_most=5)
+        screen_rows(rows, skip_at_most=5)
 
 
 def test_good_rows_stay_as_they_are(rows):
     good = rows.iloc[[0, 1, 9]].reset_index(drop=True)
-    usable, skipped = screen(good, skip_at_most=0)
+    usable, skipped = screen_rows(good, skip_at_most=0)
     pd.testing.assert_frame_equal(usable, good)
     assert skipped.empty
     assert list(skipped.columns) == ["file", "reason"]

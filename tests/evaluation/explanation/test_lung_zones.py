@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.evaluation.explanation.lung_zones import ZONES, heat_shares, lung_zones, where_it_looks
 from semenet.models.receptive_field import ReceptiveField
 
@@ -87,7 +87,7 @@ def test_odd_masks_do_no_harm():
 
 def test_zones_of_phantoms_partition_the_lungs():
     for seed in range(4):
-        mask = radiograph("normal", size=128, seed=seed).lungs
+        mask = draw_radiograph("normal", size=128, seed=seed).lungs
         zones = lung_zones(mask)
         lungs = zones["right"] | zones["left"]
         # A lung's tip may come off it as a speck of pixels.

@@ -4,7 +4,7 @@ import pytest
 
 from semenet.data.images.reading import read_image, read_mask
 from semenet.data.manifest.table import read_manifest
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.evaluation.shortcut_audit import marks
 from semenet.evaluation.shortcut_audit.marks import find_marks, mark_features, marks_of_files
 
@@ -71,8 +71,8 @@ def test_size_does_not_matter_and_letters_differ():
 def test_letters_of_phantoms_are_found_in_most(size, least):
     found = 0
     for seed in range(40):
-        phantom = radiograph("normal", size=size, seed=seed, marker="N")
-        plain = radiograph("normal", size=size, seed=seed)
+        phantom = draw_radiograph("normal", size=size, seed=seed, marker="N")
+        plain = draw_radiograph("normal", size=size, seed=seed)
         difference = np.argwhere(phantom.image.astype(int) - plain.image > 20)
         y, x = difference.mean(axis=0) / size
         boxes = [mark["box"] for mark in find_marks(phantom.image, phantom.lungs)[:1]]

@@ -12,7 +12,7 @@ import semenet
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.inference.class_activation import grad_cam
 from semenet.inference.lung_masks import LungMasks, lungs_alone
@@ -114,7 +114,7 @@ def test_any_entries_take_the_places(unet_run, tmp_path):
     second.save(tmp_path / "two.keras")
     cascade = Cascade(tmp_path / "one.keras", unet_run, tmp_path / "two.keras", refines="sick")
     assert cascade.class_names == ("well", "a", "b", "c")
-    images = [radiograph("virus", size=96, seed=seed).image for seed in range(2)]
+    images = [draw_radiograph("virus", size=96, seed=seed).image for seed in range(2)]
     found = cascade.predict(images, explain=True)
     assert found.probabilities.shape == (2, 4)
     assert found.stage1_heat_maps.shape[0] == found.stage2_heat_maps.shape[0] == 2
@@ -160,7 +160,7 @@ def test_a_confidence_that_is_no_share_is_refused(by_hand, tmp_path, confidence)
 
 def test_what_is_rejected_has_no_probabilities(by_hand):
     gated = Cascade(by_hand.stage1, by_hand.lungs, by_hand.stage2)
-    shown = [np.zeros((200, 200), "uint8"), radiograph("normal", size=256).image]
+    shown = [np.zeros((200, 200), "uint8"), draw_radiograph("normal", size=256).image]
     found = gated.predict(shown)
     assert found.predicted[0] == "rejected"
     for probabilities in (found.probabilities, found.stage1_probabilities, found.stage2_probabilities):

@@ -13,7 +13,7 @@ from hand_made_networks import brightness_network, calibrate_by_hand, threshold_
 
 import semenet
 from semenet.cli.main import main
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.errors import SemenetError
 from semenet.models.catalog import CATALOG
@@ -31,7 +31,7 @@ TOOLS = pathlib.Path(__file__).parents[3] / "tools"
 
 
 def chests(count, size=64):
-    return [radiograph("virus", size=size, seed=seed).image for seed in range(count)]
+    return [draw_radiograph("virus", size=size, seed=seed).image for seed in range(count)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from semenet.cli.main import main
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.errors import SemenetError
 from semenet.serving.exports.tf_serving import export_for_tf_serving
 from semenet.serving.prediction.network_predictions import predict
@@ -96,7 +96,7 @@ def test_warm_up_requests_are_ones_that_the_model_answers(models):
 def test_saved_model_cli_runs_it(models, run, tmp_path):
     """The tool that comes with TensorFlow, on two files: one radiograph, one that is none."""
     radiograph_file = tmp_path / "chest.png"
-    cv2.imwrite(str(radiograph_file), radiograph("virus", size=96, seed=4).image)
+    cv2.imwrite(str(radiograph_file), draw_radiograph("virus", size=96, seed=4).image)
     np.savez(tmp_path / "in.npz", image_bytes=np.array([radiograph_file.read_bytes(), b"none"]))
     tool = os.path.join(os.path.dirname(sys.executable), "saved_model_cli")
     command = [tool, "run", "--dir", models / "chest" / "1", "--tag_set", "serve", "--signature_def"]
@@ -116,7 +116,7 @@ def test_saved_model_cli_runs_it(models, run, tmp_path):
 )
 def test_tensorflow_serving_gives_python_s_results(models, run, tmp_path):
     file = tmp_path / "chest.png"
-    cv2.imwrite(str(file), radiograph("virus", size=96, seed=4).image)
+    cv2.imwrite(str(file), draw_radiograph("virus", size=96, seed=4).image)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -14,7 +14,7 @@ from hand_made_networks import brightness_network, calibrate_by_hand, threshold_
 
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
-from semenet.data.phantom.dataset import radiograph
+from semenet.data.phantom.frontal import draw_radiograph
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.prediction import cascade_predictions as module
 from semenet.serving.prediction.cascade_predictions import predict_cascade
@@ -275,7 +275,7 @@ def test_what_is_no_radiograph_is_rejected_with_its_reason(tmp_path, saved):
     gated = Cascade(*ungated.runs.values()).save(tmp_path / "gated")
     folder = tmp_path / "mixed"
     folder.mkdir()
-    chest = radiograph("normal", size=128, seed=1).image
+    chest = draw_radiograph("normal", size=128, seed=1).image
     cv2.imwrite(str(folder / "chest.png"), chest)
     cv2.imwrite(str(folder / "inverted.png"), 255 - chest)
     cv2.imwrite(str(folder / "photo.jpg"), cv2.applyColorMap(chest.T.copy(), cv2.COLORMAP_JET))

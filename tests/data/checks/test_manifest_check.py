@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from semenet.cli.manifest import data_check, data_contains, data_split
-from semenet.data.checks.check import check_manifest, find_image
 from semenet.data.checks.duplicates import SAME
+from semenet.data.checks.manifest_check import check_manifest, find_image
 from semenet.data.checks.shortcuts import origin_tables
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import ManifestError, read_manifest, straddling_patients, write_manifest
