@@ -21,7 +21,7 @@ from semenet.evaluation.measure.subgroups import subgroup_means, subgroups
 from semenet.evaluation.report import card, report, sections
 from semenet.evaluation.shortcut_audit.earlier_audit import read_audit
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.scoring import mapping_scorer, scorer
+from semenet.inference.scoring import scoring_function, scoring_function_with_maps
 from semenet.metrics.patient_bootstrap import check_resamples, mean_intervals
 from semenet.progress import show_steps, track
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
@@ -71,7 +71,7 @@ def evaluate(
             be read, and lists the others in metrics.json and the report.
         skip_at_most: the share of the rows, in [0, 1], that may be left out.
         tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
-            over, as for `semenet.inference.scoring.scorer`.
+            over, as for `semenet.inference.scoring.scoring_function`.
         by: names of manifest columns to measure subgroups by; None for source, view, sex and age, those of
             them that tell the images apart.
         lungs: the run of a U-Net that finds the lungs; None for the manifest's masks, if it has any. They say
@@ -101,15 +101,15 @@ def evaluate(
     check_output_folder(out)
     model_sha256 = run.sha256
     check_resamples(resamples)
-    score = scorer(run, tta) if run.segments else mapping_scorer(run, tta)
-    masks = LungMasks.of(lungs)
+    score = scoring_function(run, tta) if run.segments else scoring_function_with_maps(run, tta)
+    masks = LungMasks.open(lungs)
     manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
     audited = None if audit is None else read_audit(audit, model_sha256, manifest.sha256)
     # Before the work: a column that is not there, or a mask that is needed.
     subgroups(rows, by or ())
     if not run.segments and run.lungs_alone:
-        masks.check(rows)
+        masks.check_available(rows)
     out = output_folder(out)
     rows, skipped = _screened(run, rows, masks, on_error, skip_at_most)
     arguments = (run, rows, batch_size, score, by, resamples)
@@ -170,10 +170,10 @@ def _screened(run, rows, masks, on_error, skip_at_most):
     with show_steps("Reading") as progress:
         if on_error == "skip":
             rows, skipped = screen_rows(rows, masks=needs_masks, skip_at_most=skip_at_most, progress=progress)
-        if needs_masks or masks.run is not None or not masks.covered(rows).any():
+        if needs_masks or masks.run is not None or not masks.has_mask(rows).any():
             return rows, skipped
         # They are looked at last of all: what is wrong with them is to be known first.
-        bad = screen_masks(rows[masks.covered(rows)], progress)
+        bad = screen_masks(rows[masks.has_mask(rows)], progress)
     if len(bad) and on_error != "skip":
         raise ImageError(
             "Lung masks that say where a network looks must be as their images are, or absent. "

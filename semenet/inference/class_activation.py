@@ -122,7 +122,7 @@ def cam_function(model, layer="features", all_classes=False):
     return (lambda images: run(images)) if all_classes else run
 
 
-def cam_network(model, layer="features"):
+def class_map_network(model, layer="features"):
     """A model whose class activation maps come with its outputs, to be traced in a graph of another's.
 
     Args:
@@ -147,7 +147,7 @@ def cam_network(model, layer="features"):
     return network
 
 
-def explained_network(model, layer="features"):
+def heat_map_network(model, layer="features"):
     """A model whose heat maps for the classes predicted come with its outputs, to be traced in another graph.
 
     Args:
@@ -163,7 +163,7 @@ def explained_network(model, layer="features"):
         ValueError: as `grad_cam_function`.
     """
     if is_pooled(model):
-        network = cam_network(model, layer)
+        network = class_map_network(model, layer)
 
         def explain(images):
             outputs, maps = network(images)

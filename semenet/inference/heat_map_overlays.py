@@ -13,7 +13,7 @@ COLOUR_MAP = "inferno"
 
 
 def cell_geometry(run, layer="features"):
-    """Where the cells of a layer's map lie in a run's input, for `stretch`.
+    """Where the cells of a layer's map lie in a run's input, for `resize_heat_map`.
 
     Args:
         run: a trained classifier, `semenet.training.run_folder.run.Run`.
@@ -30,7 +30,7 @@ def cell_geometry(run, layer="features"):
         return None
 
 
-def stretch(heat, shape, geometry=None):
+def resize_heat_map(heat, shape, geometry=None):
     """Stretches a heat map to an image: bilinearly between the cells' centres, and evenly outside of them.
 
     A cell's centre need not lie where dividing the image evenly would put it: ResNet50's, through its
@@ -66,19 +66,19 @@ def _neighbours(cells, length, geometry, axis):
     return lower, np.minimum(lower + 1, cells - 1), (place - lower).astype(np.float32)
 
 
-def overlay(image, heat, alpha=0.6, geometry=None):
+def overlay_heat_map(image, heat, alpha=0.6, geometry=None):
     """Lays a heat map over a radiograph; where the map is 0 the radiograph shows unchanged.
 
     Args:
         image: uint8 `(H, W)`.
         heat: `(h, w)` in [0, 1], stretched to the image's size.
         alpha: float in [0, 1], the opacity of the colour where the map is 1; elsewhere in proportion.
-        geometry: as for `stretch`.
+        geometry: as for `resize_heat_map`.
 
     Returns:
         uint8 RGB `(H, W, 3)`, in the colours of matplotlib's `COLOUR_MAP`.
     """
-    heat = stretch(heat, image.shape, geometry)
+    heat = resize_heat_map(heat, image.shape, geometry)
     # As matplotlib maps a float, in a quarter of the memory.
     table = np.float32(matplotlib.colormaps[COLOUR_MAP](np.arange(256))[:, :3] * 255)
     colours = table[np.minimum(heat * 256, 255).astype(np.uint8)]
@@ -86,7 +86,7 @@ def overlay(image, heat, alpha=0.6, geometry=None):
     return np.rint(image[..., None] * (1 - opacity) + colours * opacity).astype(np.uint8)
 
 
-def encode(image, suffix=".png"):
+def encode_image(image, suffix=".png"):
     """Encodes a uint8 image, grey `(H, W)` or RGB `(H, W, 3)`, as the bytes of a PNG or JPEG file."""
     options = []
     if suffix == ".jpg":

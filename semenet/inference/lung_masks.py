@@ -35,7 +35,7 @@ class LungMasks:
         self.run = run
 
     @classmethod
-    def of(cls, path):
+    def open(cls, path):
         """Of a U-Net's run folder or `.keras` file, or of the manifest where `path` is None."""
         return cls(None if path is None else Run.open(path))
 
@@ -44,19 +44,19 @@ class LungMasks:
         """str, where the masks come from, as a report says it."""
         return "the manifest's masks" if self.run is None else f"masks by the U-Net {self.run.name}"
 
-    def covered(self, rows):
+    def has_mask(self, rows):
         """Which rows have a mask, or get one: bool array `(N,)`."""
         if self.run is not None:
             return np.ones(len(rows), bool)
         return (rows["mask_path"] != "").to_numpy() if "mask_path" in rows else np.zeros(len(rows), bool)
 
-    def check(self, rows):
+    def check_available(self, rows):
         """Refuses rows without masks where the manifest is to have them.
 
         Raises:
             ValueError: the message says how many have none.
         """
-        bare = rows[~self.covered(rows)]
+        bare = rows[~self.has_mask(rows)]
         if len(bare):
             raise SemenetError(
                 f"Lung masks are needed for every image. Received: {len(bare)} of {len(rows)} images without "
@@ -64,7 +64,7 @@ class LungMasks:
                 "Name a U-Net's run with --lungs, which finds them."
             )
 
-    def batches(self, rows, run, batch_size):
+    def images_with_masks(self, rows, run, batch_size):
         """Goes through the images once, in order, as a network takes them, with their masks.
 
         Args:
@@ -109,7 +109,7 @@ class LungMasks:
             for whole in _dataset(rows.reset_index(drop=True), self.run, batch_size):
                 yield from self._found(whole, size)
 
-    def find(self, images, size):
+    def segment(self, images, size):
         """Finds the lungs of images in memory; only by a U-Net.
 
         Args:
@@ -125,9 +125,9 @@ class LungMasks:
 
     def _found(self, whole, size):
         probabilities = np.asarray(self.run.model(whole, training=False))[..., 0]
-        return np.stack([stretched_mask(mask, size) for mask in probabilities])
+        return np.stack([resized_mask(mask, size) for mask in probabilities])
 
-    def fed(self, rows, run, batch_size):
+    def network_inputs(self, rows, run, batch_size):
         """Goes through the images once, in order, as a network is fed them: whole, or the lungs alone.
 
         Args:
@@ -143,20 +143,20 @@ class LungMasks:
             ValueError: a mask is needed and absent.
         """
         if run.lungs_alone:
-            self.check(rows)
-            yield from (images for images, _ in self.fed_with_masks(rows, run, batch_size))
+            self.check_available(rows)
+            yield from (images for images, _ in self.network_inputs_with_masks(rows, run, batch_size))
             return
         with plain_errors():
             for images in _dataset(rows, run, batch_size):
                 yield images.numpy()
 
-    def fed_with_masks(self, rows, run, batch_size):
-        """As `batches`, the images as the network is fed them."""
-        for images, masks in self.batches(rows, run, batch_size):
-            yield (lungs_alone(images, masks) if run.lungs_alone else images), masks
+    def network_inputs_with_masks(self, rows, run, batch_size):
+        """As `images_with_masks`, the images as the network is fed them."""
+        for images, masks in self.images_with_masks(rows, run, batch_size):
+            yield (keep_only_lungs(images, masks) if run.lungs_alone else images), masks
 
 
-def stretched_mask(probabilities, size):
+def resized_mask(probabilities, size):
     """A mask from a segmentation network's probabilities, in another size.
 
     It is stretched in whole numbers, as images are: an exported graph gives the same mask to the pixel.
@@ -172,7 +172,7 @@ def stretched_mask(probabilities, size):
     return host_transforms.resize(grey, size) >= MASK_LEVEL
 
 
-def lungs_alone(images, masks):
+def keep_only_lungs(images, masks):
     """Blacks out everything but the lungs.
 
     Args:

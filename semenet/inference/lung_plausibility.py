@@ -15,7 +15,7 @@ _SIDE = 64
 _MOST_STEPS = 4 * _SIDE
 
 
-def implausible(masks):
+def failed_checks(masks):
     """Tells which checks a mask of both lungs fails. A graph operation.
 
     Args:

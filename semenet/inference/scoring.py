@@ -1,62 +1,74 @@
-"""A network's probabilities for prepared images: what is measured and what is served, to the last digit."""
+"""Probabilities of a network for prepared images, the same numbers for evaluation and for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import cam_network, scaled
+from semenet.inference.class_activation import class_map_network, scaled
 from semenet.inference.explained_layers import is_pooled
 from semenet.inference.test_time_augmentation import check_view_count, inference_view
 from semenet.metrics.calibration import HIGHEST, LOWEST, check_temperature
 
+if TYPE_CHECKING:
+    from semenet.training.run_folder.run import Run
 
-def scorer(run, tta=1, calibrated=True):
-    """Makes the function that scores batches of prepared images.
 
-    Equal batches give equal digits; in batches of another size a convolution may add in another order.
+def scoring_function(run: Run, tta: int = 1, calibrated: bool = True) -> Callable[[np.ndarray], tf.Tensor]:
+    """Returns a function that computes the probabilities of batches of prepared images.
+
+    Equal batches give bitwise equal probabilities. In batches of another size a convolution may add in
+    another order.
 
     Args:
-        run: `semenet.training.run_folder.run.Run`.
-        tta: int, test-time augmentation: the probabilities are the mean over the first so many of
-            `semenet.inference.test_time_augmentation.INFERENCE_VIEWS`. 1: the image's own.
-        calibrated: whether the run's temperature applies, after that mean; else the network's own outputs.
+        run: the network.
+        tta: test-time augmentation: the probabilities are the mean over the first `tta` views of
+            `semenet.inference.test_time_augmentation.INFERENCE_VIEWS`. 1 uses the image alone.
+        calibrated: whether to apply the temperature of the run after that mean.
 
     Returns:
-        A function from images, uint8 (N, height, width, channels) in [0, 255], to a float32 tensor (N, K),
-        or (N, height, width, K) of a segmentation network.
+        A function from images, uint8 `(N, H, W, C)` in [0, 255], to a float32 tensor `(N, K)`, or
+        `(N, H, W, K)` for a segmentation network.
 
     Raises:
-        RunFolderError: the run's calibration is broken, or of another network than the one there now.
-        ValueError: there are not so many views, or the network segments and `tta` is not 1.
+        RunFolderError: the calibration of the run is invalid, or belongs to another network.
+        SemenetError: `tta` is out of range, or is not 1 for a segmentation network.
     """
     _check_views(run, tta)
     score = _scoring(run, lambda images: (run.model(images, training=False),), tta, calibrated)
     return lambda images: score(images)[0]
 
 
-def mapping_scorer(run, tta=1):
-    """Makes the function that scores as `scorer` does, and says of the same forward pass what spoke for it.
+def scoring_function_with_maps(
+    run: Run, tta: int = 1
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]:
+    """Returns a function that computes probabilities and class activation maps in one forward pass.
 
     Args:
-        run: `semenet.training.run_folder.run.Run` of a classifier.
-        tta: as for `scorer`; the maps are of the images' own view, for the classes predicted over all.
+        run: a classifier.
+        tta: as for `scoring_function`. The maps show the original view, for the class with the highest mean
+            probability over all views.
 
     Returns:
-        A function from images, as for `scorer`, to float32 arrays: the probabilities (N, K), to the digit
-        those of `scorer`; and class activation maps (N, h, w) in [0, 1], see
-        `semenet.inference.class_activation`, or None for a head that follows no global average pooling.
+        A function from images, as for `scoring_function`, to two float32 arrays: the probabilities `(N, K)`,
+        bitwise equal to those of `scoring_function`; and class activation maps `(N, h, w)` in [0, 1], see
+        `semenet.inference.class_activation`. The maps are None for a head without global average pooling.
 
     Raises:
-        RunFolderError: as `scorer`.
-        ValueError: there are not so many views, or the network has no layers to make maps of.
+        RunFolderError: as for `scoring_function`.
+        SemenetError: `tta` is out of range, or the network has no layers to compute maps from.
     """
     if not is_pooled(run.model):
-        plain = scorer(run, tta)
-        return lambda images: (plain(images).numpy(), None)
+        probabilities_only = scoring_function(run, tta)
+        return lambda images: (probabilities_only(images).numpy(), None)
     _check_views(run, tta)
-    score = _scoring(run, cam_network(run.model), tta)
+    score = _scoring(run, class_map_network(run.model), tta)
 
-    def score_and_map(images):
+    def score_and_map(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         probabilities, maps = score(images)
         predicted = tf.argmax(probabilities, axis=1)
         return probabilities.numpy(), scaled(tf.gather(maps, predicted, axis=3, batch_dims=1)).numpy()
@@ -64,46 +76,48 @@ def mapping_scorer(run, tta=1):
     return score_and_map
 
 
-def _check_views(run, tta):
+def _check_views(run: Run, tta: int) -> None:
     check_view_count(tta)
     if tta > 1 and run.segments:
         raise SemenetError(
             "Test-time augmentation averages class probabilities, not masks. "
-            f"Received: tta={tta} for {run.path}, a segmentation network. Leave it at 1."
+            f"Received: tta={tta} for the segmentation network {run.name}. Use tta=1."
         )
 
 
-def _scoring(run, network, tta, calibrated=True):
-    """The function of images that gives a network's outputs, finished, and what else it gives of them.
+def _scoring(
+    run: Run, network: Callable[..., tuple], tta: int, calibrated: bool = True
+) -> Callable[[np.ndarray], tuple]:
+    """Returns a function from images to the final probabilities and the other outputs of a network.
 
-    `network` is a function of images to a tuple that begins with the outputs; of several views the rest is
-    the first one's, the image itself.
+    `network` maps images to a tuple that starts with the probabilities. With several views, the other
+    outputs are those of the first view, the original image.
     """
     signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
-    # One trace, whatever the size of the last batch.
+    # A single trace serves every batch size, the smaller last batch included.
     predict = tf.function(network, input_signature=[signature])
-    finish = tempering(run.temperature if calibrated else 1.0, run.activation)
+    temper = temperature_function(run.temperature if calibrated else 1.0, run.activation)
 
-    def score(images):
+    def score(images: np.ndarray) -> tuple:
         if tta == 1:
             outputs, *others = predict(images)
-            return finish(outputs), *others
+            return temper(outputs), *others
         images = np.asarray(images)
         views, *others = zip(*(predict(_views(images, number)) for number in range(tta)), strict=True)
-        return finish(tf.reduce_mean(tf.stack(views), axis=0)), *(of_views[0] for of_views in others)
+        return temper(tf.reduce_mean(tf.stack(views), axis=0)), *(values[0] for values in others)
 
     return score
 
 
-def tempering(temperature, activation):
-    """Makes the function that `scorer` ends with: `temper_graph`, traced once, for batches of any size.
+def temperature_function(temperature: float, activation: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns `temper_graph` with fixed arguments, traced once for batches of any size.
 
     Args:
-        temperature: float above 0; 1 makes a function that returns what it is given.
+        temperature: above 0. With 1 the function returns its argument.
         activation: "softmax" or "sigmoid".
 
     Returns:
-        A function of probabilities, float32 (N, K), that returns the like.
+        A function from probabilities, float32 `(N, K)`, to calibrated probabilities of the same shape.
     """
     if temperature == 1:
         return lambda probabilities: probabilities
@@ -114,16 +128,18 @@ def tempering(temperature, activation):
     )
 
 
-def temper_graph(probabilities, temperature, activation):
-    """`semenet.metrics.temper` in TensorFlow: the same to float32's rounding, and as sure to keep the class.
+def temper_graph(probabilities: tf.Tensor, temperature: float, activation: str) -> tf.Tensor:
+    """Applies temperature scaling in TensorFlow.
+
+    Equals `semenet.metrics.temper` up to float32 rounding, and never changes the predicted class.
 
     Args:
-        probabilities: float32 tensor (N, K), in [0, 1].
-        temperature: float above 0.
+        probabilities: float32 `(N, K)` in [0, 1].
+        temperature: above 0.
         activation: "softmax", or "sigmoid" for independent columns.
 
     Returns:
-        float32 tensor (N, K).
+        float32 tensor `(N, K)`.
     """
     check_temperature(temperature)
     if temperature == 1:
@@ -138,7 +154,7 @@ def temper_graph(probabilities, temperature, activation):
     return tf.where(is_top, top, tf.minimum(tempered, top * (1 - np.finfo(np.float32).eps)))
 
 
-def _views(images, number):
-    """Of each image the one view; grey three times over stays that."""
+def _views(images: np.ndarray, number: int) -> np.ndarray:
+    """Returns one view of each image. All channels of an image are equal, so only one is transformed."""
     views = [inference_view(image[..., 0], number) for image in images]
     return np.repeat(np.stack(views)[..., np.newaxis], images.shape[-1], axis=-1)

@@ -9,29 +9,29 @@ import pytest
 
 import semenet
 from semenet.inference.class_activation import grad_cam
-from semenet.inference.heat_map_overlays import cell_geometry, overlay, stretch
+from semenet.inference.heat_map_overlays import cell_geometry, overlay_heat_map, resize_heat_map
 from semenet.models.receptive_field import ReceptiveField, receptive_field
 
 
 def test_overlay_leaves_cold_pixels_and_colours_hot_ones():
     image = np.full((8, 8), 90, np.uint8)
     heat = np.zeros((2, 2), np.float32)
-    assert (overlay(image, heat) == 90).all()
+    assert (overlay_heat_map(image, heat) == 90).all()
     heat[:, 1] = 1
-    picture = overlay(image, heat, alpha=1)
+    picture = overlay_heat_map(image, heat, alpha=1)
     assert picture.shape == (8, 8, 3)
     assert picture.dtype == np.uint8
     assert (picture[:, :2] == 90).all()
     # Inferno ends in a light yellow.
     assert (picture[:, 6:] == (252, 255, 164)).all()
-    half = overlay(image, heat, alpha=0.5)
+    half = overlay_heat_map(image, heat, alpha=0.5)
     assert (half[:, 6:] == (171, 172, 127)).all()
 
 
 def test_overlay_stretches_without_a_shift():
     heat = np.zeros((4, 4), np.float32)
     heat[1:3, 1:3] = 1
-    stretched = stretch(heat, (64, 32))
+    stretched = resize_heat_map(heat, (64, 32))
     assert stretched.shape == (64, 32)
     np.testing.assert_allclose(stretched, stretched[::-1, ::-1], atol=1e-6)
     np.testing.assert_allclose(stretched, stretched[:, ::-1], atol=1e-6)
@@ -40,14 +40,14 @@ def test_overlay_stretches_without_a_shift():
 def test_stretch_without_geometry_is_opencv_s_bilinear():
     heat = np.random.default_rng(0).random((3, 5), np.float32)
     expected = cv2.resize(heat, (55, 60), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(stretch(heat, (60, 55)), expected, atol=1e-5)
+    np.testing.assert_allclose(resize_heat_map(heat, (60, 55)), expected, atol=1e-5)
 
 
 def test_stretch_by_hand():
     """Cells centred at 1, 5 and 9 of 12 pixels; an image half as high, a pixel of which lies at 2 p + 0.5."""
     geometry = ReceptiveField((5, 5), (4.0, 4.0), (1.0, 1.0), (3, 3), (12, 12))
     heat = np.float32([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
-    stretched = stretch(heat, (6, 12), geometry)
+    stretched = resize_heat_map(heat, (6, 12), geometry)
     rows = [0, 0.375, 0.875, 0.625, 0.125, 0]
     columns = [0, 0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0, 0, 0]
     np.testing.assert_allclose(stretched, np.outer(rows, columns), atol=1e-6)
@@ -55,7 +55,7 @@ def test_stretch_by_hand():
 
 def test_outside_the_centres_the_edge_is_held():
     geometry = ReceptiveField((5, 5), (4.0, 4.0), (1.0, 1.0), (2, 1), (12, 12))
-    stretched = stretch(np.float32([[1], [0.2]]), (12, 12), geometry)
+    stretched = resize_heat_map(np.float32([[1], [0.2]]), (12, 12), geometry)
     assert (stretched[:2] == 1).all()
     np.testing.assert_allclose(stretched[5:], 0.2, atol=1e-6)
 
@@ -87,7 +87,7 @@ def test_a_bright_spot_is_hot_where_it_lies(name, depth):
     for heat, place in zip(grad_cam(model, images, 0), places, strict=True):
         assert heat.any()
         for found, given in ((offsets, geometry), (plain, None)):
-            stretched = stretch(heat, (256, 256), given)
+            stretched = resize_heat_map(heat, (256, 256), given)
             centre = [np.average(np.arange(256), weights=stretched.sum(axis=axis)) for axis in (1, 0)]
             found.append(np.subtract(centre, place))
     # Half a cell is 16 pixels.

@@ -7,7 +7,7 @@ from semenet.data.images.colour import is_coloured, is_coloured_graph
 from semenet.data.phantom.arguments import PhantomError
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.phantom.lateral import draw_lateral_radiograph
-from semenet.inference.input_gate import CODES, SEEN, frontal_network, gate_graph, gate_input
+from semenet.inference.input_gate import CODES, GATE_CLASSES, frontal_network, gate_graph, gate_input
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_network_gives_probabilities_and_knows_nothing_of_exposure():
     images = [gate_input(image)[0] for image in chests(8)]
     network = frontal_network()
     found = network(np.stack(images)).numpy()
-    assert found.shape == (8, len(SEEN))
+    assert found.shape == (8, len(GATE_CLASSES))
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     dimmer = network(np.stack(images) / np.float32(2) + 20).numpy()
     np.testing.assert_allclose(dimmer, found, atol=1e-4)

@@ -9,7 +9,7 @@ import pytest
 from semenet.data.images.reading import ImageError
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
-from semenet.inference.lung_masks import LungMasks, lungs_alone
+from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.training.run_folder.run import Run
 
@@ -67,7 +67,7 @@ def without_masks(data, rows=slice(None)):
 
 def test_masks_of_the_manifest_come_with_their_images_in_order(data):
     run = classifier(data / "model.keras")
-    batches = list(LungMasks().batches(rows_of(data), run, batch_size=2))
+    batches = list(LungMasks().images_with_masks(rows_of(data), run, batch_size=2))
     assert [len(images) for images, _ in batches] == [2, 1]
     images, masks = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     assert images.dtype == np.uint8
@@ -83,7 +83,7 @@ def test_masks_by_a_network_are_those_of_the_image_at_the_network_s_size(data):
     """The finder has another size than the classifier, and the classifier's CLAHE is none of its business."""
     run = classifier(data / "model.keras", clahe=True)
     finder = LungMasks(bright_finder(data / "unet.keras", side=64))
-    images, masks = next(finder.batches(rows_of(data), run, batch_size=8))
+    images, masks = next(finder.images_with_masks(rows_of(data), run, batch_size=8))
     assert images.shape == (3, SIDE, SIDE, 1)
     expected = np.zeros((SIDE, SIDE), bool)
     expected[: SIDE // 2] = True
@@ -101,18 +101,18 @@ def test_masks_without_their_images_are_those_that_come_with_them(data):
     cv2.imwrite(str(data / "other.png"), mask)
     rows.loc[1, "mask_path"] = str(data / "other.png")
     for masks in (LungMasks(), LungMasks(bright_finder(data / "unet.keras"))):
-        expected = np.concatenate([found for _, found in masks.batches(rows, run, batch_size=2)])
+        expected = np.concatenate([found for _, found in masks.images_with_masks(rows, run, batch_size=2)])
         found = list(masks.masks(rows[1:], run.input_size, batch_size=2))
         assert {each.dtype for each in found} == {np.dtype(bool)}
         np.testing.assert_array_equal(found, expected[1:])
 
 
 def test_find_takes_images_of_any_sizes(data):
-    finder = LungMasks.of(bright_finder(data / "unet.keras").path)
+    finder = LungMasks.open(bright_finder(data / "unet.keras").path)
     left, low = np.full((70, 50), DARK, np.uint8), np.full((20, 90), DARK, np.uint8)
     left[:, :25] = BRIGHT
     low[10:] = BRIGHT
-    masks = finder.find([left, low], (16, 8))
+    masks = finder.segment([left, low], (16, 8))
     assert masks.dtype == bool
     expected = np.zeros((2, 16, 8), bool)
     expected[0, :, :4] = True
@@ -125,13 +125,13 @@ def test_half_a_probability_is_lung(data, probability, inside):
     run = bright_finder(data / "unet.keras")
     logit = np.log(probability / (1 - probability))
     run.model.get_layer("head").set_weights([np.zeros((1, 1, 1, 1)), np.full(1, logit)])
-    assert LungMasks(run).find([np.zeros((9, 9), np.uint8)], (4, 4)).all() == inside
+    assert LungMasks(run).segment([np.zeros((9, 9), np.uint8)], (4, 4)).all() == inside
 
 
 def test_a_whole_network_is_fed_whole_images_masks_or_not(data):
     run = classifier(data / "model.keras")
     for rows in (rows_of(data), without_masks(data)):
-        images = np.concatenate(list(LungMasks().fed(rows, run, batch_size=2)))
+        images = np.concatenate(list(LungMasks().network_inputs(rows, run, batch_size=2)))
         assert images.shape == (3, SIDE, SIDE, 1)
         np.testing.assert_array_equal(images[1, [0, -1], -1, 0], [BRIGHT + 1, DARK + 1])
 
@@ -141,19 +141,19 @@ def test_a_network_that_is_fed_lungs_alone_gets_black_elsewhere_also_after_clahe
     rows = rows_of(data)
     run = classifier(data / "model.keras", alone=True, clahe=clahe)
     whole = classifier(data / "whole.keras", clahe=clahe)
-    fed = np.concatenate(list(LungMasks().fed(rows, run, batch_size=2)))
-    images = np.concatenate(list(LungMasks().fed(rows, whole, batch_size=2)))
+    fed = np.concatenate(list(LungMasks().network_inputs(rows, run, batch_size=2)))
+    images = np.concatenate(list(LungMasks().network_inputs(rows, whole, batch_size=2)))
     half = SIDE // 2
     assert not fed[:, :, half:].any()
     np.testing.assert_array_equal(fed[:, :, :half], images[:, :, :half])
     assert fed[:, :, :half].all()
     finder = LungMasks(bright_finder(data / "unet.keras"))
-    fed = np.concatenate(list(finder.fed(rows, run, batch_size=2)))
+    fed = np.concatenate(list(finder.network_inputs(rows, run, batch_size=2)))
     assert not fed[:, half:].any()
     np.testing.assert_array_equal(fed[:, :half], images[:, :half])
-    fed, masks = next(LungMasks().fed_with_masks(rows, run, batch_size=8))
+    fed, masks = next(LungMasks().network_inputs_with_masks(rows, run, batch_size=8))
     assert not fed[~masks].any()
-    fed, masks = next(LungMasks().fed_with_masks(rows, whole, batch_size=8))
+    fed, masks = next(LungMasks().network_inputs_with_masks(rows, whole, batch_size=8))
     np.testing.assert_array_equal(fed, images)
 
 
@@ -161,7 +161,7 @@ def test_every_channel_is_blacked_out():
     images = np.full((2, 3, 4, 3), 9, np.uint8)
     masks = np.zeros((2, 3, 4), bool)
     masks[0, 1, 2] = masks[1, 0, 0] = True
-    alone = lungs_alone(images, masks)
+    alone = keep_only_lungs(images, masks)
     assert alone.dtype == np.uint8
     assert alone.sum() == 2 * 3 * 9
     assert alone[0, 1, 2].tolist() == alone[1, 0, 0].tolist() == [9, 9, 9]
@@ -170,38 +170,38 @@ def test_every_channel_is_blacked_out():
 
 def test_rows_without_masks_are_counted_and_refused_but_for_a_finder(data):
     rows = rows_of(data)
-    assert LungMasks().covered(rows).all()
-    LungMasks().check(rows)
+    assert LungMasks().has_mask(rows).all()
+    LungMasks().check_available(rows)
     run = classifier(data / "model.keras", alone=True)
     finder = LungMasks(bright_finder(data / "unet.keras"))
     for bare, count, first in (
         (without_masks(data, slice(1, 2)), 1, "1.png"),
         (rows.drop(columns=["mask", "mask_path"]), 3, "0.png"),
     ):
-        assert not LungMasks().covered(bare).all()
+        assert not LungMasks().has_mask(bare).all()
         message = (
             f"Received: {count} of 3 images without one .* first {first}. Name a U-Net's run with --lungs"
         )
         with pytest.raises(SemenetError, match=message):
-            LungMasks().check(bare)
+            LungMasks().check_available(bare)
         with pytest.raises(SemenetError, match=message):
-            next(LungMasks().fed(bare, run, batch_size=2))
-        assert finder.covered(bare).all()
-        finder.check(bare)
-        assert next(finder.fed(bare, run, batch_size=2)).shape == (2, SIDE, SIDE, 1)
+            next(LungMasks().network_inputs(bare, run, batch_size=2))
+        assert finder.has_mask(bare).all()
+        finder.check_available(bare)
+        assert next(finder.network_inputs(bare, run, batch_size=2)).shape == (2, SIDE, SIDE, 1)
 
 
 def test_a_mask_that_cannot_be_read_is_named(data):
     (data / "mask.png").write_bytes(b"none")
     with pytest.raises(ImageError, match=r"mask\.png"):
-        list(LungMasks().batches(rows_of(data), classifier(data / "model.keras"), batch_size=2))
+        list(LungMasks().images_with_masks(rows_of(data), classifier(data / "model.keras"), batch_size=2))
 
 
 def test_only_a_segmentation_of_one_class_finds_lungs(data):
     run = classifier(data / "model.keras")
     with pytest.raises(SemenetError, match=r"one class. Received: .*model.keras.*a, b. Give a U-Net's run"):
-        LungMasks.of(run.path)
+        LungMasks.open(run.path)
     several = bright_finder(data / "two.keras", classes=("left", "right"))
     with pytest.raises(SemenetError, match="with left, right"):
         LungMasks(several)
-    assert LungMasks.of(None).run is None
+    assert LungMasks.open(None).run is None

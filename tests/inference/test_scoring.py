@@ -16,7 +16,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import prepare
 from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.class_activation import cam_function
-from semenet.inference.scoring import mapping_scorer, scorer
+from semenet.inference.scoring import scoring_function, scoring_function_with_maps
 from semenet.inference.test_time_augmentation import inference_view
 from semenet.serving.prediction.network_predictions import predict
 from semenet.training.run_folder.run import Run
@@ -64,7 +64,7 @@ def test_scores_are_the_mean_over_the_views(network, phantoms, tta):
     ]
     expected = np.mean([run.model.predict(view, verbose=0) for view in views], axis=0)
     for given in (images, tf.constant(images)):
-        scores = scorer(run, tta)(given)
+        scores = scoring_function(run, tta)(given)
         assert scores.dtype == tf.float32
         np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-6)
     assert np.abs(expected - run.model.predict(images, verbose=0)).max() > 0.01 or tta == 1
@@ -86,7 +86,11 @@ def test_maps_of_the_same_forward_pass_leave_every_digit(entry, depth, tta, phan
     model.save(tmp_path / "model.keras")
     run = Run.open(tmp_path / "model.keras")
     images = prepared(read_manifest(phantoms).split("val").iloc[:7], side=96)
-    score, score_and_map, explain = scorer(run, tta), mapping_scorer(run, tta), cam_function(run.model)
+    score, score_and_map, explain = (
+        scoring_function(run, tta),
+        scoring_function_with_maps(run, tta),
+        cam_function(run.model),
+    )
     for batch in (images, images[:1]):
         expected = score(batch).numpy()
         probabilities, maps = score_and_map(batch)
@@ -101,9 +105,9 @@ def test_a_head_without_pooling_has_no_maps_of_its_pass(phantoms, tmp_path):
     semenet.build("vgg19", input_shape=(32, 32, 1), width=0.0625).save(tmp_path / "model.keras")
     run = Run.open(tmp_path / "model.keras")
     images = prepared(read_manifest(phantoms).split("val").iloc[:2])
-    probabilities, maps = mapping_scorer(run)(images)
+    probabilities, maps = scoring_function_with_maps(run)(images)
     assert maps is None
-    np.testing.assert_array_equal(probabilities, scorer(run)(images))
+    np.testing.assert_array_equal(probabilities, scoring_function(run)(images))
 
 
 def test_three_channels_stay_one_grey(tmp_path):
@@ -114,7 +118,7 @@ def test_three_channels_stay_one_grey(tmp_path):
     images = np.repeat(grey, 3, axis=-1)
     views = [images, np.stack([np.dstack([inference_view(image[..., 0], 1)] * 3) for image in images])]
     expected = np.mean([run.model.predict(view, verbose=0) for view in views], axis=0)
-    np.testing.assert_allclose(scorer(run, 2)(images), expected, rtol=1e-4)
+    np.testing.assert_allclose(scoring_function(run, 2)(images), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("tta", [1, 5])

@@ -84,12 +84,14 @@ def inference(run, rows, batch_size):
     import numpy as np
 
     from semenet.inference.lung_masks import LungMasks
-    from semenet.inference.scoring import scorer
+    from semenet.inference.scoring import scoring_function
 
-    score = scorer(run)
+    score = scoring_function(run)
 
     def predict():
-        return np.concatenate([score(images).numpy() for images in LungMasks().fed(rows, run, batch_size)])
+        return np.concatenate(
+            [score(images).numpy() for images in LungMasks().network_inputs(rows, run, batch_size)]
+        )
 
     return timed(predict)
 

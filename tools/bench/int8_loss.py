@@ -93,7 +93,7 @@ def classification_loss(run, rows, networks, resamples):
     Returns:
         DataFrame, a row a figure.
     """
-    batches = track(LungMasks().fed(rows, run, BATCH), len(rows), "Predicting")
+    batches = track(LungMasks().network_inputs(rows, run, BATCH), len(rows), "Predicting")
     first, second = (np.concatenate(part) for part in predicted(networks, batches))
     true_index = label_index(rows, run.class_names)
     found = paired_intervals(true_index, first, second, run.class_names, rows["patient"], resamples)

@@ -41,7 +41,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.lateral import draw_lateral_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.errors import SemenetError
-from semenet.inference.input_gate import SEEN, SIDE, standardised
+from semenet.inference.input_gate import GATE_CLASSES, SIDE, standardize
 from semenet.progress import track
 from semenet.storage.atomic import replacing
 
@@ -80,10 +80,10 @@ def main(
         [draw_lateral_radiograph(size=_WORK_SIDE, seed=number) for number in range(_LATERALS)]
     )
     print(f"{len(radiographs)} frontal radiographs, repeated ones included; {len(pictures)} other pictures")
-    labels = rng.choice(len(SEEN), images, p=_SHARES)
+    labels = rng.choice(len(GATE_CLASSES), images, p=_SHARES)
     drawn = np.empty((images, SIDE, SIDE, 1), "uint8")
     for place, label in enumerate(track(labels, images, "Drawing", size=lambda label: 1)):
-        drawn[place] = prepare(_draw(SEEN[label], radiographs, laterals, pictures, rng), (SIDE, SIDE))
+        drawn[place] = prepare(_draw(GATE_CLASSES[label], radiographs, laterals, pictures, rng), (SIDE, SIDE))
     keras.utils.set_random_seed(seed)
     network = _network()
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-images // 64))
@@ -92,7 +92,7 @@ def main(
         keras.losses.SparseCategoricalCrossentropy(),
         metrics=["accuracy"],
     )
-    values = np.asarray(standardised(drawn.astype("float32")))
+    values = np.asarray(standardize(drawn.astype("float32")))
     network.fit(values, labels, batch_size=64, epochs=epochs, verbose=2)
     weights = {}
     for layer in network.layers:
@@ -115,7 +115,7 @@ def _network():
     layers += [
         keras.layers.AveragePooling2D(2),
         keras.layers.Flatten(),
-        keras.layers.Dense(len(SEEN), activation="softmax", name="head"),
+        keras.layers.Dense(len(GATE_CLASSES), activation="softmax", name="head"),
     ]
     return keras.Sequential(layers)
 

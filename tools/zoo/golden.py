@@ -7,7 +7,7 @@ import numpy as np
 
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
-from semenet.inference.lung_masks import lungs_alone
+from semenet.inference.lung_masks import keep_only_lungs
 
 LABELS = ("normal", "bacteria")
 SEED = 20
@@ -34,7 +34,7 @@ def golden_input(published, labels=LABELS, seed=SEED):
         return images
     masks = [phantom.lungs.astype("uint8") for phantom in phantoms]
     masks = [cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0 for mask in masks]
-    return lungs_alone(images, np.stack(masks))
+    return keep_only_lungs(images, np.stack(masks))
 
 
 def golden_output(model, images):

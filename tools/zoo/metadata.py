@@ -15,7 +15,7 @@ from semenet.evaluation.measure.calibration import calibrate
 from semenet.evaluation.shortcut_audit.run_audit import audit
 from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.scoring import scorer
+from semenet.inference.scoring import scoring_function
 from semenet.models.catalog import architecture_arguments
 from semenet.models.layers.input_scaling import has_imagenet_scaling
 from semenet.models.weights.compact import halve_kernels
@@ -37,7 +37,7 @@ def describe(publication, about, run, copy, work):
     rows = manifest.split(publication.split)
     calibration, measured = calibrate_and_measure(copy, publication, work / "evaluation")
     audited = None
-    if not run.segments and (publication.lungs is not None or LungMasks().covered(rows).all()):
+    if not run.segments and (publication.lungs is not None or LungMasks().has_mask(rows).all()):
         where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
         audited = audit(copy.path, publication.manifest, work / "audit", publication.split, **where)
     start, recipe = run.record["starts"][0], run.recipe
@@ -112,9 +112,9 @@ def calibrate_and_measure(copy, publication, folder):
 def largest_change(run, rounded, publication):
     """How far rounding moves an output at most, on all images of a split: float."""
     rows = read_manifest(publication.manifest, need=()).split(publication.split)
-    masks = LungMasks.of(publication.lungs)
-    before, after = (scorer(one, calibrated=False) for one in (run, rounded))
-    images = track(masks.fed(rows, run, publication.batch_size), len(rows), "Comparing")
+    masks = LungMasks.open(publication.lungs)
+    before, after = (scoring_function(one, calibrated=False) for one in (run, rounded))
+    images = track(masks.network_inputs(rows, run, publication.batch_size), len(rows), "Comparing")
     return max(float(np.abs(before(batch) - after(batch)).max()) for batch in images)
 
 

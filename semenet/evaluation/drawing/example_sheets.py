@@ -9,7 +9,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import plain_errors
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines
-from semenet.inference.heat_map_overlays import cell_geometry, encode, overlay, stretch
+from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
 
 EXAMPLES = 3
 PICTURE_SIDE = 320
@@ -105,7 +105,7 @@ def grad_cam_sheet(run, rows, true_index, predictions):
             file=rows["file"][index],
             right=right,
             original=_jpeg(image),
-            picture=_jpeg(overlay(image, heat[index], geometry=geometry)),
+            picture=_jpeg(overlay_heat_map(image, heat[index], geometry=geometry)),
             alt=f"Grad-CAM overlay for the prediction {run.class_names[predicted]}, "
             f"{_strongest(heat[index], image.shape, geometry)}",
         )
@@ -184,13 +184,13 @@ def _scaled(image):
 
 
 def _jpeg(image):
-    return data_uri(encode(image, ".jpg"), "image/jpeg")
+    return data_uri(encode_image(image, ".jpg"), "image/jpeg")
 
 
 def _strongest(heat, shape, geometry):
     if not heat.any():
         return "empty: nothing spoke for it"
-    heat = stretch(heat, shape, geometry)
+    heat = resize_heat_map(heat, shape, geometry)
     row, column = np.unravel_index(heat.argmax(), shape)
     vertical = ("upper", "middle", "lower")[3 * row // shape[0]]
     horizontal = ("left", "centre", "right")[3 * column // shape[1]]

@@ -18,9 +18,9 @@ from semenet.data.transforms import host as host_transforms
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.inference.class_activation import method_function
-from semenet.inference.heat_map_overlays import cell_geometry, encode, overlay, stretch
-from semenet.inference.lung_masks import LungMasks, lungs_alone
-from semenet.inference.scoring import scorer
+from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
+from semenet.inference.lung_masks import LungMasks, keep_only_lungs
+from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, unique_stems, write_bytes
@@ -111,7 +111,7 @@ def write_explanations(
             files, unique_stems(files), true_labels or nothing, masks, strict=True
         )
     ]
-    finder = LungMasks.of(lungs if find else None)
+    finder = LungMasks.open(lungs if find else None)
     labelled = true_labels is not None
     return _explain(run, cases, out, batch_size, method, layer, class_name, finder, labelled=labelled)
 
@@ -166,9 +166,9 @@ def explain_split(
     rows = read_manifest(manifest_path, root).split(split)
     names = np.array(run.class_names, dtype=object)
     label_index(rows, run.class_names)
-    finder = LungMasks.of(lungs)
-    score = scorer(run)
-    batches = track(finder.fed(rows, run, batch_size), len(rows), "Predicting")
+    finder = LungMasks.open(lungs)
+    score = scoring_function(run)
+    batches = track(finder.network_inputs(rows, run, batch_size), len(rows), "Predicting")
     outputs = np.concatenate([score(images).numpy() for images in batches])
     check_probabilities(outputs)
     predicted = names[outputs.argmax(axis=1)]
@@ -224,18 +224,18 @@ def _explain(run, cases, out, batch_size, method, layer, class_name, finder, lab
     def write(case, image, heat, output):
         winner = int(output.argmax())
         index = winner if explained is None else explained
-        picture = overlay(image, heat, geometry=geometry)
+        picture = overlay_heat_map(image, heat, geometry=geometry)
         caption = [f"{method} for {run.class_names[index]}: probability {output[index]:.3f}"]
         caption.append(f"predicted: {run.class_names[winner]}, probability {output[winner]:.3f}")
         if case.label is not None:
             caption.append(f"true: {case.label}")
         if not heat.any():
             caption.append("The map is 0 throughout: nothing spoke for the class.")
-        grey = np.rint(stretch(heat, image.shape, geometry) * 255).astype(np.uint8)
+        grey = np.rint(resize_heat_map(heat, image.shape, geometry) * 255).astype(np.uint8)
         pictures = {"heatmap": grey, "overlay": picture, "panel": panel(image, picture, caption)}
         names = {kind: f"{case.stem}_{kind}.png" for kind in pictures}
         for kind, name in names.items():
-            write_bytes(out / name, encode(pictures[kind]))
+            write_bytes(out / name, encode_image(pictures[kind]))
         return {
             "file": case.name,
             "label": case.label,
@@ -254,8 +254,8 @@ def _explain(run, cases, out, batch_size, method, layer, class_name, finder, lab
             inputs = np.stack(inputs)
             bare = [place for place, case in enumerate(batch) if case.mask_path is None]
             if run.lungs_alone and bare:
-                found = finder.find([images[place] for place in bare], run.input_size)
-                inputs[bare] = lungs_alone(inputs[bare], found)
+                found = finder.segment([images[place] for place in bare], run.input_size)
+                inputs[bare] = keep_only_lungs(inputs[bare], found)
             heat, outputs = explain(inputs, explained)
             outputs = metrics.temper(outputs, run.temperature, run.activation)
             rows += pool.map(write, batch, images, heat, outputs)

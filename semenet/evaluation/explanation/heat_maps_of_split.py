@@ -30,7 +30,7 @@ def look(run, rows, predictions, lungs, batch_size, seed=0):
         `sanity` (of `randomization_check`).
     """
     predicted = predictions.predicted
-    masked = np.flatnonzero(lungs.covered(rows))
+    masked = np.flatnonzero(lungs.has_mask(rows))
     chosen = masked[drawn_evenly(predicted[masked], MOST_LOOKED_AT, seed)]
     located = None
     if len(chosen):
@@ -38,7 +38,9 @@ def look(run, rows, predictions, lungs, batch_size, seed=0):
         heats = predictions.heat_maps(chosen)
         located = where_it_looks(heats, masks, predicted[chosen], run.class_names, cell_geometry(run))
     few = drawn_evenly(predicted, MOST_RANDOMIZED, seed)
-    images = np.concatenate(list(lungs.fed(rows.iloc[few].reset_index(drop=True), run, batch_size)))
+    images = np.concatenate(
+        list(lungs.network_inputs(rows.iloc[few].reset_index(drop=True), run, batch_size))
+    )
     return {
         "method": predictions.method,
         "images": len(chosen),

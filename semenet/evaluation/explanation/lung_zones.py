@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.inference.heat_map_overlays import stretch
+from semenet.inference.heat_map_overlays import resize_heat_map
 
 ZONES = ("right", "left", "upper", "middle", "lower", "central", "peripheral")
 QUANTILES = (5, 25, 50, 75, 95)
@@ -68,7 +68,7 @@ def heat_shares(heat, mask, geometry=None):
     Args:
         heat: `(h, w)`, values of 0 or more.
         mask: uint8 or bool `(H, W)`, not 0 in the lungs; of the whole image, in any size.
-        geometry: as for `semenet.inference.heat_map_overlays.stretch`.
+        geometry: as for `semenet.inference.heat_map_overlays.resize_heat_map`.
 
     Returns:
         dict: `in_lung`, the share of the map's sum that lies inside the mask; `lung_area`, the mask's share
@@ -85,7 +85,7 @@ def heat_shares(heat, mask, geometry=None):
     if zones is None or not heat.any():
         return None
     inside = np.asarray(mask) != 0
-    heat = stretch(heat, inside.shape, geometry).astype(np.float64)
+    heat = resize_heat_map(heat, inside.shape, geometry).astype(np.float64)
     lungs = zones["right"] | zones["left"]
     in_zones, area = heat[lungs].sum(), lungs.sum()
     in_lung, lung_area = heat[inside].sum() / heat.sum(), inside.mean()

@@ -9,7 +9,7 @@ from semenet.data.manifest.table import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.scoring import scorer, tempering
+from semenet.inference.scoring import scoring_function, temperature_function
 from semenet.metrics.operating_points import check_target
 from semenet.progress import track
 from semenet.storage.atomic import output_file, write_bytes
@@ -105,7 +105,7 @@ def calibrate(
     before = np.concatenate(outputs)
     found = metrics.fit_temperature(true_index, before, run.activation)
     # In the batches and by the graph that score later, so that a threshold meets the same digits.
-    finish = tempering(found["temperature"], run.activation)
+    finish = temperature_function(found["temperature"], run.activation)
     after = np.concatenate([np.asarray(finish(output)) for output in outputs])
     points = {
         name: _operating_points(true_index == index, after[:, index], sensitivity, specificity)
@@ -141,8 +141,8 @@ def calibrate(
 
 def _outputs(run, rows, batch_size, lungs):
     """The network's own probabilities, batch by batch as `evaluate` scores them."""
-    score = scorer(run, calibrated=False)
-    batches = LungMasks.of(lungs).fed(rows, run, batch_size)
+    score = scoring_function(run, calibrated=False)
+    batches = LungMasks.open(lungs).network_inputs(rows, run, batch_size)
     return [score(images).numpy() for images in track(batches, len(rows), "Predicting")]
 
 

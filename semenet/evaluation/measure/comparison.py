@@ -9,7 +9,7 @@ from semenet.data.manifest.table import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.scoring import scorer
+from semenet.inference.scoring import scoring_function
 from semenet.metrics.delong_test import TooFewImagesError, clustered_delong, delong
 from semenet.metrics.patient_bootstrap import check_resamples, paired_intervals
 from semenet.progress import track
@@ -65,9 +65,9 @@ def compare(
     read = read_manifest(manifest, root)
     rows = read.split(split)
     true_index = label_index(rows, class_names)
-    masks = LungMasks.of(lungs)
+    masks = LungMasks.open(lungs)
     if any(run.lungs_alone for run in runs):
-        masks.check(rows)
+        masks.check_available(rows)
     out = None if out is None else output_folder(out)
     first, second = (_probabilities(run, rows, class_names, batch_size, masks) for run in runs)
     patients = rows["patient"].to_numpy()
@@ -159,8 +159,8 @@ def _same_classes(first, second):
 
 def _probabilities(run, rows, class_names, batch_size, masks):
     """Probabilities of the rows, as `split_evaluation` computes them, with the columns in order."""
-    score = scorer(run)
-    batches = track(masks.fed(rows, run, batch_size), len(rows), f"Predicting with {run.path}")
+    score = scoring_function(run)
+    batches = track(masks.network_inputs(rows, run, batch_size), len(rows), f"Predicting with {run.path}")
     outputs = [score(images).numpy() for images in batches]
     return np.concatenate(outputs)[:, [run.class_names.index(name) for name in class_names]]
 

@@ -15,7 +15,7 @@ class Predictions:
     Args:
         run: `semenet.training.run_folder.run.Run` of the classifier.
         rows: DataFrame of the N rows to predict.
-        score: function of images, of `semenet.inference.scoring.mapping_scorer`.
+        score: function of images, of `semenet.inference.scoring.scoring_function_with_maps`.
         lungs: `semenet.inference.lung_masks.LungMasks`, for a network that is fed lungs alone.
         batch_size: int, images predicted at a time.
 
@@ -31,7 +31,7 @@ class Predictions:
 
     def __init__(self, run, rows, score, lungs, batch_size):
         self._run, self._rows, self._lungs, self._batch_size = run, rows, lungs, batch_size
-        batches = track(lungs.fed(rows, run, batch_size), len(rows), "Predicting")
+        batches = track(lungs.network_inputs(rows, run, batch_size), len(rows), "Predicting")
         probabilities, maps = zip(*map(score, batches), strict=True)
         self.probabilities = np.concatenate(probabilities)
         self.predicted = self.probabilities.argmax(axis=1)
@@ -57,7 +57,7 @@ class Predictions:
             return maps
         some, classes = self._rows.iloc[chosen].reset_index(drop=True), self.predicted[chosen]
         parts = []
-        for images in self._lungs.fed(some, self._run, self._batch_size):
+        for images in self._lungs.network_inputs(some, self._run, self._batch_size):
             parts.append(self._explain(images, classes[: len(images)])[0])
             classes = classes[len(images) :]
         return np.concatenate(parts)

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from semenet.inference.lung_masks import lungs_alone
+from semenet.inference.lung_masks import keep_only_lungs
 
 # Shares of the image's side: by how much the lungs' masks are widened before the rest is held to be free of
 # lungs; height and width of a corner, where letters stand; width of the border.
@@ -81,11 +81,11 @@ def views_of(feeds_on_lungs):
         feeds_on_lungs: whether the network is fed lungs alone, to which corners and border are black anyway.
     """
     if feeds_on_lungs:
-        return {"as_fed": lungs_alone, "without_lungs": outlines_alone}
+        return {"as_fed": keep_only_lungs, "without_lungs": outlines_alone}
     return {
         "as_fed": lambda images, masks: images,
         "without_lungs": without_lungs,
-        "lungs_alone": lungs_alone,
+        "lungs_alone": keep_only_lungs,
         "without_corners": without_corners,
         "without_border": without_border,
     }

@@ -39,7 +39,7 @@ class Viewed:
         parts = {name: ([], []) for name in views}
         # Masks that a U-Net finds are kept packed until the marks are looked for: 8 kB each.
         kept, areas = [], []
-        batches = masks.batches(rows, run, batch_size)
+        batches = masks.images_with_masks(rows, run, batch_size)
         for images, found in track(batches, len(rows), description, size=lambda batch: len(batch[0])):
             areas += found.mean(axis=(1, 2)).tolist()
             for name, view in views.items():

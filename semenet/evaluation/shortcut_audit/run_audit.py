@@ -80,11 +80,11 @@ def audit(
             f"An audit is of a classifier. Received: {run.path}, a segmentation network. "
             "Name a classifier's run."
         )
-    masks = LungMasks.of(lungs)
+    masks = LungMasks.open(lungs)
     manifest = read_manifest(manifest_path, root, need=("label",))
     rows = manifest.split(split)
     fit_rows = _rows_to_fit(manifest.rows, rows, split, run.class_names, seed)
-    masks.check(rows)
+    masks.check_available(rows)
     if masks.run is None:
         fit_rows = fit_rows[fit_rows["mask_path"] != ""].reset_index(drop=True)
     out = output_folder(out)

@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from semenet.data.transforms import in_graph as graph_transforms
-from semenet.inference.class_activation import explained_network
+from semenet.inference.class_activation import heat_map_network
 from semenet.inference.input_gate import CODES, gate_graph
 from semenet.inference.lung_masks import MASK_LEVEL
-from semenet.inference.lung_plausibility import implausible
+from semenet.inference.lung_plausibility import failed_checks
 from semenet.inference.scoring import temper_graph
 
 
@@ -34,7 +34,7 @@ def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False, networ
         float32 is the joint distribution in the order of `rule.class_names`; `stage1_probabilities` and
         `stage2_probabilities` are calibrated where the run is; all three are 0 for what is rejected. `chosen`
         and `reason` (N,) int32 are of `ChainRule.decide`; `lungs_implausible` (N, 3) bool is of
-        `semenet.inference.lung_plausibility.implausible`; `lung_mask` uint8 (N, H, W) has the U-Net's
+        `semenet.inference.lung_plausibility.failed_checks`; `lung_mask` uint8 (N, H, W) has the U-Net's
         input size, 255
         inside. With `explain`, `stage1_heat_map` and `stage2_heat_map` (N, h, w) float32 in [0, 1] are of
         each stage's features, for the class that the stage predicts.
@@ -46,7 +46,7 @@ def cascade_graph(stage1, lungs, stage2, rule, gated=True, explain=False, networ
     def run(stage1_images, lung_images, stage2_images, thumbnails, facts):
         grey = _lung_levels(lung_model, lung_images)
         mask = grey >= MASK_LEVEL
-        wrong = implausible(mask)
+        wrong = failed_checks(mask)
         usable = ~tf.reduce_any(wrong, axis=1)
         first, *first_map = classifiers[0](
             _lungs_alone(stage1_images, grey, usable) if stage1.lungs_alone else stage1_images
@@ -79,7 +79,7 @@ def _open_gate(thumbnails, _):
 
 def _network(run, model, explain):
     """A function of uint8 images to calibrated probabilities and, with `explain`, heat maps."""
-    explained = explained_network(model) if explain else None
+    explained = heat_map_network(model) if explain else None
     # Read here: what a calibration that does not hold raises, tracing would wrap.
     temperature, activation = run.temperature, run.activation
 

@@ -47,4 +47,6 @@ def calibration_images(source, run, count=COUNT):
     else:
         rows = read_manifest(source, need=("mask",) if run.lungs_alone else ()).split(SPLIT)
     places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
-    return np.concatenate(list(LungMasks().fed(rows.iloc[places].reset_index(drop=True), run, _BATCH)))
+    return np.concatenate(
+        list(LungMasks().network_inputs(rows.iloc[places].reset_index(drop=True), run, _BATCH))
+    )

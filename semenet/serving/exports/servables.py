@@ -5,8 +5,8 @@ import tensorflow as tf
 from semenet.data.images.colour import is_coloured_graph
 from semenet.data.transforms.eager import clahe_graph, resize
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import explained_network
-from semenet.inference.input_gate import CODES, LEAST_SIDE, SIDE
+from semenet.inference.class_activation import heat_map_network
+from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.inference.scoring import temper_graph
 from semenet.models.inference import computes_in_float32, inference_network
@@ -100,7 +100,7 @@ class NetworkServable:
     def compute(self, explain):
         """A graph of a batch of prepared images to a dict of named outputs."""
         run, network = self.run, self.network
-        explained = explained_network(network) if explain else None
+        explained = heat_map_network(network) if explain else None
         # Read here: what a calibration that does not hold raises, tracing would wrap.
         temperature, activation = run.temperature, run.activation
 
@@ -148,7 +148,7 @@ class CascadeServable:
         """A graph from uint8 `(height, width, 1)` and the file's bytes, or None, to `Cascade.prepare`'s."""
         images = (prepare_graph(image, run) for run in self.cascade.runs.values())
         coloured = tf.constant(False) if contents is None else is_coloured_graph(contents)
-        small = tf.reduce_min(tf.shape(image)[:2]) < LEAST_SIDE
+        small = tf.reduce_min(tf.shape(image)[:2]) < MIN_SIDE
         thumbnail = tf.ensure_shape(resize(image, (SIDE, SIDE)), (SIDE, SIDE, 1))
         return (*images, thumbnail, tf.stack([coloured, small]))
 

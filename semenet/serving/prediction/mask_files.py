@@ -11,7 +11,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest, write_manifest
 from semenet.errors import SemenetError
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.lung_plausibility import CHECKS, implausible
+from semenet.inference.lung_plausibility import CHECKS, failed_checks
 from semenet.progress import track
 from semenet.storage.atomic import output_file, output_folder, unique_stems, write_bytes
 
@@ -47,7 +47,7 @@ def fill_masks(manifest_path, lungs, out, root=None, *, drop_implausible=False):
             "The manifest with all masks is written beside the old one. "
             f"Received: --out {out}, the manifest itself. Give another --out."
         )
-    masks = LungMasks.of(lungs)
+    masks = LungMasks.open(lungs)
     rows = read_manifest(manifest_path, root, need=(), need_split=False).rows
     if "shard" in rows:
         raise SemenetError(
@@ -86,8 +86,8 @@ def _find(paths, masks, folder):
     rows = list(zip(paths.index, stems, paths, strict=True))
     for number, stem, path in track(rows, len(rows), "Finding lungs", size=lambda _: 1):
         image = read_image(path)
-        (mask,) = masks.find([image], image.shape)
+        (mask,) = masks.segment([image], image.shape)
         file = folder / f"{stem}.png"
         write_bytes(file, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
-        wrong = implausible(tf.constant(mask[np.newaxis])).numpy()[0]
+        wrong = failed_checks(tf.constant(mask[np.newaxis])).numpy()[0]
         yield number, file, " ".join(name for name, fails in zip(CHECKS, wrong, strict=True) if fails)

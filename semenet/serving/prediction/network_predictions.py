@@ -11,9 +11,9 @@ from semenet.data.images.reading import ImageError, image_size, read_image
 from semenet.data.pipeline.datasets import prepare
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
-from semenet.inference.lung_masks import LungMasks, lungs_alone, stretched_mask
+from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
 from semenet.inference.reading_ahead import read_ahead
-from semenet.inference.scoring import scorer
+from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
 from semenet.storage.atomic import output_file, unique_stems, write_bytes, write_text
@@ -39,7 +39,7 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
             `<out's stem>_errors.csv`.
         batch_size: int, images a step.
         tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
-            over, as for `semenet.inference.scoring.scorer`.
+            over, as for `semenet.inference.scoring.scoring_function`.
         lungs: for a network that is fed lungs alone, the run of a U-Net that finds them; other networks do
             not look at it.
 
@@ -71,7 +71,7 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
             f"Received: {run.path} with {', '.join(run.class_names)}. Use its model from Python."
         )
     finder = _finder(run, lungs)
-    score = scorer(run, tta)
+    score = scoring_function(run, tta)
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
     for batch in track(_batches(items, run, finder, batch_size, on_error), len(files), "Predicting"):
@@ -117,7 +117,7 @@ def predict_arrays(run_path, images, *, lungs=None):
         read.append(_read(grey_levels(image, f"image {number}"), run, finder))
     if not read:
         raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
-    score = scorer(run)
+    score = scoring_function(run)
     batches = (read[start : start + BATCH_SIZE] for start in range(0, len(read), BATCH_SIZE))
     probabilities = np.concatenate([score(_fed(batch, run, finder)).numpy() for batch in batches])
     check_probabilities(probabilities)
@@ -134,7 +134,7 @@ def _finder(run, lungs):
             "images without masks: of whole images its probabilities mean nothing. Name a U-Net's run with "
             "--lungs."
         )
-    return LungMasks.of(lungs)
+    return LungMasks.open(lungs)
 
 
 def _read(grey, run, finder):
@@ -147,7 +147,7 @@ def _fed(read, run, finder):
     """A batch of what `_read` gives, as the network is fed it."""
     prepared, greys = zip(*read, strict=True)
     images = np.stack(prepared)
-    return images if finder is None else lungs_alone(images, finder.find(greys, run.input_size))
+    return images if finder is None else keep_only_lungs(images, finder.segment(greys, run.input_size))
 
 
 def _batches(items, run, finder, batch_size, on_error):
@@ -175,7 +175,7 @@ def _row(item, output, run, out):
 
 def _write_mask(file, output, folder, stem):
     folder.mkdir(exist_ok=True)
-    mask = stretched_mask(output[..., 0], image_size(file))
+    mask = resized_mask(output[..., 0], image_size(file))
     target = folder / f"{stem}.png"
     write_bytes(target, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
     return target

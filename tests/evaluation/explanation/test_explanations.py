@@ -23,7 +23,7 @@ from semenet.evaluation.explanation.explanations import (
     write_explanations,
 )
 from semenet.inference.class_activation import grad_cam, method_function
-from semenet.inference.heat_map_overlays import cell_geometry, encode, overlay, stretch
+from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
 from semenet.models.layers.heads import SegmentationHead
 from semenet.training.run_folder.run import Run
 
@@ -89,9 +89,9 @@ def test_write_explanations(tmp_path, channels):
         heat = grad_cam(run.model, network_input)[0]
         grey = cv2.imread(str(tmp_path / "out" / row.heatmap), cv2.IMREAD_UNCHANGED)
         assert grey.shape == image.shape
-        np.testing.assert_allclose(grey / 255, stretch(heat, image.shape, geometry), atol=0.003)
+        np.testing.assert_allclose(grey / 255, resize_heat_map(heat, image.shape, geometry), atol=0.003)
         picture = cv2.imread(str(tmp_path / "out" / row.overlay))[..., ::-1]
-        assert np.abs(picture.astype(int) - overlay(image, heat, geometry=geometry)).max() <= 1
+        assert np.abs(picture.astype(int) - overlay_heat_map(image, heat, geometry=geometry)).max() <= 1
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "explanations.csv",
         *table["heatmap"],
@@ -124,7 +124,7 @@ def test_another_method_layer_and_class_and_true_labels(tmp_path):
         assert row.probability == pytest.approx(output[0].max(), abs=1e-6)
         grey = cv2.imread(str(tmp_path / "out" / row.heatmap), cv2.IMREAD_UNCHANGED)
         np.testing.assert_allclose(
-            grey / 255, stretch(heat[0], (40, 30), cell_geometry(run, "conv")), atol=0.003
+            grey / 255, resize_heat_map(heat[0], (40, 30), cell_geometry(run, "conv")), atol=0.003
         )
 
 
@@ -309,7 +309,7 @@ def test_unique_stems(tmp_path):
 def test_encoded_pictures_keep_their_colours():
     picture = np.zeros((4, 4, 3), np.uint8)
     picture[..., 0] = 200
-    decoded = cv2.imdecode(np.frombuffer(encode(picture), np.uint8), cv2.IMREAD_COLOR)
+    decoded = cv2.imdecode(np.frombuffer(encode_image(picture), np.uint8), cv2.IMREAD_COLOR)
     assert (decoded[..., ::-1] == picture).all()
 
 

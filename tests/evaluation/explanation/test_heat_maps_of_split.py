@@ -14,7 +14,7 @@ from semenet.evaluation.explanation.heat_maps_of_split import drawn_evenly, in_l
 from semenet.evaluation.explanation.lung_zones import where_it_looks
 from semenet.evaluation.measure.predictions import Predictions
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.scoring import mapping_scorer
+from semenet.inference.scoring import scoring_function_with_maps
 from semenet.models.layers.heads import ClassifierHead
 from semenet.training.run_folder.run import Run
 
@@ -65,7 +65,7 @@ PREDICTED = np.array([0, 0, 0, 0, 0, 1, 1, 1])
 
 def look(run, rows, batch_size):
     """As if the network predicted `PREDICTED`: the maps of both classes are the same."""
-    predictions = Predictions(run, rows, mapping_scorer(run), LungMasks(), batch_size)
+    predictions = Predictions(run, rows, scoring_function_with_maps(run), LungMasks(), batch_size)
     predictions.predicted = PREDICTED
     return looking.look(run, rows, predictions, LungMasks(), batch_size)
 

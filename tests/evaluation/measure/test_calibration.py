@@ -16,7 +16,7 @@ from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.errors import SemenetError
 from semenet.evaluation.measure.calibration import calibrate
 from semenet.evaluation.split_evaluation import evaluate
-from semenet.inference.scoring import scorer, temper_graph
+from semenet.inference.scoring import scoring_function, temper_graph
 from semenet.models.layers.heads import ClassifierHead
 from semenet.serving.exports.saved_model import export
 from semenet.serving.prediction.network_predictions import predict, predict_arrays
@@ -292,7 +292,9 @@ def test_the_scorer_gives_the_network_s_own_outputs_where_asked(run, data):
     (images,) = evaluation_dataset(
         read_manifest(data).split("test"), input_size=(SIDE, SIDE), batch_size=16
     ).take(1)
-    plain, calibrated = (scorer(opened, calibrated=value)(images).numpy() for value in (False, True))
+    plain, calibrated = (
+        scoring_function(opened, calibrated=value)(images).numpy() for value in (False, True)
+    )
     np.testing.assert_allclose(plain, opened.model.predict(images, verbose=0), rtol=1e-5)
     np.testing.assert_allclose(calibrated, metrics.temper(plain, PLANTED), rtol=1e-5)
 

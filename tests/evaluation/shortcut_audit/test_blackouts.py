@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from semenet.evaluation.shortcut_audit import blackouts
-from semenet.inference.lung_masks import lungs_alone
+from semenet.inference.lung_masks import keep_only_lungs
 
 SIDE = 100
 
@@ -22,7 +22,7 @@ def masks():
 
 
 def test_lungs_alone_and_without(images, masks):
-    alone, without = lungs_alone(images, masks), blackouts.without_lungs(images, masks)
+    alone, without = keep_only_lungs(images, masks), blackouts.without_lungs(images, masks)
     assert (alone[~masks] == 0).all()
     assert (alone[masks] == images[masks]).all()
     assert (without[masks] == 0).all()
@@ -80,4 +80,4 @@ def test_three_channels_and_the_original_is_left_alone(images, masks):
 def test_a_network_fed_lungs_alone_has_views_of_what_it_is_fed(images, masks):
     views = blackouts.views_of(True)
     assert list(views) == ["as_fed", "without_lungs"]
-    assert (views["as_fed"](images, masks) == lungs_alone(images, masks)).all()
+    assert (views["as_fed"](images, masks) == keep_only_lungs(images, masks)).all()

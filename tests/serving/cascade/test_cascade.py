@@ -15,7 +15,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.inference.class_activation import grad_cam
-from semenet.inference.lung_masks import LungMasks, lungs_alone
+from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.models.weights.loading import WeightsError
 from semenet.serving.cascade.cascade import Cascade, CascadeError, is_cascade
 from semenet.serving.prediction.network_predictions import predict_arrays
@@ -93,10 +93,10 @@ def test_real_networks_give_what_they_give_alone(classifier_run, unet_run, phant
     found = cascade.predict(images, explain=True, batch_size=4)
     np.testing.assert_allclose(found.stage1_probabilities, predict_arrays(classifier_run, images), atol=1e-6)
     run = Run.open(tmp_path / "two.keras")
-    masks = LungMasks.of(unet_run).find(images, (40, 40))
+    masks = LungMasks.open(unet_run).segment(images, (40, 40))
     usable = np.array([not flags for flags in found.lung_flags])
     prepared = np.stack([prepare(image, (40, 40)) for image in images])
-    fed = np.where(usable[:, None, None, None], lungs_alone(prepared, masks), prepared)
+    fed = np.where(usable[:, None, None, None], keep_only_lungs(prepared, masks), prepared)
     np.testing.assert_allclose(found.stage2_probabilities, run.model(fed), atol=1e-6)
     np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
     whole = np.stack([prepare(image, (32, 32)) for image in images])

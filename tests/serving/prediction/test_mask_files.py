@@ -31,13 +31,13 @@ def test_masks_that_are_there_stay_and_the_others_are_found(partly, unet_run, tm
     assert [os.path.realpath(path) for path in after["path"]] == [os.path.realpath(p) for p in before["path"]]
     assert after["mask_source"].tolist() == [str(unet_run), "manifest"] * 3
     assert (after["mask"] != "").all()
-    finder = LungMasks.of(unet_run)
+    finder = LungMasks.open(unet_run)
     for number, row in after.iterrows():
         if number % 2:
             assert os.path.samefile(row["mask_path"], before["mask_path"][number])
         else:
             image = read_image(row["path"])
-            (expected,) = finder.find([image], image.shape)
+            (expected,) = finder.segment([image], image.shape)
             np.testing.assert_array_equal(read_mask(row["mask_path"]) > 0, expected)
             assert row["mask_path"].startswith(str(tmp_path / "new" / "filled_masks"))
 
