@@ -1,49 +1,57 @@
-"""Heat maps on radiographs: stretched to where their cells lie, coloured, and encoded as pictures."""
+"""Heat maps on radiographs: resized to the image, coloured, and encoded as picture files."""
+
+from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib
 import numpy as np
 
-from semenet.models.receptive_field import ReceptiveFieldError, receptive_field
+from semenet.models.receptive_field import ReceptiveField, ReceptiveFieldError, receptive_field
 
-# Perceptually even, and its steps stay apart in print and for colour-blind readers.
+if TYPE_CHECKING:
+    from semenet.training.run_folder.run import Run
+
+# Perceptually uniform; its steps stay distinguishable in print and for colour-blind readers.
 COLOUR_MAP = "inferno"
 
 
-def cell_geometry(run, layer="features"):
-    """Where the cells of a layer's map lie in a run's input, for `resize_heat_map`.
+def cell_geometry(run: Run, layer: str = "features") -> ReceptiveField | None:
+    """Computes where the cells of a layer's feature map lie in a network's input.
 
     Args:
-        run: a trained classifier, `semenet.training.run_folder.run.Run`.
-        layer: name of the layer that a heat map is of.
+        run: a trained classifier.
+        layer: name of the layer of the heat map.
 
     Returns:
-        `semenet.models.receptive_field.ReceptiveField`, or None, with a warning, for a network with layers
-        whose windows are not known: maps are then stretched as if their cells divided the image evenly.
+        The argument `geometry` of `resize_heat_map`. None, with a warning, if the network has layers whose
+        receptive field is unknown; maps are then resized as if their cells divided the image evenly.
     """
     try:
         return receptive_field(run.model, layer, run.input_size)
     except ReceptiveFieldError as error:
-        warnings.warn(f"Heat maps are stretched evenly. {error}", stacklevel=2)
+        message = f"Heat maps are resized as if their cells divided the image evenly. {error}"
+        warnings.warn(message, stacklevel=2)
         return None
 
 
-def resize_heat_map(heat, shape, geometry=None):
-    """Stretches a heat map to an image: bilinearly between the cells' centres, and evenly outside of them.
+def resize_heat_map(
+    heat: np.ndarray, shape: tuple[int, int], geometry: ReceptiveField | None = None
+) -> np.ndarray:
+    """Resizes a heat map to an image, bilinearly between cell centres and constant beyond the outer ones.
 
-    A cell's centre need not lie where dividing the image evenly would put it: ResNet50's, through its
-    padding, lies 15.5 pixels of the input above and to the left of that.
+    The centre of a cell may lie elsewhere than an even division of the image suggests: in ResNet50, padding
+    moves it 15.5 input pixels up and to the left.
 
     Args:
         heat: `(h, w)`.
-        shape: `(H, W)`, the image's own size; the network's input is the same picture, stretched.
-        geometry: a `ReceptiveField` of the layer that the map is of; None for cells that divide the image
-            evenly.
+        shape: `(H, W)` of the image; the network's input is the same image, resized.
+        geometry: the receptive field of the map's layer; None for cells that divide the image evenly.
 
     Returns:
-        float32 `(H, W)`, no value beyond those of `heat`.
+        float32 `(H, W)`, within the range of `heat`.
     """
     heat = np.asarray(heat, np.float32)
     for axis, length in enumerate(shape):
@@ -53,8 +61,10 @@ def resize_heat_map(heat, shape, geometry=None):
     return heat
 
 
-def _neighbours(cells, length, geometry, axis):
-    """For each pixel along an axis: the cells before and behind its centre, and the latter's share."""
+def _neighbours(
+    cells: int, length: int, geometry: ReceptiveField | None, axis: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns for each pixel along an axis the cells before and after it, and the weight of the latter."""
     if geometry is None:
         side, stride = cells, 1.0
         start = 0.0
@@ -66,31 +76,33 @@ def _neighbours(cells, length, geometry, axis):
     return lower, np.minimum(lower + 1, cells - 1), (place - lower).astype(np.float32)
 
 
-def overlay_heat_map(image, heat, alpha=0.6, geometry=None):
-    """Lays a heat map over a radiograph; where the map is 0 the radiograph shows unchanged.
+def overlay_heat_map(
+    image: np.ndarray, heat: np.ndarray, alpha: float = 0.6, geometry: ReceptiveField | None = None
+) -> np.ndarray:
+    """Blends a heat map into a radiograph; where the map is 0 the radiograph is unchanged.
 
     Args:
         image: uint8 `(H, W)`.
-        heat: `(h, w)` in [0, 1], stretched to the image's size.
-        alpha: float in [0, 1], the opacity of the colour where the map is 1; elsewhere in proportion.
+        heat: `(h, w)` in [0, 1], resized to the image.
+        alpha: opacity of the colour, in [0, 1], where the map is 1; proportional to the map elsewhere.
         geometry: as for `resize_heat_map`.
 
     Returns:
         uint8 RGB `(H, W, 3)`, in the colours of matplotlib's `COLOUR_MAP`.
     """
     heat = resize_heat_map(heat, image.shape, geometry)
-    # As matplotlib maps a float, in a quarter of the memory.
+    # The same values as matplotlib's float mapping, in a quarter of the memory.
     table = np.float32(matplotlib.colormaps[COLOUR_MAP](np.arange(256))[:, :3] * 255)
     colours = table[np.minimum(heat * 256, 255).astype(np.uint8)]
     opacity = alpha * heat[..., None]
     return np.rint(image[..., None] * (1 - opacity) + colours * opacity).astype(np.uint8)
 
 
-def encode_image(image, suffix=".png"):
+def encode_image(image: np.ndarray, suffix: str = ".png") -> bytes:
     """Encodes a uint8 image, grey `(H, W)` or RGB `(H, W, 3)`, as the bytes of a PNG or JPEG file."""
     options = []
     if suffix == ".jpg":
-        # Thin coloured lines need the colours at full resolution.
+        # Thin coloured lines need colours at full resolution.
         options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     _, encoded = cv2.imencode(suffix, image if image.ndim == 2 else image[..., ::-1], options)
     return encoded.tobytes()

@@ -1,79 +1,88 @@
-"""Images with the masks of their lungs, a batch at a time, and what is left when either is taken away."""
+"""Lung masks of images, from a manifest or a segmentation network, and images reduced to the lungs."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from semenet.data.images.reading import read_mask
 from semenet.data.pipeline.datasets import evaluation_dataset, plain_errors, prepare
 from semenet.data.transforms import host as host_transforms
+from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
 from semenet.training.run_folder.run import Run
 
-# The share of a chest radiograph that both lungs may take up.
-PLAUSIBLE_AREA = (0.05, 0.75)
-# A probability of 0.5 that a pixel lies in the lungs, where 255 is 1.
-MASK_LEVEL = 128
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 
 class LungMasks:
-    """Where the masks of the lungs come from: the manifest's column `mask`, or a U-Net.
+    """The source of lung masks: the manifest's column `mask`, or a segmentation network such as a U-Net.
 
     Args:
-        run: `semenet.training.run_folder.run.Run` of a segmentation network with one class, or None for
-        the manifest.
+        run: a segmentation network with one class; None to use the manifest.
 
     Raises:
-        ValueError: the network does not segment, or has several classes.
+        SemenetError: the network does not segment, or has several classes.
     """
 
-    def __init__(self, run=None):
+    def __init__(self, run: Run | None = None) -> None:
         if run is not None and not (run.segments and len(run.class_names) == 1):
             raise SemenetError(
                 "Lungs are found by a segmentation network with one class. "
-                f"Received: {run.path}, {run.model.name} with {', '.join(run.class_names)}. "
+                f"Received: {run.name}, a {run.model.name} with the classes {', '.join(run.class_names)}. "
                 "Give a U-Net's run."
             )
         self.run = run
 
     @classmethod
-    def open(cls, path):
-        """Of a U-Net's run folder or `.keras` file, or of the manifest where `path` is None."""
-        return cls(None if path is None else Run.open(path))
+    def open(cls, network: Run | keras.Model | pathlib.Path | str | None) -> LungMasks:
+        """Opens a segmentation network, as `Run.open` does; None stands for the manifest's masks."""
+        return cls(None if network is None else Run.open(network))
 
     @property
-    def source(self):
-        """str, where the masks come from, as a report says it."""
+    def source(self) -> str:
+        """The source of the masks, in words for a report."""
         return "the manifest's masks" if self.run is None else f"masks by the U-Net {self.run.name}"
 
-    def has_mask(self, rows):
-        """Which rows have a mask, or get one: bool array `(N,)`."""
+    def has_mask(self, rows: pd.DataFrame) -> np.ndarray:
+        """Returns for which of the N rows a mask is available: bool array `(N,)`."""
         if self.run is not None:
             return np.ones(len(rows), bool)
         return (rows["mask_path"] != "").to_numpy() if "mask_path" in rows else np.zeros(len(rows), bool)
 
-    def check_available(self, rows):
-        """Refuses rows without masks where the manifest is to have them.
+    def check_available(self, rows: pd.DataFrame) -> None:
+        """Checks that a mask is available for every row.
 
         Raises:
-            ValueError: the message says how many have none.
+            SemenetError: masks are missing. The message says how many.
         """
-        bare = rows[~self.has_mask(rows)]
-        if len(bare):
+        missing = rows[~self.has_mask(rows)]
+        if len(missing):
             raise SemenetError(
-                f"Lung masks are needed for every image. Received: {len(bare)} of {len(rows)} images without "
-                f"one in the manifest's column `mask`, first {bare['file'].iloc[0]}. "
-                "Name a U-Net's run with --lungs, which finds them."
+                "Every image needs a lung mask. "
+                f"Received: {len(missing)} of {len(rows)} images without a mask in the manifest's column "
+                f"`mask`, first {missing['file'].iloc[0]}. "
+                "Give the run of a U-Net with --lungs, which finds the lungs."
             )
 
-    def images_with_masks(self, rows, run, batch_size):
-        """Goes through the images once, in order, as a network takes them, with their masks.
+    def images_with_masks(
+        self, rows: pd.DataFrame, run: Run, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Reads images, prepared for a network, together with their masks.
 
         Args:
             rows: rows of a manifest.
-            run: `Run` whose input size, channels and CLAHE the images get.
-            batch_size: int.
+            run: the network that defines input size, channels and CLAHE of the images.
+            batch_size: images per batch.
 
         Yields:
-            images, uint8 `(n, H, W, C)` in [0, 255], and masks, bool `(n, H, W)`, of the same size.
+            Images, uint8 `(n, H, W, C)` in [0, 255], and masks, bool `(n, H, W)`, in the order of the rows.
 
         Raises:
             ImageError: an image or mask cannot be read.
@@ -84,63 +93,63 @@ class LungMasks:
                     yield images.numpy(), masks.numpy()[..., 0] > 0
                 return
             pairs = zip(_dataset(rows, run, batch_size), _dataset(rows, self.run, batch_size), strict=True)
-            for images, whole in pairs:
-                yield images.numpy(), self._found(whole, run.input_size)
+            for images, unet_images in pairs:
+                yield images.numpy(), self._segment_prepared(unet_images, run.input_size)
 
-    def masks(self, rows, size, batch_size):
-        """Goes through the masks once, in order, without the images that a network is fed.
+    def masks(self, rows: pd.DataFrame, size: tuple[int, int], batch_size: int) -> Iterator[np.ndarray]:
+        """Reads or computes the masks alone.
 
         Args:
-            rows: rows of a manifest; each has a mask, or gets one.
+            rows: rows of a manifest; a mask must be available for each.
             size: `(H, W)` of the masks.
-            batch_size: int, of a U-Net that finds them.
+            batch_size: images per batch of the segmentation network.
 
         Yields:
-            bool `(H, W)`, one for each row.
+            One mask for each row, bool `(H, W)`, in the order of the rows.
 
         Raises:
-            ImageError: a mask, or the image that it is found in, cannot be read.
+            ImageError: a mask, or the image to segment, cannot be read.
         """
         if self.run is None:
             for path in rows["mask_path"]:
                 yield host_transforms.resize_mask(read_mask(path), size) > 0
             return
         with plain_errors():
-            for whole in _dataset(rows.reset_index(drop=True), self.run, batch_size):
-                yield from self._found(whole, size)
+            for unet_images in _dataset(rows.reset_index(drop=True), self.run, batch_size):
+                yield from self._segment_prepared(unet_images, size)
 
-    def segment(self, images, size):
-        """Finds the lungs of images in memory; only by a U-Net.
+    def segment(self, images: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+        """Finds the lungs in images in memory, with the segmentation network.
 
         Args:
-            images: sequence of uint8 `(h, w)` of any sizes, values in [0, 255].
+            images: n arrays, uint8 `(h, w)` of any sizes, with values in [0, 255].
             size: `(H, W)` of the masks.
 
         Returns:
             bool `(n, H, W)`.
         """
         unet = self.run
-        whole = [prepare(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images]
-        return self._found(np.stack(whole), size)
+        prepared = [prepare(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images]
+        return self._segment_prepared(np.stack(prepared), size)
 
-    def _found(self, whole, size):
-        probabilities = np.asarray(self.run.model(whole, training=False))[..., 0]
+    def _segment_prepared(self, images: np.ndarray | tf.Tensor, size: tuple[int, int]) -> np.ndarray:
+        probabilities = np.asarray(self.run.model(images, training=False))[..., 0]
         return np.stack([resized_mask(mask, size) for mask in probabilities])
 
-    def network_inputs(self, rows, run, batch_size):
-        """Goes through the images once, in order, as a network is fed them: whole, or the lungs alone.
+    def network_inputs(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[np.ndarray]:
+        """Reads images as a network takes them: whole, or the lungs alone where it was trained so.
 
         Args:
-            rows: rows of a manifest; checked for masks where the network needs them.
-            run: the `Run` of a classifier.
-            batch_size: int.
+            rows: rows of a manifest. If the network takes lungs alone, each needs a mask.
+            run: a classifier.
+            batch_size: images per batch.
 
         Yields:
-            images, uint8 `(n, H, W, C)` in [0, 255].
+            Images, uint8 `(n, H, W, C)` in [0, 255], in the order of the rows.
 
         Raises:
             ImageError: an image or mask cannot be read.
-            ValueError: a mask is needed and absent.
+            SemenetError: a mask is needed and missing.
         """
         if run.lungs_alone:
             self.check_available(rows)
@@ -150,16 +159,19 @@ class LungMasks:
             for images in _dataset(rows, run, batch_size):
                 yield images.numpy()
 
-    def network_inputs_with_masks(self, rows, run, batch_size):
-        """As `images_with_masks`, the images as the network is fed them."""
+    def network_inputs_with_masks(
+        self, rows: pd.DataFrame, run: Run, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Reads images as `network_inputs` does, together with their masks as `images_with_masks` does."""
         for images, masks in self.images_with_masks(rows, run, batch_size):
             yield (keep_only_lungs(images, masks) if run.lungs_alone else images), masks
 
 
-def resized_mask(probabilities, size):
-    """A mask from a segmentation network's probabilities, in another size.
+def resized_mask(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Converts the probabilities of a segmentation network to a mask of another size.
 
-    It is stretched in whole numbers, as images are: an exported graph gives the same mask to the pixel.
+    The probabilities are rounded to grey levels and resized with integer arithmetic, as images are, so that
+    an exported graph computes the same mask to the pixel.
 
     Args:
         probabilities: float `(h, w)` in [0, 1].
@@ -172,8 +184,8 @@ def resized_mask(probabilities, size):
     return host_transforms.resize(grey, size) >= MASK_LEVEL
 
 
-def keep_only_lungs(images, masks):
-    """Blacks out everything but the lungs.
+def keep_only_lungs(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Sets everything outside the lungs to black.
 
     Args:
         images: uint8 `(n, H, W, C)`.
@@ -185,7 +197,7 @@ def keep_only_lungs(images, masks):
     return np.where(masks[..., np.newaxis], images, np.uint8(0))
 
 
-def _dataset(rows, run, batch_size, masks=False):
+def _dataset(rows: pd.DataFrame, run: Run, batch_size: int, masks: bool = False) -> tf.data.Dataset:
     return evaluation_dataset(
         rows,
         input_size=run.input_size,

@@ -1,22 +1,29 @@
-"""Reads files ahead of the networks, in threads."""
+"""Reads files in threads, ahead of the network that uses them."""
 
 import concurrent.futures
 import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Content = TypeVar("Content")
 
 
-def read_ahead(items, read, batch_size):
-    """Calls a function for each item in threads, one batch ahead of whoever takes the batches.
+def read_ahead(
+    items: Sequence[Item], read: Callable[[Item], Content], batch_size: int
+) -> Iterator[list[Content]]:
+    """Calls a function for each item in threads, one batch ahead of the consumer.
 
     Args:
-        items: sequence.
-        read: function of an item.
-        batch_size: int.
+        items: the arguments of the calls.
+        read: the function to call.
+        batch_size: results per batch.
 
     Yields:
-        Lists of what `read` gives, `batch_size` long but for the last, in the order of the items.
+        Lists of results in the order of the items, each `batch_size` long except the last.
 
     Raises:
-        Whatever `read` raises, when its batch is taken.
+        Exception: any error that `read` raises, when its batch is requested.
     """
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         ahead = []

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import class_map_network, scaled
 from semenet.inference.explained_layers import is_pooled
+from semenet.inference.heat_map_graphs import class_map_network, scaled
 from semenet.inference.test_time_augmentation import check_view_count, inference_view
 from semenet.metrics.calibration import HIGHEST, LOWEST, check_temperature
 

@@ -1,13 +1,12 @@
-"""Test-time augmentation: the fixed views of a prepared image whose predictions are averaged."""
+"""Test-time augmentation: fixed views of a prepared image, over which the predictions are averaged."""
 
 import numpy as np
 
 from semenet.data.transforms import host as host_transforms
 from semenet.errors import SemenetError
 
-# (degrees, zoom) in the order they are taken, the image itself first. Opposites stand side by side, so that
-# odd counts lean to neither; all lie well within what training with `rotation` and `zoom` may do. None is
-# mirrored: the heart lies left.
+# (degrees, zoom), the original image first. Opposite views are adjacent, so that an odd count is balanced.
+# All stay within the ranges of training's `rotation` and `zoom`. None is mirrored: the heart is on the left.
 INFERENCE_VIEWS = (
     (0.0, 1.0),
     (5.0, 1.0),
@@ -21,32 +20,32 @@ INFERENCE_VIEWS = (
 )
 
 
-def check_view_count(count):
-    """Checks how many views are to be averaged.
+def check_view_count(count: int) -> None:
+    """Checks the number of views to average.
 
     Args:
-        count: int, what `--tta` says.
+        count: the value of `--tta`.
 
     Raises:
-        ValueError: there are not so many, or fewer than one is asked for.
+        SemenetError: the number is below 1 or above the number of `INFERENCE_VIEWS`.
     """
     if not 1 <= count <= len(INFERENCE_VIEWS):
         raise SemenetError(
             f"Test-time augmentation (`tta`) averages 1 to {len(INFERENCE_VIEWS)} views. Received: {count}. "
-            "1 looks at the image alone; 3, 5, 7 or 9 take both of every pair of opposites."
+            "1 uses the image alone; 3, 5, 7 or 9 include both views of every opposite pair."
         )
 
 
-def inference_view(image, number):
-    """One of the views of a prepared image: turned or scaled about its centre, bilinear, on black.
+def inference_view(image: np.ndarray, number: int) -> np.ndarray:
+    """Computes one view of a prepared image: rotated or scaled about its centre, bilinear, on black.
 
     Args:
-        image: uint8 (height, width), values in [0, 255], as the network would get it, CLAHE included.
-        number: which of `INFERENCE_VIEWS`; 0 is the image itself.
+        image: uint8 `(H, W)` in [0, 255], as the network takes it, CLAHE included.
+        number: index into `INFERENCE_VIEWS`; 0 is the image itself.
 
     Returns:
         A uint8 array of the image's shape.
     """
     degrees, zoom = INFERENCE_VIEWS[number]
-    # The image itself must stay as it is to the bit, whatever OpenCV's warp makes of an identity.
+    # View 0 must equal the image bit for bit, which OpenCV does not guarantee for an identity warp.
     return np.array(image) if number == 0 else host_transforms.warp(image, degrees, zoom)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.metrics.probabilities import check_probabilities
 from semenet.metrics.surface_distance import check_binary, check_shapes, hausdorff95
 
 
-def segmentation(true_masks, probabilities, threshold=0.5):
+def segmentation(true_masks, probabilities, threshold=MASK_PROBABILITY):
     """Figures of a segmentation: means over the images of `overlap`'s.
 
     Args:
@@ -24,7 +25,7 @@ def segmentation(true_masks, probabilities, threshold=0.5):
     return mean_overlap(overlap(true_masks, probabilities, threshold))
 
 
-def overlap(true_masks, probabilities, threshold=0.5, surface=False):
+def overlap(true_masks, probabilities, threshold=MASK_PROBABILITY, surface=False):
     """How far each image's predicted mask and the true one overlap, and how far apart they end.
 
     Two empty masks agree: their Dice and IoU are 1.

@@ -1,4 +1,4 @@
-"""Class activation maps: worked out by hand, by another implementation, and one method by another."""
+"""Class activation maps against values worked out by hand, other implementations and each other."""
 
 import keras
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import semenet
+from semenet.errors import SemenetError
 from semenet.inference.class_activation import (
     METHODS,
     cam_function,
@@ -17,8 +18,8 @@ from semenet.inference.class_activation import (
 
 
 def classifier(features, *, head="gap", classes=3, channels=1, size=16, activation="softmax", hidden=None):
-    """A convolution of `features` channels, then a head, as the catalogue's entries end."""
-    # A positive mean, so that most maps are not 0 throughout.
+    """A convolution with `features` channels, then a head like those of the catalogue."""
+    # With a positive mean, most maps are not 0 everywhere.
     kernel = keras.initializers.RandomNormal(0.2, 0.5)
     image = keras.Input((size, size, channels))
     x = keras.layers.Rescaling(1 / 255)(image)
@@ -41,8 +42,8 @@ def random_images(count=4, size=16, channels=1, seed=0):
     return generator.integers(256, size=(count, size, size, channels), dtype=np.uint8)
 
 
-def network_of_known_answer():
-    """Features: the image and its negative, each over 255; class "bright" looks at the first."""
+def network_with_known_maps():
+    """Features: the image and its negative, each over 255; class "bright" depends on the first."""
     image = keras.Input((4, 4, 1))
     x = keras.layers.Rescaling(1 / 255)(image)
     x = keras.layers.Conv2D(2, 1, name="features")(x)
@@ -54,7 +55,7 @@ def network_of_known_answer():
 
 
 def test_known_answer():
-    model = network_of_known_answer()
+    model = network_with_known_maps()
     image = np.zeros((1, 4, 4, 1), np.float32)
     image[0, 1, 2] = 255
     image[0, 3, 0] = 51
@@ -66,8 +67,8 @@ def test_known_answer():
     np.testing.assert_allclose(grad_cam(model, image), [1 - bright], atol=1e-6)
 
 
-def test_what_speaks_against_a_class_is_cut_off():
-    model = network_of_known_answer()
+def test_negative_evidence_is_cut_off():
+    model = network_with_known_maps()
     model.get_layer("head").set_weights([np.float32([[-3, 0], [0, 2]]), np.zeros(2, np.float32)])
     heat = grad_cam(model, random_images(size=4), 0)
     assert heat.shape == (4, 4, 4)
@@ -137,7 +138,7 @@ def test_softmax_and_sigmoid_do_not_change_the_map():
 
 
 def test_saturated_probability_still_has_a_map():
-    model = network_of_known_answer()
+    model = network_with_known_maps()
     model.get_layer("head").set_weights([np.float32([[900, 0], [0, 2]]), np.float32([900, 0])])
     image = np.zeros((1, 4, 4, 1))
     image[0, 0, 0] = 255
@@ -146,7 +147,7 @@ def test_saturated_probability_still_has_a_map():
     assert heat[0, 0, 0] == 1
 
 
-def test_a_batch_gives_what_single_images_give():
+def test_a_batch_equals_its_single_images():
     model = classifier(8)
     images = random_images(5)
     together = grad_cam(model, images)
@@ -162,14 +163,14 @@ def test_a_class_for_each_image():
         np.testing.assert_allclose(mixed[row], grad_cam(model, images, index)[row], atol=1e-6)
 
 
-def test_outputs_are_the_models():
+def test_the_outputs_equal_those_of_the_model():
     model = classifier(8)
     images = random_images()
     _, outputs = grad_cam_function(model)(images)
     np.testing.assert_allclose(outputs, model.predict(images, verbose=0), atol=1e-6)
 
 
-def test_one_tracing_serves_batches_of_any_size():
+def test_one_trace_serves_batches_of_any_size():
     model = classifier(4)
     traced = []
 
@@ -211,7 +212,7 @@ def test_small_gradients_do_not_vanish_in_float16(mixed_policy):
 
 
 @pytest.mark.parametrize(("name", "channels"), [("seme_resnet50", 1), ("vgg19", 3)])
-def test_networks_of_the_catalogue(name, channels):
+def test_catalogue_entries(name, channels):
     model = semenet.build(name, input_shape=(64, 64, channels), width=0.125, depth=0.1)
     heat = grad_cam(model, random_images(2, 64, channels))
     assert heat.shape == (2, *model.get_layer("features").output.shape[1:3])
@@ -236,23 +237,27 @@ def test_frozen_network():
 def test_another_layer():
     model = classifier(8)
     images = random_images()
-    # "features" hands on what "conv" gives.
+    # "features" is an identity layer after "conv".
     np.testing.assert_array_equal(grad_cam(model, images, layer="conv"), grad_cam(model, images))
 
 
-def test_unusable_models_and_arguments_are_refused():
+def test_unusable_models_and_arguments_are_rejected():
     model = classifier(4)
     images = random_images()
-    with pytest.raises(ValueError, match=r"feature map.*Received: 'conv9'.*Layers with one: .*features"):
+    with pytest.raises(
+        ValueError, match=r"feature map.*Received: 'conv9'.*Layers with a feature map: .*features"
+    ):
         grad_cam(model, images, layer="conv9")
     with pytest.raises(ValueError, match=r"integer in \[0, 3\).*Received: 3"):
         grad_cam(model, images, 3)
     with pytest.raises(ValueError, match="one for each of the 4 images"):
         grad_cam(model, images, [0, 1])
+    with pytest.raises(SemenetError, match=r"shape \(None, 16, 16, 1\).*Received: shape \(4, 16, 16\)"):
+        grad_cam(model, images[..., 0])
     with pytest.raises(ValueError, match=r"dense and named `head`.*SegmentationHead"):
         grad_cam(semenet.build("unet", input_shape=(32, 32, 1), width=0.125, depth=0.1), images)
     headless = keras.Model(model.inputs[0], model.get_layer("features").output)
-    with pytest.raises(ValueError, match="none of that name"):
+    with pytest.raises(ValueError, match="no layer of that name"):
         grad_cam(headless, images)
     model.get_layer("head").bias.assign([np.nan, 0, 0])
     with pytest.raises(ValueError, match=r"must be finite.*diverged"):
@@ -268,8 +273,8 @@ def test_grad_cam_plus_plus_by_hand():
 
     Channel 1: A = (1, 2), g = (0.5, -1): alpha = 1 / (2 + 3 g) = 1 / 3.5 and 1 / -1, over their sum -5/7:
     -0.4 and 1.4; the weight is -0.4 * 0.5 = -0.2. Channel 2: A = (4, 1), g = (0.2, 0): alpha of the second
-    is 0, so the first's is 1, and the weight 0.2. The map: (-0.2 + 0.8, -0.4 + 0.2) = (0.6, -0.2), of which
-    the positive stays.
+    is 0, so the first's is 1, and the weight 0.2. The map: (-0.2 + 0.8, -0.4 + 0.2) = (0.6, -0.2), whose
+    negative part is cut off.
     """
     image = keras.Input((1, 2, 2))
     features = keras.layers.Identity(name="features")(image)
@@ -300,12 +305,14 @@ def test_grad_cam_plus_plus_agrees_with_tf_keras_vis(head):
     heat, outputs = grad_cam_plus_plus_function(model)(images, 2)
     np.testing.assert_allclose(heat, unit_maps(reference), atol=1e-4)
     np.testing.assert_allclose(outputs, model.predict(images, verbose=0), atol=1e-5)
-    assert np.abs(heat - grad_cam(model, images, 2)).max() > 0.05, "else the test tells nothing"
+    assert np.abs(heat - grad_cam(model, images, 2)).max() > 0.05, (
+        "the two methods must differ on this network"
+    )
 
 
-def test_grad_cam_plus_plus_of_a_sure_class_stays_finite():
-    """exp(score) itself would overflow from a score of 89 on."""
-    model = network_of_known_answer()
+def test_grad_cam_plus_plus_stays_finite_for_a_saturated_score():
+    """exp(score) itself would overflow at scores of 89 and more."""
+    model = network_with_known_maps()
     model.get_layer("head").set_weights([np.float32([[900, 0], [0, 2]]), np.float32([900, 0])])
     image = np.zeros((1, 4, 4, 1))
     image[0, 0, 0] = 255
@@ -313,7 +320,7 @@ def test_grad_cam_plus_plus_of_a_sure_class_stays_finite():
     assert heat[0, 0, 0] == 1
 
 
-def test_cam_is_grad_cam_in_one_forward_pass():
+def test_cam_equals_grad_cam():
     model = classifier(8)
     images = random_images(5)
     for chosen in (None, 1, np.array([2, 0, 1, 1, 0])):
@@ -334,18 +341,18 @@ def test_cam_of_all_classes():
     np.testing.assert_allclose(outputs, model.predict(images, verbose=0), atol=1e-6)
 
 
-def test_cam_needs_the_pooled_layer_and_a_dense_head_behind_it():
+def test_cam_needs_the_pooled_layer_and_a_dense_head_after_it():
     images = random_images(2)
     model = classifier(4)
-    with pytest.raises(ValueError, match=r"follows a global average pooling.*method='grad-cam'"):
+    with pytest.raises(ValueError, match=r"follows global average pooling.*method='grad-cam'"):
         cam_function(classifier(4, head="flatten"))
     with pytest.raises(ValueError, match=r"Received: layer='rescaling\w*'.*which pools features or conv"):
         cam_function(model, model.layers[1].name)
-    # What an identity hands on has the same map.
+    # An identity layer has the same map.
     np.testing.assert_array_equal(cam_function(model, "conv")(images)[0], cam_function(model)(images)[0])
 
 
-def test_the_methods_by_name():
+def test_methods_by_name():
     assert list(METHODS) == ["grad-cam", "grad-cam++", "cam"]
     assert method_function("grad-cam++") is grad_cam_plus_plus_function
     with pytest.raises(ValueError, match=r"one of grad-cam, grad-cam\+\+, cam\. Received: 'saliency'"):
@@ -378,7 +385,7 @@ def test_small_gradients_do_not_vanish_with_any_method(mixed_policy, method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_gives_a_batch_what_it_gives_single_images(method):
+def test_with_every_method_a_batch_equals_its_single_images(method):
     explain = METHODS[method](classifier(8))
     images = random_images(5)
     together, _ = explain(images)

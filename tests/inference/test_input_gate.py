@@ -15,8 +15,8 @@ def gate():
     made = tf.function(gate_graph())
 
     def codes(images, coloured=False):
-        thumbnails, facts = zip(*(gate_input(image, coloured) for image in images), strict=True)
-        found = made(np.stack(thumbnails), np.stack(facts)).numpy()
+        thumbnails, flags = zip(*(gate_input(image, coloured) for image in images), strict=True)
+        found = made(np.stack(thumbnails), np.stack(flags)).numpy()
         return [[code for code, has in zip(CODES, row, strict=True) if has] for row in found]
 
     return codes
@@ -27,7 +27,7 @@ def chests(count, size=256):
     return [draw_radiograph(labels[seed % 4], size=size, seed=seed).image for seed in range(count)]
 
 
-def test_frontal_radiographs_are_let_in(gate):
+def test_frontal_radiographs_pass(gate):
     for size in (96, 256, 512):
         assert gate(chests(12, size)) == [[]] * 12
 
@@ -40,17 +40,17 @@ def test_frontal_radiographs_are_let_in(gate):
         (lambda image: np.rot90(image, 2), "turned"),
         (lambda image: np.rot90(image, 3), "turned"),
         (lambda image: cv2.resize(image, (95, 200)), "too_small"),
-        # 12 bits kept in 16.
+        # 12 bits stored in 16.
         (lambda image: image // 16, "wrong_range"),
     ],
 )
-def test_what_is_wrong_with_a_radiograph_is_named(gate, change, code):
+def test_a_defective_radiograph_gets_the_matching_code(gate, change, code):
     found = gate([np.ascontiguousarray(change(image)) for image in chests(20)])
     assert all(found)
     assert sum(code in codes for codes in found) >= 16
 
 
-def test_lateral_radiographs_are_named(gate):
+def test_lateral_radiographs_are_detected(gate):
     assert gate([draw_lateral_radiograph(seed=10_000 + seed) for seed in range(20)]) == [["lateral"]] * 20
 
 
@@ -76,11 +76,11 @@ def test_a_blank_image_is_rejected(gate):
     assert all("wrong_range" in codes for codes in gate([np.full((200, 200), v, "uint8") for v in (0, 255)]))
 
 
-def test_colour_is_the_file_s(gate):
+def test_a_coloured_file_is_rejected(gate):
     assert gate(chests(2), coloured=True) == [["colour_photograph"]] * 2
 
 
-def test_the_network_gives_probabilities_and_knows_nothing_of_exposure():
+def test_the_network_returns_probabilities_that_do_not_depend_on_exposure():
     images = [gate_input(image)[0] for image in chests(8)]
     network = frontal_network()
     found = network(np.stack(images)).numpy()
@@ -95,7 +95,7 @@ def encoded(image, kind, *flags):
 
 
 def photograph(share):
-    """Blue and orange, over a share of the picture; grey elsewhere."""
+    """Blue and orange over a share of the image; grey elsewhere."""
     image = np.full((128, 160, 3), 90, "uint8")
     image[: round(128 * share), :80] = (200, 90, 30)
     image[: round(128 * share), 80:] = (20, 120, 230)
@@ -103,7 +103,7 @@ def photograph(share):
 
 
 @pytest.mark.parametrize("kind", [".png", ".jpg", ".bmp"])
-def test_colour_is_told_of_every_format(kind):
+def test_colour_is_detected_in_every_format(kind):
     tinted = np.stack([chests(1)[0] * factor for factor in (1.0, 0.95, 0.85)], axis=-1).astype("uint8")
     expected = {"all": True, "a third": True, "a mark": False, "tinted": False, "grey": False}
     images = [photograph(1), photograph(0.33), photograph(0.04), tinted, chests(1)[0]]
@@ -114,7 +114,7 @@ def test_colour_is_told_of_every_format(kind):
             assert bool(is_coloured_graph(tf.constant(contents))) is coloured, name
 
 
-def test_colour_is_the_same_in_the_graph():
+def test_the_graph_detects_the_same_colours():
     rng = np.random.default_rng(1)
     graph = tf.function(is_coloured_graph, input_signature=[tf.TensorSpec([], tf.string)])
     found = []
@@ -130,7 +130,7 @@ def test_colour_is_the_same_in_the_graph():
     assert 5 < sum(found) < 55
 
 
-def test_equal_seeds_draw_equal_laterals():
+def test_equal_seeds_draw_equal_lateral_radiographs():
     np.testing.assert_array_equal(
         draw_lateral_radiograph(size=96, seed=3), draw_lateral_radiograph(size=96, seed=3)
     )

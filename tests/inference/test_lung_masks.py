@@ -1,4 +1,4 @@
-"""Images with the masks of their lungs, from the manifest or a U-Net, and what a network is fed of them."""
+"""Lung masks from the manifest or a U-Net, and the images that networks take."""
 
 import cv2
 import keras
@@ -27,7 +27,7 @@ def classifier(path, alone=False, clahe=False, side=SIDE):
 
 
 def bright_finder(path, side=SIDE, classes=("lung",), clahe=False):
-    """A U-Net's stand-in: lungs are what is brighter than half of white."""
+    """A stand-in for a U-Net: every pixel brighter than 127.5 is lung."""
     image = keras.Input((side, side, 1), name="image")
     x = keras.layers.Identity(name="features")(keras.layers.Rescaling(1 / 255)(image))
     model = keras.Model(image, SegmentationHead(classes, clahe, activation="sigmoid", name="head")(x))
@@ -39,7 +39,7 @@ def bright_finder(path, side=SIDE, classes=("lung",), clahe=False):
 
 @pytest.fixture
 def data(tmp_path):
-    """Three images, bright above the middle row; their masks are of the left half, which is another one."""
+    """Three images whose upper half is bright. Their masks cover the left half."""
     image = np.full((SIDE, SIDE), DARK, np.uint8)
     image[: SIDE // 2] = BRIGHT
     mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -65,7 +65,7 @@ def without_masks(data, rows=slice(None)):
     return rows_of(data)
 
 
-def test_masks_of_the_manifest_come_with_their_images_in_order(data):
+def test_manifest_masks_are_read_with_their_images_in_order(data):
     run = classifier(data / "model.keras")
     batches = list(LungMasks().images_with_masks(rows_of(data), run, batch_size=2))
     assert [len(images) for images, _ in batches] == [2, 1]
@@ -79,8 +79,8 @@ def test_masks_of_the_manifest_come_with_their_images_in_order(data):
     assert not masks[:, :, SIDE // 2 :].any()
 
 
-def test_masks_by_a_network_are_those_of_the_image_at_the_network_s_size(data):
-    """The finder has another size than the classifier, and the classifier's CLAHE is none of its business."""
+def test_a_network_segments_the_image_at_its_own_size(data):
+    """The U-Net has another size than the classifier and does not use the classifier's CLAHE."""
     run = classifier(data / "model.keras", clahe=True)
     finder = LungMasks(bright_finder(data / "unet.keras", side=64))
     images, masks = next(finder.images_with_masks(rows_of(data), run, batch_size=8))
@@ -93,7 +93,7 @@ def test_masks_by_a_network_are_those_of_the_image_at_the_network_s_size(data):
     assert LungMasks().source == "the manifest's masks"
 
 
-def test_masks_without_their_images_are_those_that_come_with_them(data):
+def test_masks_alone_equal_the_masks_read_with_images(data):
     run = classifier(data / "model.keras", side=64)
     rows = rows_of(data)
     mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -107,7 +107,7 @@ def test_masks_without_their_images_are_those_that_come_with_them(data):
         np.testing.assert_array_equal(found, expected[1:])
 
 
-def test_find_takes_images_of_any_sizes(data):
+def test_images_of_any_size_are_segmented(data):
     finder = LungMasks.open(bright_finder(data / "unet.keras").path)
     left, low = np.full((70, 50), DARK, np.uint8), np.full((20, 90), DARK, np.uint8)
     left[:, :25] = BRIGHT
@@ -121,14 +121,14 @@ def test_find_takes_images_of_any_sizes(data):
 
 
 @pytest.mark.parametrize(("probability", "inside"), [(0.49, False), (0.51, True)])
-def test_half_a_probability_is_lung(data, probability, inside):
+def test_a_probability_above_one_half_is_lung(data, probability, inside):
     run = bright_finder(data / "unet.keras")
     logit = np.log(probability / (1 - probability))
     run.model.get_layer("head").set_weights([np.zeros((1, 1, 1, 1)), np.full(1, logit)])
     assert LungMasks(run).segment([np.zeros((9, 9), np.uint8)], (4, 4)).all() == inside
 
 
-def test_a_whole_network_is_fed_whole_images_masks_or_not(data):
+def test_a_network_for_whole_images_gets_them_with_or_without_masks(data):
     run = classifier(data / "model.keras")
     for rows in (rows_of(data), without_masks(data)):
         images = np.concatenate(list(LungMasks().network_inputs(rows, run, batch_size=2)))
@@ -137,7 +137,7 @@ def test_a_whole_network_is_fed_whole_images_masks_or_not(data):
 
 
 @pytest.mark.parametrize("clahe", [False, True])
-def test_a_network_that_is_fed_lungs_alone_gets_black_elsewhere_also_after_clahe(data, clahe):
+def test_a_network_for_lungs_alone_gets_black_elsewhere_also_after_clahe(data, clahe):
     rows = rows_of(data)
     run = classifier(data / "model.keras", alone=True, clahe=clahe)
     whole = classifier(data / "whole.keras", clahe=clahe)
@@ -157,7 +157,7 @@ def test_a_network_that_is_fed_lungs_alone_gets_black_elsewhere_also_after_clahe
     np.testing.assert_array_equal(fed, images)
 
 
-def test_every_channel_is_blacked_out():
+def test_every_channel_is_set_to_black():
     images = np.full((2, 3, 4, 3), 9, np.uint8)
     masks = np.zeros((2, 3, 4), bool)
     masks[0, 1, 2] = masks[1, 0, 0] = True
@@ -168,7 +168,7 @@ def test_every_channel_is_blacked_out():
     assert images.all()
 
 
-def test_rows_without_masks_are_counted_and_refused_but_for_a_finder(data):
+def test_missing_masks_are_counted_and_rejected_unless_a_network_finds_them(data):
     rows = rows_of(data)
     assert LungMasks().has_mask(rows).all()
     LungMasks().check_available(rows)
@@ -179,9 +179,7 @@ def test_rows_without_masks_are_counted_and_refused_but_for_a_finder(data):
         (rows.drop(columns=["mask", "mask_path"]), 3, "0.png"),
     ):
         assert not LungMasks().has_mask(bare).all()
-        message = (
-            f"Received: {count} of 3 images without one .* first {first}. Name a U-Net's run with --lungs"
-        )
+        message = f"Received: {count} of 3 images without a mask .* first {first}. Give the run of a U-Net with --lungs"
         with pytest.raises(SemenetError, match=message):
             LungMasks().check_available(bare)
         with pytest.raises(SemenetError, match=message):
@@ -197,11 +195,11 @@ def test_a_mask_that_cannot_be_read_is_named(data):
         list(LungMasks().images_with_masks(rows_of(data), classifier(data / "model.keras"), batch_size=2))
 
 
-def test_only_a_segmentation_of_one_class_finds_lungs(data):
+def test_lungs_need_a_segmentation_network_with_one_class(data):
     run = classifier(data / "model.keras")
     with pytest.raises(SemenetError, match=r"one class. Received: .*model.keras.*a, b. Give a U-Net's run"):
         LungMasks.open(run.path)
     several = bright_finder(data / "two.keras", classes=("left", "right"))
-    with pytest.raises(SemenetError, match="with left, right"):
+    with pytest.raises(SemenetError, match="with the classes left, right"):
         LungMasks(several)
     assert LungMasks.open(None).run is None

@@ -1,4 +1,4 @@
-"""Test-time augmentation from end to end: what it averages, and that both commands give one answer."""
+"""Scores of networks: test-time augmentation, and equality of `evaluate` and `predict`."""
 
 import json
 
@@ -30,13 +30,13 @@ def prepared(rows, side=32):
 
 @pytest.fixture(scope="module")
 def network(phantoms, tmp_path_factory):
-    """A small classifier, untrained, which is of two minds about every image."""
+    """A small untrained classifier whose probabilities are intermediate and differ between images."""
     model = semenet.build("vgg19_gap", input_shape=(32, 32, 1), width=0.125)
     head = model.get_layer("head")
     features = keras.Model(model.input, head.input).predict(
         prepared(read_manifest(phantoms).split("val")), verbose=0
     )
-    # Fresh from its seed it is sure, and says the same of all images.
+    # Its initial weights would predict the same class for all images, with probabilities near 1.
     kernel = np.random.default_rng(0).normal(size=(features.shape[-1], 3)) / (features.std() + 1e-6)
     logits = features @ kernel
     kernel /= logits.std(axis=0)
@@ -48,7 +48,7 @@ def network(phantoms, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory):
-    """A small segmentation network, untrained."""
+    """A small untrained segmentation network."""
     path = tmp_path_factory.mktemp("network") / "unet.keras"
     semenet.build("unet", input_shape=(32, 32, 1), width=0.0625).save(path)
     return path
@@ -79,7 +79,7 @@ def test_scores_are_the_mean_over_the_views(network, phantoms, tta):
         pytest.param("seme_densenet169", {"depth": 0.34}, 1, marks=pytest.mark.slow),
     ],
 )
-def test_maps_of_the_same_forward_pass_leave_every_digit(entry, depth, tta, phantoms, tmp_path):
+def test_probabilities_with_maps_equal_those_without(entry, depth, tta, phantoms, tmp_path):
     model = semenet.build(entry, input_shape=(96, 96, 1), width=0.125, **depth)
     kernel = model.get_layer("head").kernel
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
@@ -95,13 +95,13 @@ def test_maps_of_the_same_forward_pass_leave_every_digit(entry, depth, tta, phan
         expected = score(batch).numpy()
         probabilities, maps = score_and_map(batch)
         np.testing.assert_array_equal(probabilities, expected)
-        # Of the class that all views together predict, in the image itself.
+        # The maps are those of the original view, for the class that all views together predict.
         np.testing.assert_allclose(maps, explain(batch, expected.argmax(axis=1))[0], rtol=1e-5, atol=1e-5)
         assert maps.shape == (len(batch), 3, 3)
         assert len(np.unique(maps)) > 2
 
 
-def test_a_head_without_pooling_has_no_maps_of_its_pass(phantoms, tmp_path):
+def test_a_head_without_pooling_returns_no_maps(phantoms, tmp_path):
     semenet.build("vgg19", input_shape=(32, 32, 1), width=0.0625).save(tmp_path / "model.keras")
     run = Run.open(tmp_path / "model.keras")
     images = prepared(read_manifest(phantoms).split("val").iloc[:2])
@@ -110,7 +110,7 @@ def test_a_head_without_pooling_has_no_maps_of_its_pass(phantoms, tmp_path):
     np.testing.assert_array_equal(probabilities, scoring_function(run)(images))
 
 
-def test_three_channels_stay_one_grey(tmp_path):
+def test_three_equal_channels_stay_equal(tmp_path):
     path = tmp_path / "rgb.keras"
     semenet.build("vgg19_gap", input_shape=(32, 32, 3), width=0.125).save(path)
     run = Run.open(path)
@@ -122,7 +122,7 @@ def test_three_channels_stay_one_grey(tmp_path):
 
 
 @pytest.mark.parametrize("tta", [1, 5])
-def test_predict_gives_what_evaluate_measures_to_the_last_digit(network, phantoms, tmp_path, tta):
+def test_predict_equals_evaluate_to_the_last_digit(network, phantoms, tmp_path, tta):
     rows = read_manifest(phantoms).split("val")
     evaluate(network, phantoms, "val", tmp_path / "evaluation", batch_size=4, tta=tta)
     predict(network, rows["path"].tolist(), tmp_path / "predictions.csv", batch_size=4, tta=tta)
@@ -133,7 +133,7 @@ def test_predict_gives_what_evaluate_measures_to_the_last_digit(network, phantom
     pd.testing.assert_frame_equal(measured[[*CLASSES, "predicted"]], predicted[[*CLASSES, "predicted"]])
 
 
-def test_the_commands_take_it_and_say_so(network, phantoms, tmp_path):
+def test_the_commands_accept_and_record_tta(network, phantoms, tmp_path):
     out = tmp_path / "evaluation"
     main(["evaluate", str(network), "--manifest", str(phantoms), "--out", str(out), "--tta", "3"])
     figures = json.loads((out / "metrics.json").read_text())
@@ -148,14 +148,14 @@ def test_the_commands_take_it_and_say_so(network, phantoms, tmp_path):
     assert np.abs(plain[CLASSES].to_numpy() - predicted[CLASSES].to_numpy()).max() > 1e-3
 
 
-def test_without_it_the_command_has_no_word_of_it(network, phantoms, tmp_path):
+def test_the_recorded_command_omits_tta_by_default(network, phantoms, tmp_path):
     figures = evaluate(network, phantoms, "val", tmp_path)
     assert figures["tta"] == 1
     assert "tta" not in figures["command"]
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_the_help_says_that_an_export_has_it_not(command, capsys):
+def test_the_help_says_that_a_savedmodel_does_not_support_tta(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
@@ -163,16 +163,16 @@ def test_the_help_says_that_an_export_has_it_not(command, capsys):
     assert "1: the image alone. A SavedModel does not do it. (default: 1)" in shown
 
 
-def test_a_segmentation_network_is_refused_before_anything_is_written(segmenter, phantoms, tmp_path):
+def test_a_segmentation_network_is_rejected_before_anything_is_written(segmenter, phantoms, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(ValueError, match=r"class probabilities, not masks. Received: tta=3 .*Leave it at 1"):
+    with pytest.raises(ValueError, match=r"class probabilities, not masks. Received: tta=3 .*Use tta=1"):
         evaluate(segmenter, phantoms, "val", out, tta=3)
     with pytest.raises(ValueError, match="class probabilities, not masks"):
         predict(segmenter, [phantoms.parent / "images"], out / "p.csv", tta=3)
     assert not any(out.glob("*"))
 
 
-def test_more_views_than_there_are_is_refused(network, phantoms, tmp_path):
+def test_an_invalid_number_of_views_is_rejected(network, phantoms, tmp_path):
     with pytest.raises(ValueError, match="1 to 9 views. Received: 10"):
         evaluate(network, phantoms, "val", tmp_path / "out", tta=10)
     image = tmp_path / "image.png"

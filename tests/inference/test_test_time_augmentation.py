@@ -17,8 +17,8 @@ def test_the_first_view_is_the_image_itself():
     assert not np.shares_memory(first, image)
 
 
-def test_the_list_is_what_was_published():
-    # Figures that were measured with the first so many of them stand for these.
+def test_the_published_views_do_not_change():
+    # Published metrics were measured with these views, in this order.
     turned = [degrees for degrees, zoom in INFERENCE_VIEWS if zoom == 1]
     zoomed = [zoom for degrees, zoom in INFERENCE_VIEWS if zoom != 1]
     assert turned == [0, 5, -5, 10, -10]
@@ -29,10 +29,10 @@ def test_the_list_is_what_was_published():
 
 
 @pytest.mark.parametrize("number", range(1, len(INFERENCE_VIEWS)))
-def test_each_view_is_turned_and_scaled_about_the_centre(number):
+def test_each_view_is_rotated_and_scaled_about_the_centre(number):
     image = smooth_image()
     degrees, zoom = INFERENCE_VIEWS[number]
-    # OpenCV's own rule for the matrix, which counts angles the same way.
+    # OpenCV's own matrix, which has the same sign of angles.
     matrix = cv2.getRotationMatrix2D((47.5, 47.5), degrees, zoom)
     expected = cv2.warpAffine(image, matrix, (96, 96), flags=cv2.INTER_LINEAR)
     assert np.abs(inference_view(image, number).astype(int) - expected).max() <= 1
@@ -40,11 +40,11 @@ def test_each_view_is_turned_and_scaled_about_the_centre(number):
 
 
 @pytest.mark.parametrize("count", [0, -1, 10])
-def test_other_counts_are_refused(count):
-    with pytest.raises(ValueError, match=rf"averages 1 to 9 views. Received: {count}. 1 looks at"):
+def test_invalid_counts_are_rejected(count):
+    with pytest.raises(ValueError, match=rf"averages 1 to 9 views. Received: {count}. 1 uses the"):
         check_view_count(count)
 
 
-def test_every_count_up_to_the_lists_length_is_taken():
+def test_every_count_up_to_the_number_of_views_is_valid():
     for count in range(1, len(INFERENCE_VIEWS) + 1):
         check_view_count(count)

@@ -18,6 +18,7 @@ from semenet.data.phantom.canvas import (
     texture,
     to_size,
 )
+from semenet.data.transforms.mask_threshold import MASK_LEVEL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,7 @@ def project(anatomy: Anatomy, pose: Pose, size: int, rng: np.random.Generator) -
         tissue=tissue * cover,
         air=air,
         vessels=draw_segments(*anatomy.vessels, pose, size) + 0.5 * _hila(anatomy, u, v),
-        lungs=np.stack([to_size(outline, size) > 127 for outline in outlines]),
+        lungs=np.stack([to_size(outline, size) >= MASK_LEVEL for outline in outlines]),
         u=u,
         v=v,
     )

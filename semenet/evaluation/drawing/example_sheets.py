@@ -7,6 +7,7 @@ import numpy as np
 
 from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import plain_errors
+from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
@@ -135,7 +136,7 @@ def outline_sheet(rows, scores, predict, load):
     cards = {}
     with plain_errors():
         for images, masks in load(rows.iloc[chosen]):
-            predicted = predict(images).numpy()[..., 0] >= 0.5
+            predicted = predict(images).numpy()[..., 0] >= MASK_PROBABILITY
             for image, mask, found in zip(images.numpy(), masks.numpy(), predicted, strict=True):
                 index = chosen[len(cards)]
                 cards[index] = _outline_card(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from semenet import metrics
 from semenet.evaluation.shortcut_audit.marks import SIDE, marks_of_files, mask_for_marks
-from semenet.inference.lung_masks import PLAUSIBLE_AREA
+from semenet.inference.lung_plausibility import failed_checks
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import show_steps, track
 
@@ -26,8 +26,9 @@ class Viewed:
         features: dict of view to float32 (N, C), the last feature map's means over its positions.
         probabilities: dict of view to float32 (N, K).
         marks: float32 (N, F) of `marks_of_files`; None where the network is fed lungs alone.
-        lungs: dict of `implausible`, the number of masks that can be no lungs, and of the masks' share of
-            the image `least`, `median` and `most`.
+        lungs: dict of `implausible`, the number of masks that fail a check of
+            `semenet.inference.lung_plausibility`, and of the masks' share of the image `least`, `median`
+            and `most`.
 
     Raises:
         ImageError: an image or mask cannot be read.
@@ -38,10 +39,11 @@ class Viewed:
         look = _outputs_function(run)
         parts = {name: ([], []) for name in views}
         # Masks that a U-Net finds are kept packed until the marks are looked for: 8 kB each.
-        kept, areas = [], []
+        kept, areas, implausible = [], [], 0
         batches = masks.images_with_masks(rows, run, batch_size)
         for images, found in track(batches, len(rows), description, size=lambda batch: len(batch[0])):
             areas += found.mean(axis=(1, 2)).tolist()
+            implausible += int(failed_checks(tf.constant(found)).numpy().any(axis=1).sum())
             for name, view in views.items():
                 for part, values in zip(parts[name], look(view(images, found)), strict=True):
                     part.append(values.numpy())
@@ -55,9 +57,8 @@ class Viewed:
             name: metrics.temper(outputs, run.temperature, run.activation)
             for name, (_, outputs) in joined.items()
         }
-        least, most = PLAUSIBLE_AREA
         self.lungs = {
-            "implausible": sum(not least <= area <= most for area in areas),
+            "implausible": implausible,
             "least": min(areas),
             "median": float(np.median(areas)),
             "most": max(areas),

@@ -12,7 +12,7 @@ CLASS_CLEAN = 0.8
 LEARNT = 0.65
 # Below which the intervals of a bootstrap over patients say too little.
 LEAST_PATIENTS = 10
-# The share of images whose lung mask may be implausible.
+# The share of images whose lung mask may be implausible, see `semenet.inference.lung_plausibility`.
 MOST_IMPLAUSIBLE = 0.1
 
 RULE = (
@@ -84,9 +84,9 @@ def _unfit(learnt, fewest_patients, implausible):
         )
     if implausible > MOST_IMPLAUSIBLE:
         return (
-            f"These images cannot be judged: {percent(implausible)} of the lung masks are implausible, empty "
-            "or nearly the whole image, so that not the lungs were taken away. Mend the masks, or name a "
-            "U-Net that finds lungs."
+            f"These images cannot be judged: {percent(implausible)} of the lung masks are implausible: "
+            "their area, their number of pieces or their position cannot be those of two lungs, so that "
+            "something else was blacked out. Fix the masks, or name a U-Net that finds lungs."
         )
     if learnt["macro_auroc"] is None:
         return (

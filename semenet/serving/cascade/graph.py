@@ -3,9 +3,9 @@
 import tensorflow as tf
 
 from semenet.data.transforms import in_graph as graph_transforms
-from semenet.inference.class_activation import heat_map_network
+from semenet.data.transforms.mask_threshold import MASK_LEVEL
+from semenet.inference.heat_map_graphs import heat_map_network
 from semenet.inference.input_gate import CODES, gate_graph
-from semenet.inference.lung_masks import MASK_LEVEL
 from semenet.inference.lung_plausibility import failed_checks
 from semenet.inference.scoring import temper_graph
 

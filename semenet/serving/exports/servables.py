@@ -5,7 +5,7 @@ import tensorflow as tf
 from semenet.data.images.colour import is_coloured_graph
 from semenet.data.transforms.eager import clahe_graph, resize
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import heat_map_network
+from semenet.inference.heat_map_graphs import heat_map_network
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.inference.scoring import temper_graph

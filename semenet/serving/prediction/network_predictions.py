@@ -9,6 +9,7 @@ import pandas as pd
 from semenet.data.images.listing import list_images
 from semenet.data.images.reading import ImageError, image_size, read_image
 from semenet.data.pipeline.datasets import prepare
+from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
@@ -20,7 +21,6 @@ from semenet.storage.atomic import output_file, unique_stems, write_bytes, write
 from semenet.storage.file_names import shown_name
 from semenet.training.run_folder.run import Run
 
-MASK_THRESHOLD = 0.5
 BATCH_SIZE = 16
 
 
@@ -168,7 +168,7 @@ def _row(item, output, run, out):
     file, stem = item
     if not run.segments:
         return [shown_name(file), *output.tolist(), run.class_names[int(output.argmax())]]
-    shares = (output >= MASK_THRESHOLD).mean((0, 1)).tolist()
+    shares = (output >= MASK_PROBABILITY).mean((0, 1)).tolist()
     mask = "" if out is None else _write_mask(file, output, out.with_name(f"{out.stem}_masks"), stem)
     return [shown_name(file), *shares, shown_name(mask)]
 

@@ -20,7 +20,9 @@ from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 SIDE = 64
 CLASSES = ("normal", "bacteria", "virus")
 LEVELS = (60, 120, 180)
+# Both lungs and the narrow strip between them, which the masks leave out.
 LUNGS = (slice(20, 56), slice(12, 52))
+BETWEEN = slice(31, 33)
 
 
 def reader(region, kernel=(0, 1, 2), lungs_alone=False):
@@ -48,6 +50,7 @@ def write_data(folder, *, inside, corner=None, letter=None, splits=("val", "trai
     rows = []
     mask = np.zeros((SIDE, SIDE), np.uint8)
     mask[LUNGS] = 255
+    mask[:, BETWEEN] = 0
     cv2.imwrite(str(folder / "mask.png"), mask)
     for split in splits:
         for number in range(count):
