@@ -44,7 +44,7 @@ def test_resizing_without_geometry_equals_opencv_bilinear():
 
 
 def test_resizing_by_hand():
-    """Cells are centred at 1, 5 and 9 of 12 pixels. In an image of half the height, pixel p lies at 2 p + 0.5."""
+    """Cells are centred at 1, 5 and 9 of 12 pixels. At half the height, pixel p lies at 2 p + 0.5."""
     geometry = ReceptiveField((5, 5), (4.0, 4.0), (1.0, 1.0), (3, 3), (12, 12))
     heat = np.float32([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
     resized = resize_heat_map(heat, (6, 12), geometry)

@@ -179,7 +179,10 @@ def test_missing_masks_are_counted_and_rejected_unless_a_network_finds_them(data
         (rows.drop(columns=["mask", "mask_path"]), 3, "0.png"),
     ):
         assert not LungMasks().has_mask(bare).all()
-        message = f"Received: {count} of 3 images without a mask .* first {first}. Give the run of a U-Net with --lungs"
+        message = (
+            f"Received: {count} of 3 images without a mask .* first {first}. "
+            "Give the run of a U-Net with --lungs"
+        )
         with pytest.raises(SemenetError, match=message):
             LungMasks().check_available(bare)
         with pytest.raises(SemenetError, match=message):
