@@ -16,8 +16,8 @@ from .evaluation.shortcut_audit.run_audit import audit as audit
 from .evaluation.split_evaluation import evaluate as evaluate
 from .inference.class_activation import grad_cam as grad_cam
 from .models.catalog import build as build
-from .models.catalog import list_models as list_models
-from .models.weights.loading import load_model as load_model
+from .models.entries import list_models as list_models
+from .models.loading import load_model as load_model
 from .serving.cascade.cascade import Cascade as Cascade
 from .serving.exports.saved_model import export as export
 from .serving.prediction.network_predictions import predict as predict

@@ -68,7 +68,7 @@ def test_the_commands_run_in_order_on_a_kermany_folder(tmp_path):
 
 
 def test_the_table_is_the_catalogue():
-    from semenet.models.catalog import CATALOG
+    from semenet.models.entries import CATALOG
 
     rows = re.findall(r"^\| `(\w+)` \|.*?\| (\d+) \| ([\d,]+) \|", README, re.MULTILINE)
     assert [(name, int(size), int(count.replace(",", ""))) for name, size, count in rows] == [

@@ -14,7 +14,16 @@ PACKAGE = ROOT / "semenet"
 ROOMS = {
     "storage": [],
     "data": ["images", "transforms", "manifest", "pipeline", "checks", "sources", "phantom"],
-    "models": ["layers", "backbones", "inference", "receptive_field", "weights", "catalog"],
+    "models": [
+        "layers",
+        "backbones",
+        "entries",
+        "receptive_fields",
+        "folded_inference",
+        "weights",
+        "catalog",
+        "loading",
+    ],
     "metrics": [],
     "training": ["recipe", "presets", "run_folder", "devices", "distillation", "loop"],
     "inference": [],

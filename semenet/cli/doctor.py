@@ -8,7 +8,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from semenet.models.catalog import CATALOG
+from semenet.models.entries import CATALOG
 from semenet.models.weights.published import published_names, zoo_folders
 
 

@@ -27,7 +27,7 @@ def list_entries(pattern: Positional[str] = "*") -> None:
     import rich.console
     import rich.table
 
-    from semenet.models.catalog import CATALOG, list_models
+    from semenet.models.entries import CATALOG, list_models
     from semenet.models.weights.published import published_names
 
     names = list_models(pattern)

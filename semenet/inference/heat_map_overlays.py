@@ -9,7 +9,7 @@ import cv2
 import matplotlib
 import numpy as np
 
-from semenet.models.receptive_field import ReceptiveField, ReceptiveFieldError, receptive_field
+from semenet.models.receptive_fields import ReceptiveField, ReceptiveFieldError, receptive_field
 
 if TYPE_CHECKING:
     from semenet.training.run_folder.run import Run

@@ -11,7 +11,7 @@ import tyro
 
 from semenet.data.transforms.augmentation import VIEWS, Augmentation
 from semenet.errors import SemenetError
-from semenet.models.catalog import find_entry
+from semenet.models.entries import find_entry
 
 
 def _comma_separated(metavar):

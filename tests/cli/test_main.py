@@ -13,7 +13,7 @@ from published_set import write_set
 
 import semenet
 from semenet.cli.main import main
-from semenet.models.catalog import CATALOG
+from semenet.models.entries import CATALOG
 
 SEMENET = pathlib.Path(sys.executable).parent / "semenet"
 

@@ -10,7 +10,7 @@ import pytest
 import semenet
 from semenet.inference.class_activation import grad_cam
 from semenet.inference.heat_map_overlays import cell_geometry, overlay_heat_map, resize_heat_map
-from semenet.models.receptive_field import ReceptiveField, receptive_field
+from semenet.models.receptive_fields import ReceptiveField, receptive_field
 
 
 def test_an_overlay_keeps_pixels_of_value_0_and_colours_the_others():

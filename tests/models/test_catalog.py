@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 import semenet
-from semenet.models.catalog import CATALOG, architecture_arguments
+from semenet.models.catalog import architecture_arguments
+from semenet.models.entries import CATALOG
 from semenet.models.layers.moment_exchange import MoExModel
 
 ENTRIES = list(CATALOG)
@@ -108,7 +109,7 @@ def test_a_fresh_process_loads_what_another_saved(tmp_path):
     small("unet", side=50).save(tmp_path / "unet.keras")
     scripts = [
         "import semenet; load = semenet.load_model",
-        "import keras, semenet.models.weights.loading; load = keras.models.load_model",
+        "import keras, semenet.models.loading; load = keras.models.load_model",
     ]
     for script in scripts:
         script += "; print([load(name).output_shape for name in ('classifier.keras', 'unet.keras')])"

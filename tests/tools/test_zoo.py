@@ -11,7 +11,7 @@ import pytest
 
 import semenet
 from semenet.evaluation.split_evaluation import evaluate
-from semenet.models.catalog import CATALOG
+from semenet.models.entries import CATALOG
 from semenet.models.weights import fetching
 from semenet.models.weights.compact import halve_kernels
 from semenet.models.weights.published import published_names

@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from semenet.errors import SemenetError
-from semenet.models.catalog import CATALOG, architecture_arguments
+from semenet.models.catalog import architecture_arguments
+from semenet.models.entries import CATALOG
 from semenet.training.recipe import Recipe, RecipeError, find_recipe, list_recipes
 
 TABLE_5 = ["moex_resnet50", "seme_resnet50", "moex_densenet169", "seme_densenet169"]

@@ -47,7 +47,7 @@ def main(
     """
     import pandas as pd
 
-    from semenet.models.catalog import list_models
+    from semenet.models.entries import list_models
 
     rows = []
     for name in list_models(pattern):
@@ -67,7 +67,7 @@ def measure(name, size, batch_size, pairs):
     import numpy as np
 
     import semenet
-    from semenet.models.catalog import CATALOG
+    from semenet.models.entries import CATALOG
     from semenet.models.weights.sources import APPLICATIONS
 
     entry = CATALOG[name]

@@ -11,8 +11,9 @@ Weights are random. All computes in float32, OpenVINO included, which would take
 is called int8. All take prepared images; decoding and resizing are not timed.
 
 - keras: `predict` of the network as it is trained;
-- savedmodel_unfolded, savedmodel: its SavedModel, and that of `semenet.models.inference.inference_network`,
-  which `semenet export` writes; the operations of both graphs are printed;
+- savedmodel_unfolded, savedmodel: its SavedModel, and that of
+  `semenet.models.folded_inference.inference_network`, which `semenet export` writes; prints the operations of
+  both graphs;
 - onnx, openvino, litert: what `semenet export --format` writes, in float32 and in int8, calibrated on noise,
   which sets the speed as well as radiographs do;
 - timm: the same network without MoEx in timm on PyTorch, eager, under inference_mode, in the quicker of its
@@ -130,7 +131,7 @@ def write_network(runtime, entry, folder, size, int8, architecture):
     import numpy as np
 
     import semenet
-    from semenet.models.inference import inference_network
+    from semenet.models.folded_inference import inference_network
     from semenet.serving.exports.converters import FORMATS
     from semenet.training.run_folder.run import Run
 

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.models.receptive_field import cell_field, receptive_field
+from semenet.models.receptive_fields import cell_field, receptive_field
 
 SHARE = 0.95
 

@@ -39,7 +39,7 @@ def main(
         out: Folder for figure5.png and figure5.pdf.
         depth: Scales the layers of each stage of the entries, for a quick trial.
     """
-    from semenet.models.catalog import CATALOG, find_entry
+    from semenet.models.entries import CATALOG, find_entry
 
     names = entries or (() if run else tuple(CATALOG))
     drawn, wrong = {}, []
@@ -60,7 +60,7 @@ def row_of(name, entry, depth, drawn, wrong):
     from effective_field import measured_field
 
     import semenet
-    from semenet.models.receptive_field import cell_field, receptive_field
+    from semenet.models.receptive_fields import cell_field, receptive_field
 
     sides = (64, 64) if entry.head == "flatten" else (None, None)
     model = semenet.build(name, input_shape=(*sides, 1), width=0.125, depth=depth)
@@ -95,7 +95,7 @@ def print_run(path, files, drawn):
     from effective_field import effective_field
 
     from semenet.data.pipeline.datasets import prepare
-    from semenet.models.receptive_field import receptive_field
+    from semenet.models.receptive_fields import receptive_field
     from semenet.training.run_folder.run import Run
 
     run = Run.open(path)

@@ -19,7 +19,7 @@ def golden_input(published, labels=LABELS, seed=SEED):
     """Draws the radiographs and prepares them as the network is fed them.
 
     Args:
-        published: `semenet.models.weights.published.Published`.
+        published: `semenet.models.weights.published.PublishedSet`.
         labels: of `semenet.data.phantom.frontal.draw_radiograph`, one an image.
         seed: int, of the first image; each further one has the next.
 

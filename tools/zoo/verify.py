@@ -23,11 +23,12 @@ from golden import digest, golden_input, golden_output
 from semenet.cli.recipe import report_errors
 from semenet.errors import SemenetError
 from semenet.evaluation.report import zoo_card
-from semenet.models.catalog import CATALOG, build
+from semenet.models.catalog import build
+from semenet.models.entries import CATALOG
 from semenet.models.weights import published as published_weights
 from semenet.models.weights.fetching import INDEX
 from semenet.models.weights.published import METADATA, read_published
-from semenet.models.weights.sources import PublishedWeights, verify
+from semenet.models.weights.sources import PublishedWeights, verify_files
 from semenet.storage.hashing import file_sha256
 
 SCHEMA = pathlib.Path(published_weights.__file__).with_name("zoo.schema.json")
@@ -129,7 +130,7 @@ def verify_entry(folder, metadata_sha256):
     published = read_published(path)
     if published.weights is None:
         return None
-    verify(published)
+    verify_files(published)
     return _golden_difference(metadata, published)
 
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from semenet.models.backbones.variants import channels, repeats
+from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 from semenet.models.layers.convolutions import batch_normalization, check_choice, convolution, stem
 from semenet.models.layers.squeeze_excitation import squeeze_excite
 
@@ -52,10 +52,12 @@ def densenet169(
             return tensor
         return squeeze_excite(tensor, se_ratio, name)
 
-    x = stem(x, channels(64, width), bn_momentum, moex, moex_position, use_bias=False, pool_name="pool1")
+    x = stem(
+        x, scaled_channels(64, width), bn_momentum, moex, moex_position, use_bias=False, pool_name="pool1"
+    )
     for stage, layers in enumerate(BLOCKS, start=2):
-        for number in range(1, repeats(layers, depth) + 1):
-            x = _dense_layer(x, channels(GROWTH, width), bn_momentum, f"conv{stage}_block{number}")
+        for number in range(1, scaled_repeats(layers, depth) + 1):
+            x = _dense_layer(x, scaled_channels(GROWTH, width), bn_momentum, f"conv{stage}_block{number}")
         x = excite(x, "blocks", f"conv{stage}_se")
         if stage < len(BLOCKS) + 1:
             x = _transition(x, bn_momentum, f"pool{stage}")

@@ -2,7 +2,7 @@
 
 import keras
 
-from semenet.models.backbones.variants import channels, repeats
+from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 from semenet.models.layers.convolutions import batch_normalization, check_choice, convolution, stem
 from semenet.models.layers.squeeze_excitation import squeeze_excite
 
@@ -49,12 +49,12 @@ def resnet50(
         He et al., "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385
     """
     check_choice("se_placement", se_placement, SE_PLACEMENTS)
-    x = stem(x, channels(64, width), bn_momentum, moex, moex_position, use_bias=True)
+    x = stem(x, scaled_channels(64, width), bn_momentum, moex, moex_position, use_bias=True)
     for stage, (filters, blocks) in enumerate(zip(FILTERS, BLOCKS, strict=True), start=2):
-        for block in range(1, repeats(blocks, depth) + 1):
+        for block in range(1, scaled_repeats(blocks, depth) + 1):
             x = _residual_block(
                 x,
-                channels(filters, width),
+                scaled_channels(filters, width),
                 stride=2 if block == 1 and stage > 2 else 1,
                 project=block == 1,
                 bn_momentum=bn_momentum,

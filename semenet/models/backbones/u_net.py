@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from semenet.models.backbones.variants import channels, repeats
+from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 from semenet.models.layers.convolutions import batch_normalization, convolution
 
 FILTERS = (64, 128, 256, 512, 512)
@@ -33,11 +33,11 @@ def unet(x, *, width=1.0, depth=1.0, bn_momentum=0.9):
     for level, filters in enumerate(FILTERS, start=1):
         if level > 1:
             x = keras.layers.MaxPooling2D(2, padding="same", name=f"block{level - 1}_pool")(x)
-        x = _convolutions(x, channels(filters, width), depth, bn_momentum, f"block{level}")
+        x = _convolutions(x, scaled_channels(filters, width), depth, bn_momentum, f"block{level}")
         skips.append(x)
     for level, filters in reversed(list(enumerate(FILTERS[:-1], start=1))):
         x = keras.layers.Conv2DTranspose(
-            channels(filters, width),
+            scaled_channels(filters, width),
             2,
             strides=2,
             kernel_initializer="he_uniform",
@@ -46,12 +46,12 @@ def unet(x, *, width=1.0, depth=1.0, bn_momentum=0.9):
         skip = skips[level - 1]
         x = CropToMatch(name=f"up{level}_crop")([x, skip])
         x = keras.layers.Concatenate(name=f"up{level}_concat")([skip, x])
-        x = _convolutions(x, channels(filters, width), depth, bn_momentum, f"up{level}")
+        x = _convolutions(x, scaled_channels(filters, width), depth, bn_momentum, f"up{level}")
     return x
 
 
 def _convolutions(x, filters, depth, bn_momentum, name):
-    for number in range(1, repeats(CONVOLUTIONS, depth) + 1):
+    for number in range(1, scaled_repeats(CONVOLUTIONS, depth) + 1):
         x = convolution(x, filters, 3, use_bias=True, name=f"{name}_conv{number}")
         x = batch_normalization(x, bn_momentum, f"{name}_bn{number}")
         x = keras.layers.Activation("relu", name=f"{name}_relu{number}")(x)

@@ -2,7 +2,7 @@
 
 import keras
 
-from semenet.models.backbones.variants import channels, repeats
+from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 
 FILTERS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = (2, 2, 4, 4, 4)
@@ -25,9 +25,9 @@ def vgg19(x, *, width=1.0, depth=1.0):
         https://arxiv.org/abs/1409.1556
     """
     for block, (filters, convolutions) in enumerate(zip(FILTERS, CONVOLUTIONS, strict=True), start=1):
-        for number in range(1, repeats(convolutions, depth) + 1):
+        for number in range(1, scaled_repeats(convolutions, depth) + 1):
             x = keras.layers.Conv2D(
-                channels(filters, width),
+                scaled_channels(filters, width),
                 3,
                 padding="same",
                 activation="relu",

@@ -14,17 +14,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from semenet.errors import SemenetError
+from semenet.models.weights.errors import FetchError
 
 URL = "SEMENET_ZOO_URL"
 INDEX = pathlib.Path(__file__).with_name("zoo_index.json")
 _METADATA_BYTES = 4 * 2**20
 _SECONDS = 30
 _PIECE = 2**20
-
-
-class FetchError(SemenetError):
-    """Published weights cannot be fetched, or what came is not what was published."""
 
 
 def index():

@@ -1,99 +1,97 @@
-"""Finds published weights by their metadata. Reads JSON alone: listing them loads no Keras."""
+"""Finds published weights by their metadata. It reads only JSON: listing the weights does not load Keras."""
 
 import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 import re
+from pathlib import Path
+from typing import Any
 
-from semenet.errors import SemenetError
+from semenet.models.entries import CATALOG
 from semenet.models.weights import fetching
+from semenet.models.weights.errors import MetadataError, MissingWeightsError, NoWeightsError
 
 METADATA = "metadata.json"
 _FILE_NAME = re.compile(r"\w[\w.-]*")
-_NEEDED = ("network", "weights", "files")
-
-
-class MetadataError(SemenetError):
-    """A metadata.json of the zoo cannot be read, or lacks a key."""
-
-
-class NoWeightsError(SemenetError):
-    """Of a network the zoo has figures, and no weights."""
+_REQUIRED_KEYS = ("network", "weights", "files")
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
+class PublishedSet:
     """One set of published weights.
 
     Attributes:
-        folder: where its files lie.
-        weights: name of the `.weights.h5` file, or of the `.weights.json` file of a sharded one; None
-            where figures alone are published.
-        files: dict of every file's name to a dict of its `sha256` and its size in `bytes`.
+        folder: folder that holds its files.
+        weights: name of the `.weights.h5` file, or of the `.weights.json` file of sharded weights; None
+            where only metrics are published.
+        files: dict of the name of every file to a dict of its `sha256` and its size in `bytes`.
         class_names: the classes, in the order of the outputs.
-        input_shape: `(height, width, channels)` they were trained at.
+        input_shape: `(height, width, channels)` of the images in training.
         activation: "softmax" or "sigmoid".
-        imagenet_scaling: whether they go back to keras.applications' and want that input scaling.
-        inference_clahe: whether the network is fed images after CLAHE.
-        lungs_alone: whether the network is fed lungs alone, all else black.
-        architecture: dict of the architecture arguments of `semenet.build`, `width` and the like.
+        imagenet_scaling: whether the weights started from those of keras.applications, which need its input
+            scaling.
+        inference_clahe: whether images get CLAHE before the network.
+        lungs_alone: whether everything outside the lungs is made black before the network.
+        architecture: dict of the architecture arguments of `semenet.build`, such as `width`.
         metadata: dict, the whole metadata.json.
     """
 
-    folder: pathlib.Path
+    folder: Path
     weights: str | None
-    files: dict
+    files: dict[str, dict[str, Any]]
     class_names: tuple[str, ...]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int | None, int | None, int]
     activation: str
     imagenet_scaling: bool
     inference_clahe: bool
     lungs_alone: bool
-    architecture: dict
-    metadata: dict = dataclasses.field(repr=False)
+    architecture: dict[str, Any]
+    metadata: dict[str, Any] = dataclasses.field(repr=False)
 
     @property
-    def path(self):
-        """`pathlib.Path` of the file that Keras loads."""
+    def path(self) -> Path:
+        """Path of the file that Keras loads."""
         return self.folder / self.weights
 
     @property
-    def entry(self):
-        """str, the network's name in the catalogue, as the folders have it."""
+    def entry(self) -> str:
+        """Name of the network in the catalogue: the name of the parent folder."""
         return self.folder.parent.name
 
     @property
-    def name(self):
-        """str, the name of the weights, likewise."""
+    def name(self) -> str:
+        """Name of the weights: the name of the folder."""
         return self.folder.name
 
     @property
-    def sha256(self):
-        """str, one hash of all its files' names and hashes."""
-        listed = "\n".join(f"{of['sha256']}  {name}" for name, of in sorted(self.files.items()))
-        return hashlib.sha256(listed.encode()).hexdigest()
+    def sha256(self) -> str:
+        """One hash of the names and the hashes of all its files."""
+        lines = "\n".join(f"{file['sha256']}  {name}" for name, file in sorted(self.files.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def zoo_folders():
-    """Folders that may hold published weights: `SEMENET_ZOO`, then the checkout's `zoo`."""
-    folders = [pathlib.Path(__file__).parents[3] / "zoo"]
+def zoo_folders() -> list[Path]:
+    """Returns the folders that may hold published weights: `SEMENET_ZOO`, then the checkout's `zoo`."""
+    folders = [Path(__file__).parents[3] / "zoo"]
     if os.environ.get("SEMENET_ZOO"):
-        folders.insert(0, pathlib.Path(os.environ["SEMENET_ZOO"]))
+        folders.insert(0, Path(os.environ["SEMENET_ZOO"]))
     return [folder for folder in folders if folder.is_dir()]
 
 
-def published(entry_name):
-    """What is published of an entry and lies on this machine, weights or figures alone.
+def published_sets(entry_name: str) -> dict[str, PublishedSet]:
+    """Finds what is published for an entry and present on this machine, with weights or only with metrics.
 
-    It lies in `<zoo>/<entry>/<name>/`, or was fetched into the cache before.
+    A set is in `<zoo>/<entry>/<name>/`, or was fetched into the cache before.
+
+    Args:
+        entry_name: name of the entry in the catalogue.
 
     Returns:
-        dict of name to `Published`.
+        dict of name to `PublishedSet`.
 
     Raises:
-        MetadataError: if a metadata.json is no JSON, lacks a key, or names a file outside its folder.
+        MetadataError: a metadata.json is not JSON, has a missing key, or lists a file outside its folder.
     """
     paths = {path.parent.name: path for path in fetching.cached(entry_name)}
     for folder in reversed(zoo_folders()):
@@ -102,52 +100,106 @@ def published(entry_name):
     return {name: read_published(path) for name, path in sorted(paths.items())}
 
 
-def published_names(entry_name):
-    """Names of an entry's weights: those on this machine, and those that `SEMENET_ZOO_URL` would give."""
-    here = {name for name, one in published(entry_name).items() if one.weights is not None}
-    return sorted(here | set(fetching.offered(entry_name)))
+def published_names(entry_name: str) -> list[str]:
+    """Lists the names of an entry's weights: on this machine, or available from `SEMENET_ZOO_URL`.
 
-
-def find_published(entry_name, name):
-    """One set of published weights, fetched if it is not on this machine and `SEMENET_ZOO_URL` has it.
-
-    Returns:
-        `Published`, or None where there is no such name.
+    Args:
+        entry_name: name of the entry in the catalogue.
 
     Raises:
-        MetadataError: as `published`.
-        FetchError: it cannot be fetched, or what came is not what this version of semenet knows.
-        NoWeightsError: of this name figures alone are published.
+        MetadataError: as `published_sets`.
+
+    Example:
+        >>> from semenet.models import published_names
+        >>> published_names("unet")
+        ['lung']
     """
-    here = published(entry_name)
-    if name in here:
-        if here[name].weights is None:
+    local = {name for name, published in published_sets(entry_name).items() if published.weights is not None}
+    return sorted(local | set(fetching.offered(entry_name)))
+
+
+def parse_published_name(text: str | Path) -> tuple[str, str] | None:
+    """Splits `ENTRY:NAME`, the name of published weights.
+
+    Returns:
+        `(entry, name)`; None if the text does not start with an entry of the catalogue and a colon.
+
+    Example:
+        >>> from semenet.models import parse_published_name
+        >>> parse_published_name("unet:lung")
+        ('unet', 'lung')
+        >>> parse_published_name("runs/first") is None
+        True
+    """
+    entry, colon, name = str(text).partition(":")
+    return (entry, name) if colon and entry in CATALOG else None
+
+
+def find_published(entry_name: str, name: str) -> PublishedSet | None:
+    """Finds one set of published weights, and fetches it from `SEMENET_ZOO_URL` if it is not on this machine.
+
+    Args:
+        entry_name: name of the entry in the catalogue.
+        name: name of the weights.
+
+    Returns:
+        `PublishedSet`; None if there are no weights of this name.
+
+    Raises:
+        MetadataError: as `published_sets`.
+        FetchError: the weights cannot be fetched, or differ from what this version of semenet expects.
+        NoWeightsError: only metrics are published under this name.
+    """
+    local = published_sets(entry_name)
+    if name in local:
+        if local[name].weights is None:
             raise NoWeightsError(
-                f"Weights are loaded where they are published. Received: {entry_name}:{name}, of which the "
-                f"zoo has a card with figures alone: {here[name].folder / 'card.md'}. Train the network by "
-                "the command that stands there."
+                f"A network needs published weights to be loaded. Received: {entry_name}:{name}, for which "
+                f"the zoo has only a card with metrics: {local[name].folder / 'card.md'}. Train the network "
+                "with the command on that card."
             )
-        return here[name]
+        return local[name]
     if name in fetching.offered(entry_name):
         return read_published(fetching.fetch(entry_name, name))
     return None
 
 
-def read_published(path):
+def require_published(entry_name: str, name: str) -> PublishedSet:
+    """Finds one set of published weights, as `find_published`, and raises an error if there is none.
+
+    Args:
+        entry_name: name of the entry in the catalogue.
+        name: name of the weights.
+
+    Raises:
+        MissingWeightsError: there are no weights of this name; the message lists the names there are.
+        MetadataError: as `published_sets`.
+        FetchError: as `find_published`.
+        NoWeightsError: as `find_published`.
+    """
+    published = find_published(entry_name, name)
+    if published is None:
+        raise MissingWeightsError(
+            "Published weights are given as ENTRY:NAME. "
+            f"Received: {entry_name}:{name}. Names of `{entry_name}` here: "
+            f"{', '.join(published_names(entry_name)) or 'none'}. Give one of them, or the path of a run; or "
+            "set SEMENET_ZOO to the repository's folder zoo, or SEMENET_ZOO_URL to the address of a copy."
+        )
+    return published
+
+
+def read_published(path: Path) -> PublishedSet:
     """Reads a metadata.json.
 
     Args:
-        path: pathlib.Path.
-
-    Returns:
-        `Published`.
+        path: path of the file.
 
     Raises:
-        MetadataError: as `published`.
+        MetadataError: as `published_sets`.
     """
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
-        if missing := [key for key in _NEEDED if key not in metadata]:
+        if missing := [key for key in _REQUIRED_KEYS if key not in metadata]:
             raise KeyError(*missing)
         network, files = metadata["network"], metadata["files"]
         weights = [] if metadata["weights"] is None else [metadata["weights"]]
@@ -155,10 +207,12 @@ def read_published(path):
         wrong += [name for name in weights if name not in files]
         if wrong:
             raise ValueError(f"the file name {wrong[0]!r}")
-        return Published(
+        return PublishedSet(
             folder=path.parent,
             weights=metadata["weights"],
-            files={name: {"sha256": of["sha256"], "bytes": int(of["bytes"])} for name, of in files.items()},
+            files={
+                name: {"sha256": file["sha256"], "bytes": int(file["bytes"])} for name, file in files.items()
+            },
             class_names=tuple(network["class_names"]),
             input_shape=tuple(network["input_shape"]),
             activation=network["activation"],
@@ -170,6 +224,6 @@ def read_published(path):
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetadataError(
-            f"{METADATA} must be JSON that names, beside a network, plain files of its own folder with their "
-            f"sha256 and bytes. Received: {path}: {error!r}. Mend the file or remove its folder."
+            f"{METADATA} must be JSON that describes a network and lists plain files of its own folder with "
+            f"their sha256 and bytes. Received: {path}: {error!r}. Fix the file or remove its folder."
         ) from error

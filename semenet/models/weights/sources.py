@@ -1,93 +1,101 @@
-"""Where a network's weights come from: find them, verify them, load them."""
+"""The sources of a network's weights: find them, verify them, load them."""
 
 import dataclasses
-import pathlib
 import types
 import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 
-from semenet.models.catalog import build, find_entry
+from semenet.models.entries import find_entry
 from semenet.models.layers.input_scaling import has_imagenet_scaling
-from semenet.models.weights.loading import WeightsError, load_model
-from semenet.models.weights.published import Published, find_published, published_names
+from semenet.models.weights.errors import MissingWeightsError, WeightsError
+from semenet.models.weights.keras_files import load_keras_file
+from semenet.models.weights.published import PublishedSet, find_published, published_names
 from semenet.storage.hashing import file_sha256
 
+_NO_ARGUMENTS = types.MappingProxyType({})
 
-def find(entry_name, weights):
-    """Finds the source that `build(weights=...)` names.
+
+def find_source(
+    entry_name: str, weights: str | Path | None
+) -> "ImageNet | SavedModel | PublishedWeights | WeightsFile | None":
+    """Finds the source that the argument `weights` of `build` describes.
 
     Args:
-        entry_name: the entry to be built.
+        entry_name: name of the entry to build.
         weights: None, "imagenet", a published name, or a path.
 
     Returns:
         None, or an object with `class_names`, `input_shape` and `activation` (each may be None),
-        `imagenet_scaling` (bool), `architecture` (dict of the arguments it was built with, as far as it is
-        known to differ from the entry's) and `load_into(model)`.
+        `imagenet_scaling` (bool), `architecture` (dict of the architecture arguments that are known to
+        differ from the defaults) and `load_into(model)`.
 
     Raises:
-        WeightsError: if there is no such source; the message lists the published ones.
-        NoWeightsError: if of this name figures alone are published.
+        MissingWeightsError: there is no such source; the message lists the published names.
+        WeightsError: the source is not a network of the zoo.
+        NoWeightsError: only metrics are published under this name.
     """
     if weights is None:
         return None
     if weights == "imagenet":
         return ImageNet(find_entry(entry_name).backbone)
-    known = find_published(entry_name, str(weights))
-    if known is not None:
-        return PublishedWeights(entry_name, known)
-    path = pathlib.Path(weights)
+    published = find_published(entry_name, str(weights))
+    if published is not None:
+        return PublishedWeights(entry_name, published)
+    path = Path(weights)
     if not path.exists():
         names = ", ".join(["imagenet", *published_names(entry_name)])
-        raise WeightsError(
-            "`weights` must be None, a name or the path of a .keras file, run folder or .weights.h5 file "
+        raise MissingWeightsError(
+            "`weights` must be None, a name, or the path of a .keras file, run folder or .weights.h5 file "
             f"that exists. Received: {str(weights)!r}. Names of `{entry_name}` here: {names}."
         )
     if path.name.endswith((".weights.h5", ".weights.json")):
         return WeightsFile(path)
-    model = load_model(path)
+    model = load_keras_file(path)
     if not hasattr(model, "class_names"):
         raise WeightsError(
-            "Weights are copied from a network of the zoo, by its layers' names. "
-            f"Received: {path}, whose network has no `head` that names its classes."
-            " Give one that semenet.build made."
+            "Weights are copied from a network of the zoo, by the names of its layers. "
+            f"Received: {path}, a network without a `head` that has class names."
+            " Give a network that semenet.build made."
         )
     return SavedModel(model, path)
 
 
-# keras.applications' name of a backbone, and the first kernel of those that take BGR: ours take RGB, so that
-# it is turned round.
+# The name of a backbone in keras.applications, and the first kernel of those that take BGR images. The zoo's
+# networks take RGB, so that the channels of this kernel are reversed.
 APPLICATIONS = {"vgg19": "VGG19", "resnet50": "ResNet50", "densenet169": "DenseNet169"}
 _BGR_KERNELS = {"vgg19": "block1_conv1", "resnet50": "conv1_conv"}
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageNet:
-    """keras.applications' weights of a backbone, from its own file."""
+    """The weights of a backbone from keras.applications."""
 
     backbone: str
     class_names = None
     input_shape = None
     activation = None
     imagenet_scaling = True
-    architecture = types.MappingProxyType({})
+    architecture = _NO_ARGUMENTS
 
-    def load_into(self, model):
-        """Downloads (once) and copies the backbone's weights by layer name.
+    def load_into(self, model: keras.Model) -> None:
+        """Downloads the weights (once) and copies them by the names of the layers.
 
         Raises:
-            WeightsError: if the model is not at full width and depth.
+            WeightsError: the model does not have full width and depth.
         """
         application = getattr(keras.applications, APPLICATIONS[self.backbone])
         base = application(include_top=False, weights="imagenet", input_shape=(None, None, 3))
-        flipped = _BGR_KERNELS.get(self.backbone)
+        bgr_layer = _BGR_KERNELS.get(self.backbone)
         values = {layer.name: layer.get_weights() for layer in base.layers if layer.weights}
-        if flipped:
-            kernel, *rest = values[flipped]
-            values[flipped] = [kernel[:, :, ::-1], *rest]
+        if bgr_layer:
+            kernel, *rest = values[bgr_layer]
+            values[bgr_layer] = [kernel[:, :, ::-1], *rest]
         _copy(values, model, "ImageNet", required=values)
 
 
@@ -96,110 +104,102 @@ class SavedModel:
     """The weights of a `.keras` file or a run folder."""
 
     model: keras.Model
-    path: pathlib.Path
+    path: Path
     activation = None
-    architecture = types.MappingProxyType({})
+    architecture = _NO_ARGUMENTS
 
     @property
-    def class_names(self):
-        """tuple of str, in the order of the outputs."""
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the outputs."""
         return self.model.class_names
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, int | None, int]:
         """`(height, width, channels)`."""
         return self.model.input_shape[1:]
 
     @property
-    def imagenet_scaling(self):
-        """bool, whether its weights go back to keras.applications' and want that input scaling."""
+    def imagenet_scaling(self) -> bool:
+        """Whether the weights started from those of keras.applications, which need its input scaling."""
         return has_imagenet_scaling(self.model)
 
-    def load_into(self, model):
-        """Copies the weights by layer name; the head's too, if its classes are the same.
+    def load_into(self, model: keras.Model) -> None:
+        """Copies the weights by the names of the layers, those of the head only if the classes are equal.
 
         Raises:
-            WeightsError: if a layer is missing on either side or has another shape.
+            WeightsError: a layer is missing on either side or has another shape.
         """
         values = {layer.name: layer.get_weights() for layer in self.model.layers if layer.weights}
         if model.class_names != self.class_names:
             del values["head"]
-            warnings.warn(
-                f"The head starts with random weights: {self.path} has the classes "
-                f"{self.class_names}, the new network {model.class_names}.",
-                stacklevel=3,
-            )
+            _warn_of_a_random_head(self.path, self.class_names, model)
         required = [layer.name for layer in model.layers if layer.weights and layer.name != "head"]
         _copy(values, model, self.path, required)
 
 
 @dataclasses.dataclass(frozen=True)
 class PublishedWeights:
-    """Weights of the zoo, whose metadata names the network they belong to."""
+    """Weights of the zoo, whose metadata describe the network they belong to."""
 
     entry_name: str
-    published: Published
+    published: PublishedSet
 
     @property
-    def class_names(self):
-        """tuple of str, in the order of the outputs."""
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the outputs."""
         return self.published.class_names
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, int | None, int]:
         """`(height, width, channels)`."""
         return self.published.input_shape
 
     @property
-    def activation(self):
-        """str, of the head they belong to."""
+    def activation(self) -> str:
+        """Activation of the head they belong to."""
         return self.published.activation
 
     @property
-    def imagenet_scaling(self):
-        """bool, whether they go back to keras.applications' and want that input scaling."""
+    def imagenet_scaling(self) -> bool:
+        """Whether the weights started from those of keras.applications, which need its input scaling."""
         return self.published.imagenet_scaling
 
     @property
-    def architecture(self):
-        """dict, the architecture arguments of the network they belong to."""
+    def architecture(self) -> dict[str, Any]:
+        """The architecture arguments of the network they belong to."""
         return self.published.architecture
 
-    def load_into(self, model):
-        """Verifies every file's hash, then loads the weights; the head's too, if its classes are the same.
+    def load_into(self, model: keras.Model) -> None:
+        """Verifies the hash of every file, then loads the weights.
+
+        The weights of the head are loaded only if the classes are equal.
 
         Raises:
-            WeightsError: a file is absent or has another hash, or the network is another than theirs.
+            WeightsError: a file is missing or has another hash, or the network differs from theirs.
         """
-        verify(self.published)
+        verify_files(self.published)
         if model.class_names == self.class_names:
             WeightsFile(self.published.path).load_into(model)
         else:
-            network = build(
-                self.entry_name, classes=self.class_names, input_shape=self.input_shape, **self.architecture
-            )
-            WeightsFile(self.published.path).load_into(network)
-            SavedModel(network, self.published.path).load_into(model)
+            WeightsFile(self.published.path).load_into(_with_another_head(model, self.class_names))
+            _warn_of_a_random_head(self.published.path, self.class_names, model)
         head = model.get_layer("head")
         head.inference_clahe = self.published.inference_clahe
         if not find_entry(self.entry_name).segments:
             head.lungs_alone = self.published.lungs_alone
 
 
-def verify(published):
+def verify_files(published: PublishedSet) -> None:
     """Checks that the files of published weights are those that their metadata describe.
 
-    Args:
-        published: `semenet.models.weights.published.Published`.
-
     Raises:
-        WeightsError: a file is absent, or has another size or hash.
+        WeightsError: a file is missing, or has another hash.
     """
     for name, expected in published.files.items():
         path = published.folder / name
         if not path.is_file():
             raise WeightsError(
-                "Published weights have all the files that their metadata.json names. "
+                "Published weights must have all the files that their metadata.json lists. "
                 f"Received: {published.folder} without {name}. Fetch the folder again."
             )
         digest = file_sha256(path)
@@ -212,45 +212,72 @@ def verify(published):
 
 @dataclasses.dataclass(frozen=True)
 class WeightsFile:
-    """A `.weights.h5` file, which names neither classes nor sizes: the model must equal its maker.
+    """A `.weights.h5` file, or the `.weights.json` file of weights that are split into several of them.
 
-    Nor does it tell that its weights go back to ImageNet's: give the `.keras` file of such a network. A
-    `.weights.json` file names the `.weights.h5` files that it is split into.
+    Such a file holds neither classes nor sizes: it fits only the network that wrote it. Nor does it hold
+    whether its weights started from those of ImageNet: give the `.keras` file of such a network.
     """
 
-    path: pathlib.Path
+    path: Path
     class_names = None
     input_shape = None
     activation = None
     imagenet_scaling = False
-    architecture = types.MappingProxyType({})
+    architecture = _NO_ARGUMENTS
 
-    def load_into(self, model):
+    def load_into(self, model: keras.Model) -> None:
         """Loads the file.
 
         Raises:
-            WeightsError: for a broken file, or one of another network.
+            WeightsError: the file is broken, or belongs to another network.
         """
         if self.path.name.endswith(".weights.h5") and not h5py.is_hdf5(self.path):
             raise WeightsError(
                 f"A .weights.h5 file must be a complete HDF5 file. Received: {self.path}, "
-                f"{self.path.stat().st_size} bytes, which is none. Fetch or write it again."
+                f"{self.path.stat().st_size} bytes, which is not one. Fetch it again, or write it again."
             )
         try:
             model.load_weights(self.path)
         except (ValueError, KeyError, OSError) as error:
             raise WeightsError(
-                "A .weights.h5 file fits the very network that wrote it: entry, channels, classes, width "
-                f"and depth. Received: {self.path} for `{model.name}` with {len(model.class_names)} classes, "
-                f"{model.count_params():,} parameters. To fine-tune to other classes give a .keras file. "
-                f"Keras says: {error}"
+                "A .weights.h5 file fits only the very network that wrote it: entry, channels, classes, "
+                f"width and depth. Received: {self.path} for `{model.name}` with {len(model.class_names)} "
+                f"classes, {model.count_params():,} parameters. To fine-tune to other classes, give a .keras "
+                f"file. Keras says: {error}"
             ) from error
 
 
-def _copy(values, model, source, required):
+def _with_another_head(model: keras.Model, class_names: tuple[str, ...]) -> keras.Model:
+    """Returns a network that shares every layer with `model`, except for a head with other classes."""
+    head = model.get_layer("head")
+    other_head = type(head).from_config(head.get_config() | {"class_names": class_names})
+    network = keras.Model(model.inputs, other_head(head.input), name=model.name)
+    network.class_names = class_names
+    return network
+
+
+def _warn_of_a_random_head(source: Path, class_names: tuple[str, ...], model: keras.Model) -> None:
+    warnings.warn(
+        f"The head starts with random weights: {source} has the classes {class_names}, the new network "
+        f"{model.class_names}.",
+        stacklevel=4,
+    )
+
+
+def _copy(
+    values: Mapping[str, list[np.ndarray]], model: keras.Model, source: Path | str, required: Iterable[str]
+) -> None:
+    """Sets the weights of a model's layers.
+
+    Args:
+        values: dict of a layer's name to its arrays.
+        model: network to change.
+        source: origin of the values, for the error message.
+        required: names of the layers that both sides must have.
+    """
     layers = {layer.name: layer for layer in model.layers if layer.weights}
-    named = dict.fromkeys([*required, *values])
-    missing = [name for name in named if name not in values or name not in layers]
+    names = dict.fromkeys([*required, *values])
+    missing = [name for name in names if name not in values or name not in layers]
     if missing:
         raise WeightsError(
             "The network and the source of its weights must have the same layers. "

@@ -31,7 +31,7 @@ class Format:
         suffix: str, of its file, "." included.
         packages: tuple of str, the distributions that write it and check what was written.
         int8_packages: tuple of str, those that int8 needs besides.
-        write: function of a network of `semenet.models.inference.inference_network`, its
+        write: function of a network of `semenet.models.folded_inference.inference_network`, its
             `semenet.training.run_folder.run.Run` and the file to write.
         write_int8: the same, with images, uint8 `(n, H, W, C)`, to find the ranges of values by.
     """

@@ -7,7 +7,7 @@ import numpy as np
 
 from semenet.errors import SemenetError
 from semenet.inference.scoring import temper_graph
-from semenet.models.inference import computes_in_float32, inference_network
+from semenet.models.folded_inference import computes_in_float32, inference_network
 from semenet.progress import step
 from semenet.serving.cascade.cascade import Cascade, is_cascade
 from semenet.serving.exports.calibration_images import calibration_images

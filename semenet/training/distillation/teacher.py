@@ -3,11 +3,9 @@
 import pathlib
 
 from semenet.errors import SemenetError
-from semenet.models.catalog import build
 from semenet.models.layers.heads import ClassifierHead
-from semenet.models.weights.loading import load_model
-from semenet.models.weights.published import find_published, published_names
-from semenet.training.run_folder.run import published_name
+from semenet.models.loading import load_model
+from semenet.models.weights.published import find_published, parse_published_name, published_names
 
 
 class TeacherError(SemenetError):
@@ -27,7 +25,7 @@ def find_teacher(teacher, out=None):
     Raises:
         TeacherError: if there is none, or it lies in the run's own folder.
     """
-    name = published_name(teacher)
+    name = parse_published_name(teacher)
     if name is not None:
         entry, weights = name
         known = find_published(entry, weights)
@@ -78,8 +76,7 @@ def load_teacher(recipe, out=None):
             f"Received: --teacher {recipe.teacher} for a network that segments. Leave --teacher out."
         )
     file = find_teacher(recipe.teacher, out)
-    name = published_name(recipe.teacher)
-    teacher = load_model(file) if name is None else build(name[0], weights=name[1])
+    teacher = load_model(file if parse_published_name(recipe.teacher) is None else recipe.teacher)
     head = find_head(teacher, "The teacher", recipe.teacher)
     if head.class_names != tuple(recipe.classes):
         raise TeacherError(

@@ -11,9 +11,9 @@ import platform
 import pandas as pd
 
 from semenet.errors import SemenetError
-from semenet.models.catalog import CATALOG, build
-from semenet.models.weights.loading import WeightsError, load_model
-from semenet.models.weights.published import Published, find_published, published_names
+from semenet.models.loading import load_model
+from semenet.models.weights.errors import WeightsError
+from semenet.models.weights.published import PublishedSet, parse_published_name, require_published
 from semenet.storage.hashing import file_sha256
 from semenet.training.recipe import Recipe
 
@@ -87,12 +87,6 @@ def calibration_file(path):
     return file.with_name(CALIBRATION if in_run else f"{file.stem}.{CALIBRATION}")
 
 
-def published_name(text):
-    """`(entry, name)` of published weights written `ENTRY:NAME`; None for anything else."""
-    entry, colon, name = str(text).partition(":")
-    return (entry, name) if colon and entry in CATALOG else None
-
-
 def read_calibration(path):
     """What `semenet.evaluation.measure.calibration.calibrate` wrote of a network.
 
@@ -153,14 +147,14 @@ class Run:
         recipe: `Recipe`, or None for a bare file.
         record: dict of run.json (manifest and its hash, versions, command); empty for a bare file.
         history: DataFrame of history.csv, a row an epoch, or None.
-        published: `semenet.models.weights.published.Published`, or None for what is not of the zoo.
+        published: `semenet.models.weights.published.PublishedSet`, or None for what is not of the zoo.
     """
 
     path: pathlib.Path
     recipe: Recipe | None = None
     record: dict = dataclasses.field(default_factory=dict)
     history: pd.DataFrame | None = None
-    published: Published | None = None
+    published: PublishedSet | None = None
 
     @classmethod
     def open(cls, path):
@@ -174,7 +168,7 @@ class Run:
             MetadataError: a metadata.json of the zoo cannot be used.
             FetchError: published weights cannot be fetched.
         """
-        if (name := published_name(path)) is not None:
+        if (name := parse_published_name(path)) is not None:
             return cls._of_the_zoo(*name)
         path = pathlib.Path(path)
         if not (path.is_file() or (path / MODEL).is_file()):
@@ -196,14 +190,7 @@ class Run:
 
     @classmethod
     def _of_the_zoo(cls, entry, name):
-        published = find_published(entry, name)
-        if published is None:
-            raise WeightsError(
-                "Published weights are written ENTRY:NAME. "
-                f"Received: {entry}:{name}. Names of `{entry}` here: "
-                f"{', '.join(published_names(entry)) or 'none'}. Give one of them, or the path of a run; or "
-                "let SEMENET_ZOO name the repository's folder zoo, or SEMENET_ZOO_URL where it is published."
-            )
+        published = require_published(entry, name)
         # Of a set that somebody wrote by hand it need not be known how it was trained.
         training = published.metadata.get("training")
         if training is None:
@@ -231,7 +218,7 @@ class Run:
                 that gives logits.
         """
         if self.published is not None:
-            return build(self.published.entry, weights=self.published.name)
+            return load_model(self.name)
         model = load_model(self.path)
         if not hasattr(model, "class_names"):
             raise WeightsError(

@@ -5,7 +5,7 @@ import pytest
 
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.evaluation.explanation.lung_zones import ZONES, heat_shares, lung_zones, where_it_looks
-from semenet.models.receptive_field import ReceptiveField
+from semenet.models.receptive_fields import ReceptiveField
 
 
 def two_lungs():

@@ -9,7 +9,7 @@ from published_set import read_metadata, write_set
 
 import semenet
 from semenet.models.weights import fetching
-from semenet.models.weights.fetching import FetchError
+from semenet.models.weights.errors import FetchError
 from semenet.models.weights.published import published_names
 from semenet.storage.hashing import file_sha256
 

@@ -5,8 +5,7 @@ from published_set import read_metadata, write_metadata, write_set
 
 import semenet
 from semenet.models.weights.compact import halve_kernels, write_compact
-from semenet.models.weights.loading import WeightsError
-from semenet.models.weights.published import MetadataError
+from semenet.models.weights.errors import MetadataError, WeightsError
 from semenet.models.weights.sources import ImageNet
 from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.run import Run

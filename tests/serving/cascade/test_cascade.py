@@ -16,7 +16,7 @@ from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.inference.class_activation import grad_cam
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
-from semenet.models.weights.loading import WeightsError
+from semenet.models.weights.errors import WeightsError
 from semenet.serving.cascade.cascade import Cascade, CascadeError, is_cascade
 from semenet.serving.prediction.network_predictions import predict_arrays
 from semenet.storage.atomic import OutputError

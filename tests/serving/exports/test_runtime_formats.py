@@ -16,7 +16,7 @@ from semenet.cli.main import main
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare
 from semenet.errors import SemenetError
-from semenet.models.catalog import CATALOG
+from semenet.models.entries import CATALOG
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.exports import runtime_formats as module
 from semenet.serving.exports.runtime_formats import ExportError, export_format

@@ -16,7 +16,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.errors import SemenetError
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
-from semenet.models.weights.loading import WeightsError
+from semenet.models.weights.errors import WeightsError
 from semenet.serving.exports.calibration_images import calibration_images
 from semenet.serving.prediction.network_predictions import predict, predict_arrays
 from semenet.training.loop.fit import train

@@ -6,7 +6,7 @@ import pytest
 from published_set import write_set
 
 import semenet
-from semenet.models.weights.loading import WeightsError
+from semenet.models.weights.errors import WeightsError
 from semenet.training.distillation.teacher import TeacherError, find_teacher, load_teacher
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}

@@ -9,7 +9,7 @@ import tensorflow as tf
 from maintainers_tools import load_tool
 
 import semenet
-from semenet.models.receptive_field import ReceptiveFieldError, cell_field, receptive_field
+from semenet.models.receptive_fields import ReceptiveFieldError, cell_field, receptive_field
 
 effective_field, measured_field = attrgetter("effective_field", "measured_field")(
     load_tool("paper/effective_field")

@@ -4,8 +4,8 @@ import pytest
 
 import semenet
 from semenet.errors import SemenetError
-from semenet.models.catalog import CATALOG
-from semenet.models.inference import computes_in_float32, inference_network
+from semenet.models.entries import CATALOG
+from semenet.models.folded_inference import computes_in_float32, inference_network
 from semenet.models.layers.moment_exchange import MomentExchange
 
 SMALL = {"width": 0.125, "depth": 0.01}

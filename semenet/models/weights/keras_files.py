@@ -1,0 +1,59 @@
+"""Reads `.keras` files, with every custom class of the zoo known to Keras."""
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from semenet.models.backbones.u_net import CropToMatch
+from semenet.models.layers.heads import ClassifierHead, SegmentationHead
+from semenet.models.layers.moment_exchange import MoExModel, MomentExchange
+from semenet.models.weights.errors import MissingWeightsError, WeightsError
+
+MODEL_FILE = "model.keras"
+CUSTOM_OBJECTS = {
+    item.__name__: item for item in (ClassifierHead, CropToMatch, MoExModel, MomentExchange, SegmentationHead)
+}
+
+
+def load_keras_file(path: Path | str) -> keras.Model:
+    """Loads a network from a `.keras` file.
+
+    The loss, the metrics and the optimizer that the file may hold are not loaded: a prediction does not need
+    them, and they may be of classes that are not known here.
+
+    Args:
+        path: a `.keras` file, or a run folder (its `model.keras`, the best epoch).
+
+    Returns:
+        `keras.Model`, not compiled. `model.class_names` holds its classes, in the order of the outputs, if
+        the network ends in a head of the zoo.
+
+    Raises:
+        MissingWeightsError: there is no such file.
+        WeightsError: it is not a complete `.keras` file, or this Keras cannot read it.
+    """
+    path = Path(path)
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.exists():
+        missing = f"{path} has no {MODEL_FILE}" if path.is_dir() else f"{path} does not exist"
+        raise MissingWeightsError(
+            f"A network is loaded from a .keras file or from a run folder that holds {MODEL_FILE}. "
+            f"Received: {missing}. Train to the end of an epoch first, or check the path."
+        )
+    if not zipfile.is_zipfile(file):
+        raise WeightsError(
+            f"A .keras file must be a complete zip archive. Received: {file}, {file.stat().st_size} "
+            "bytes, which is not one. Copy it again, or train again."
+        )
+    try:
+        model = keras.models.load_model(file, custom_objects=CUSTOM_OBJECTS, compile=False)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"A .keras file must be one that this Keras ({keras.__version__}) can read. "
+            f"Received: {file}. Keras says: {error}"
+        ) from error
+    head = next((layer for layer in model.layers if layer.name == "head"), None)
+    if hasattr(head, "class_names"):
+        model.class_names = head.class_names
+    return model
