@@ -31,7 +31,7 @@ lint: $(VENV)/.lint ## what pre-commit checks
 
 lowest: ## the fast tests on the lowest versions that setup.cfg allows, in an environment of their own
 	$(PYTHON) tools/venv.py .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet -e ".[test,jax]" --constraint <($(PYTHON) tools/lowest.py)
+	.venv-lowest/bin/python -m pip install --quiet -e ".[test,jax]" --config-settings editable_mode=compat --constraint <($(PYTHON) tools/lowest.py)
 	.venv-lowest/bin/python -m pytest -m "not slow"
 
 clean: ## remove what make made, but not your runs
@@ -46,5 +46,5 @@ $(VENV)/.test: EXTRAS := [test,jax]
 $(VENV)/.lint: EXTRAS := [dev]
 $(VENV)/.run $(VENV)/.test $(VENV)/.lint: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing semenet$(EXTRAS) into $(VENV): some minutes the first time"
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet -e ".$(EXTRAS)"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet -e ".$(EXTRAS)" --config-settings editable_mode=compat
 	touch $@

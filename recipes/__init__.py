@@ -1,1 +1,1 @@
-"""The committed recipes, one a file; installed as `semenet.recipes`."""
+"""The committed recipes, one per file. A wheel installs them as `semenet.recipes`."""

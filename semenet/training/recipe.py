@@ -1,10 +1,10 @@
 """A recipe: everything a training run depends on but the data, as plain data."""
 
 import dataclasses
-import importlib
 import json
 import math
-import pkgutil
+import pathlib
+import runpy
 from typing import Annotated, Literal
 
 import tyro
@@ -271,23 +271,26 @@ class Recipe:
             ) from error
 
 
-def list_recipes():
-    """Names of the committed recipes: an entry each, and `<entry>_dataset2`."""
-    return sorted(module.name for module in pkgutil.iter_modules(_recipes().__path__))
+def list_recipes() -> list[str]:
+    """Returns the sorted names of the committed recipes: one for each entry, and `<entry>_dataset2`."""
+    return sorted(path.stem for path in _recipes_folder().glob("[!_]*.py"))
 
 
-def find_recipe(name):
-    """The committed recipe of a name.
+def find_recipe(name: str) -> Recipe:
+    """Returns the committed recipe of this name.
 
     Raises:
-        RecipeError: for an unknown name; the message lists all.
+        RecipeError: for an unknown name; the message lists all names.
     """
     if name not in list_recipes():
         raise RecipeError(
             f"A recipe is called by its name. Received: {name!r}. There are {', '.join(list_recipes())}."
         )
-    return importlib.import_module(f"{_recipes().__name__}.{name}").RECIPE
+    return runpy.run_path(str(_recipes_folder() / f"{name}.py"))["RECIPE"]
 
 
-def _recipes():
-    return importlib.import_module("semenet.recipes")
+def _recipes_folder() -> pathlib.Path:
+    """The folder `recipes`: inside the installed package, or beside it in a checkout."""
+    package = pathlib.Path(__file__).parents[1]
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
