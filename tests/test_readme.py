@@ -21,7 +21,7 @@ def blocks(language):
 @pytest.mark.slow
 def test_the_quickstart_runs_where_make_demo_left_its_run(classifier_run, phantoms, tmp_path):
     (quickstart,) = blocks("python")
-    assert len([line for line in quickstart.splitlines() if line]) == 5
+    assert len([line for line in quickstart.splitlines() if line]) == 4
     (tmp_path / "demo" / "phantoms").mkdir(parents=True)
     (tmp_path / "demo" / "run").symlink_to(classifier_run)
     (tmp_path / "demo" / "phantoms" / "images").symlink_to(phantoms.parent / "images")
