@@ -1,8 +1,9 @@
-"""Tells what this installation is and can do."""
+"""Reports what is installed: packages, devices, extras and published weights."""
 
 import importlib.metadata
 import platform
 import re
+from collections.abc import Iterator
 
 import rich.console
 import rich.markup
@@ -12,12 +13,13 @@ from semenet.models.entries import CATALOG
 from semenet.models.weights.published import published_names, zoo_folders
 
 
-def dependencies():
-    """What semenet depends on.
+def dependencies() -> dict[str, list[tuple[str, str | None]]]:
+    """Returns semenet's dependencies by extra, with the installed versions.
 
     Returns:
-        dict of extra ("" for none) to a list of (distribution, version or None if it is not installed), as
-        its metadata has them; of `tensorflow[and-cuda]` and the like also what that extra adds.
+        Dict from extra ("" for the core) to a list of (distribution, version, or None if it is not
+        installed), as in the package's metadata. A dependency with extras, such as `tensorflow[and-cuda]`,
+        also contributes the dependencies of those extras.
     """
     found = {}
     for name, extras, extra in _requirements("semenet"):
@@ -29,8 +31,8 @@ def dependencies():
     return found
 
 
-def _requirements(distribution):
-    """Tuples (name, extras asked of it, extra of `distribution` that needs it or "")."""
+def _requirements(distribution: str) -> Iterator[tuple[str, list[str], str]]:
+    """Yields (name, requested extras of it, extra of `distribution` that needs it or "")."""
     try:
         lines = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:
@@ -41,18 +43,18 @@ def _requirements(distribution):
         yield name, extras.split(",") if extras else [], extra.group(1) if extra else ""
 
 
-def _version(name):
+def _version(name: str) -> str | None:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def examine(console=None):
+def print_installation(console: rich.console.Console | None = None) -> None:
     """Prints versions, devices, extras and published weights.
 
     Args:
-        console: `rich.console.Console`; None for one on stdout.
+        console: where to print; None for stdout.
     """
     console = console or rich.console.Console(soft_wrap=True)
     import keras
@@ -73,7 +75,7 @@ def examine(console=None):
         if missing:
             install = f"pip install 'semenet[{extra}]'" if extra else "pip install semenet"
             versions = f"{versions}  missing: {', '.join(missing)} ({install})".strip()
-        # Rich takes [gpu] for one of its own marks.
+        # Without escape, rich would read [gpu] as markup.
         table.add_row(f"extra {extra}" if extra else "packages", rich.markup.escape(versions))
     table.add_row("zoo folders", ", ".join(map(str, zoo_folders())) or "none: set SEMENET_ZOO")
     weights = [f"{entry}/{name}" for entry in CATALOG for name in published_names(entry)]

@@ -1,8 +1,12 @@
-"""The console command `semenet`. A sub-command parses and calls; heavy imports wait until then."""
+"""The console command `semenet`.
+
+A sub-command parses its arguments and calls a function. Heavy packages are imported only then.
+"""
 
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import tyro
@@ -19,10 +23,10 @@ Positional = tyro.conf.Positional
 
 
 def list_entries(pattern: Positional[str] = "*") -> None:
-    """Prints the catalogue: parameters, input size, where the paper has it, published weights.
+    """Lists the networks: parameters, input size, place in the paper, published weights.
 
     Args:
-        pattern: Shell pattern of names, such as "seme_*".
+        pattern: Shell pattern of entry names, such as "seme_*".
     """
     import rich.console
     import rich.table
@@ -33,7 +37,8 @@ def list_entries(pattern: Positional[str] = "*") -> None:
     names = list_models(pattern)
     if not names:
         raise SemenetError(
-            f"A pattern must match an entry. Received: {pattern!r}. The entries: {', '.join(CATALOG)}."
+            f"The pattern must match at least one entry. Received: {pattern!r}. "
+            f"The entries are {', '.join(CATALOG)}."
         )
     table = rich.table.Table("name", "parameters", "input", "in the paper", "weights", box=None)
     for name in names:
@@ -44,10 +49,10 @@ def list_entries(pattern: Positional[str] = "*") -> None:
 
 
 def doctor() -> None:
-    """Prints versions, devices, which extras are installed, and the weights found."""
-    from semenet.cli.doctor import examine
+    """Prints versions, devices, installed extras, and the published weights that were found."""
+    from semenet.cli.doctor import print_installation
 
-    examine()
+    print_installation()
 
 
 def phantom(
@@ -58,16 +63,16 @@ def phantom(
     classes: Names = ("normal", "bacteria", "virus"),
     marker_correlation: float = 0.0,
 ) -> None:
-    """Writes synthetic radiographs with their masks and a manifest.
+    """Generates synthetic radiographs with masks and a manifest.
 
     Args:
-        folder: New or empty folder, or one of earlier phantoms, which are replaced; gets images, masks,
-            lesions and manifest.csv.
-        count: Images in total; 60/20/20 of the patients are train, val and test.
+        folder: New or empty folder, or a folder of earlier phantoms, which are replaced. Images, masks,
+            lesion masks and manifest.csv are written into it.
+        count: Number of images. 60/20/20 % of the patients are train, val and test.
         size: Height and width in pixels.
-        seed: Equal seeds give equal files.
-        classes: Class names, comma-separated.
-        marker_correlation: Probability that the burnt-in letter is the class's own: plants a shortcut.
+        seed: The same seed generates the same files.
+        classes: Class names, separated by commas.
+        marker_correlation: Probability that the burnt-in letter is determined by the class: adds a shortcut.
     """
     import rich.console
     import rich.progress
@@ -75,7 +80,7 @@ def phantom(
     from semenet.data.phantom.dataset import write_phantoms
 
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Drawing radiographs")
+        task = bar.add_task("Generating radiographs")
         manifest = write_phantoms(
             folder,
             count=count,
@@ -97,21 +102,22 @@ def predict(
     tta: int = 1,
     lungs: pathlib.Path | None = None,
 ) -> None:
-    """Scores radiographs: a CSV with file, one column of probabilities a class, and predicted.
+    """Writes a table of predictions: file, one column of probabilities for each class, and predicted.
 
-    Of a cascade the table, .csv or .parquet, has reason and lung_flags too, and the same command goes on
-    after a process that was killed.
+    The table of a cascade (.csv or .parquet) also has the columns reason and lung_flags. If the process is
+    killed, the same command resumes it.
 
     Args:
-        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder of `semenet cascade`.
-        images: Radiographs, or folders of them.
-        out: CSV to write; of a cascade also .parquet.
-        on_error: Stop at a file that cannot be read, as by default, or leave it out and list it. Not for a
-            cascade, which lists it and gives it a row without probabilities.
-        batch_size: Images a step.
-        tta: Test-time augmentation, as for `semenet evaluate`: how many fixed views to average over; not of
-            a cascade. 1: the image alone. A SavedModel does not do it.
-        lungs: For a network fed lungs alone: run of a U-Net that finds them.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder written by
+            `semenet cascade`.
+        images: Radiographs, or folders of radiographs.
+        out: CSV to write; for a cascade also .parquet.
+        on_error: What to do with a file that cannot be read: stop (the default), or skip it and list it. Not
+            for a cascade, which lists the file and writes a row without probabilities.
+        batch_size: Images per step.
+        tta: Test-time augmentation, as in `semenet evaluate`: number of fixed views to average. 1 uses the
+            image alone. Not for a cascade; an exported SavedModel does not do it.
+        lungs: For a network that is fed the lungs alone: the run of a U-Net that segments them.
     """
     from semenet.serving.cascade.cascade import is_cascade
     from semenet.serving.prediction.cascade_predictions import predict_cascade
@@ -121,8 +127,8 @@ def predict(
     if is_cascade(run):
         if (on_error, tta, lungs) != (None, 1, None):
             raise SemenetError(
-                "A cascade has its own U-Net, takes each image once, and goes on past bad files. "
-                f"Received: {run} with --on-error, --tta or --lungs. Leave them out."
+                "A cascade has its own U-Net, uses each image once, and continues after unreadable files. "
+                f"Received: {run} with --on-error, --tta or --lungs. Remove these options."
             )
         predict_cascade(run, images, out, batch_size=batch_size)
     else:
@@ -137,29 +143,30 @@ def masks(
     root: pathlib.Path | None = None,
     drop_implausible: bool = False,
 ) -> None:
-    """Writes a manifest in which every row has a lung mask: what it lacks, a U-Net finds.
+    """Predicts the missing lung masks of a manifest with a U-Net, and writes a manifest that names them.
 
     Args:
         manifest: CSV with the columns file and patient.
         lungs: U-Net: run folder, .keras file, or ENTRY:NAME of published weights, such as unet:lung.
-        out: CSV to write; the masks go into a folder beside it.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        drop_implausible: Leave out rows whose mask was found and cannot be lungs, by area, number or place.
+        out: CSV to write. The masks are written into a folder beside it.
+        root: Folder that relative paths start from. None: the folder of the manifest.
+        drop_implausible: Remove rows whose predicted mask cannot be lungs, by its area, number of parts or
+            position.
     """
     from semenet.serving.prediction.mask_files import fill_masks
 
     rows = fill_masks(manifest, lungs, out, root, drop_implausible=drop_implausible)
-    doubtful = (rows["mask_check"] != "").sum()
-    print(f"{out}: {len(rows)} rows; of {doubtful} of them the mask found cannot be lungs")
+    implausible = (rows["mask_check"] != "").sum()
+    print(f"{out}: {len(rows)} rows, {implausible} of them with a predicted mask that cannot be lungs")
 
 
 def train() -> None:
-    """Trains by a committed recipe: semenet train RECIPE --manifest CSV --out RUN."""
+    """Trains a network by a recipe: semenet train RECIPE --manifest CSV --out RUN."""
     train_by_name(["--help"])
 
 
-def train_by_name(arguments):
-    """`semenet train RECIPE ...`, the same as `python recipes/RECIPE.py ...`."""
+def train_by_name(arguments: list[str]) -> None:
+    """Runs `semenet train RECIPE ...`, which does the same as `python recipes/RECIPE.py ...`."""
     from semenet.training.recipe import find_recipe, list_recipes
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -172,7 +179,7 @@ def train_by_name(arguments):
 
 
 def data() -> None:
-    """Makes manifests of downloaded data sets, and splits, checks, searches and packs them."""
+    """Creates manifests of downloaded data sets; splits, checks, searches and packs them."""
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
 
 
@@ -192,8 +199,8 @@ COMMANDS = {
 }
 
 
-def call(commands, arguments, prog):
-    """Calls the one of `commands` that the first argument names, with the others."""
+def call(commands: dict[str, Callable[..., None]], arguments: list[str], prog: str) -> None:
+    """Calls the command that the first argument names with the remaining arguments."""
     tyro.extras.subcommand_cli_from_dict(
         commands,
         prog=prog,
@@ -202,10 +209,14 @@ def call(commands, arguments, prog):
     )
 
 
-def main(arguments=None):
-    """Runs the command. An error of the user's is one message, and exit status 1."""
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command. Wrong input is reported as one message with exit status 1.
+
+    Args:
+        arguments: the command's words; None for those of the process.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # TensorFlow's start-up notices would drown what the command has to say.
+    # TensorFlow's start-up messages would hide the command's own output.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with report_errors():
         if arguments[:1] == ["train"]:

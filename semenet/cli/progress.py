@@ -1,17 +1,25 @@
-"""How far commands are: bars in a terminal, lines in a log."""
+"""Progress of a command's steps: bars in a terminal, lines in a log file."""
 
 import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.console
 
 
 @contextlib.contextmanager
-def progress_bars(console=None):
-    """Gives a function that shows on standard error how far the steps of a command are.
+def progress_bars(
+    console: "rich.console.Console | None" = None,
+) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yields a function that shows the progress of a command's steps on standard error.
 
-    Its arguments are a step's name, the number done and of all; None where that is not known. A terminal gets
-    a bar a step; anything else a line as a step begins, and then one every ten seconds at most.
+    Its arguments are the step's name, the number of items done, and the total number, or None if that is not
+    known. In a terminal each step has a bar. Elsewhere a line is printed when a step begins, and then at most
+    one every ten seconds.
 
     Args:
-        console: `rich.console.Console`; None for standard error.
+        console: where to print; None for standard error.
     """
     import rich.console
     import rich.progress
@@ -24,7 +32,7 @@ def progress_bars(console=None):
     with rich.progress.Progress(console=console, transient=True, disable=hidden) as bars:
         tasks = {}
 
-        def show(step, done, total):
+        def show(step: str, done: int, total: int | None) -> None:
             if step not in tasks:
                 tasks[step] = bars.add_task(step, total=total)
                 lines.write(f"{step} ...")

@@ -141,7 +141,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch, defect):
     def fail():
         raise defect
 
-    monkeypatch.setattr("semenet.cli.doctor.examine", fail)
+    monkeypatch.setattr("semenet.cli.doctor.print_installation", fail)
     with pytest.raises(type(defect)):
         main(["doctor"])
 

@@ -259,7 +259,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(saved, folder, tmp_path,
     monkeypatch.undo()
     with pytest.raises(SystemExit):
         main(["predict", str(saved), str(folder), "--out", str(tmp_path / "p.csv"), "--tta", "3"])
-    assert "Leave them out" in capsys.readouterr().err
+    assert "Remove these options" in capsys.readouterr().err
 
 
 def test_an_earlier_listing_of_bad_files_is_emptied(saved, folder, tmp_path):

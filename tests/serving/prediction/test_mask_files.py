@@ -55,7 +55,7 @@ def test_what_cannot_be_lungs_is_told_and_dropped_if_asked(partly, tmp_path, cap
     kept = read_manifest(out).rows
     assert kept["mask_check"].iloc[-1] == "area count"
     doubtful = (kept["mask_check"] != "").sum()
-    assert f"7 rows; of {doubtful} of them the mask found cannot be lungs" in capsys.readouterr().out
+    assert f"7 rows, {doubtful} of them with a predicted mask that cannot be lungs" in capsys.readouterr().out
     main(["masks", str(partly), "--lungs", str(unet), "--out", str(out), "--drop-implausible"])
     assert (read_manifest(out).rows["mask_check"] == "").all()
     assert str(bright) not in [os.path.realpath(path) for path in read_manifest(out).rows["path"]]
