@@ -104,7 +104,7 @@ def data_v7(
     from semenet.data.manifest.table import read_manifest
     from semenet.data.sources.v7_darwin import covid_patients, v7
 
-    known = None if patients is None else covid_patients(read_manifest(patients, need=()).rows)
+    known = None if patients is None else covid_patients(read_manifest(patients, required=()).rows)
     with progress_bars() as progress:
         drawn = functools.partial(progress, "Drawing masks")
         _write(

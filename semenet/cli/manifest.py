@@ -32,13 +32,13 @@ def data_split(
         keep: Splits, comma-separated, whose patients stay in them, such as test.
         root: Folder that the manifest's paths start from. None: the manifest's own.
     """
-    from semenet.data.manifest.csv_file import paths_from
+    from semenet.data.manifest.csv_file import join_paths
     from semenet.data.manifest.splitting import split_patients
     from semenet.data.manifest.table import read_manifest, write_manifest
     from semenet.storage.atomic import output_file
 
     out = output_file(out)
-    found = read_manifest(manifest, root, need=(), need_split=False)
+    found = read_manifest(manifest, root, required=(), require_split=False)
     if "split" in found.rows and out.exists() and out.samefile(manifest):
         raise SemenetError(
             "A split is drawn into another file, so that the old one is not lost. "
@@ -51,7 +51,7 @@ def data_split(
     there = out.absolute().parent
     if os.path.realpath(here) != os.path.realpath(there):
         for column in {"file", "mask", "shard"} & set(rows.columns):
-            rows[column] = paths_from(os.path.relpath(here, there), rows[column].tolist())
+            rows[column] = join_paths(os.path.relpath(here, there), rows[column].tolist())
     write_manifest(rows, out)
     for name, group in rows.groupby("split"):
         print(f"{name}: {len(group)} images of {group['patient'].nunique()} patients")
@@ -108,7 +108,7 @@ def data_check(
     named = tuple(name.strip() for name in splits.split(",") if name.strip()) or None
     with progress_bars() as progress:
         report = check_manifest(
-            read_manifest(manifest, root, need=()), splits=named, near=near, progress=progress
+            read_manifest(manifest, root, required=()), splits=named, near=near, progress=progress
         )
     if out is not None:
         write_text(out, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -141,7 +141,7 @@ def data_contains(
     where = None if split == "all" else split
     with progress_bars() as progress:
         matches = find_image(
-            read_manifest(manifest, root, need=()),
+            read_manifest(manifest, root, required=()),
             pixels,
             split=where,
             near=near,
@@ -172,7 +172,7 @@ def data_shard(
     from semenet.data.manifest.table import read_manifest
     from semenet.data.pipeline.sharding import write_shards
 
-    found = read_manifest(manifest, root, need=())
+    found = read_manifest(manifest, root, required=())
     with progress_bars() as progress:
         print(
             write_shards(

@@ -10,7 +10,7 @@ from semenet import metrics
 from semenet.data.checks.screening import ON_ERROR, screen_masks, screen_rows
 from semenet.data.images.jpeg_png import ImageError
 from semenet.data.manifest.table import label_index, read_manifest
-from semenet.data.pipeline.datasets import evaluation_dataset, plain_errors
+from semenet.data.pipeline.datasets import evaluation_dataset, unwrapped_errors
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.evaluation.drawing import example_sheets as sheets
@@ -103,7 +103,7 @@ def evaluate(
     check_resamples(resamples)
     score = scoring_function(run, tta) if run.segments else scoring_function_with_maps(run, tta)
     masks = LungMasks.open(lungs)
-    manifest = read_manifest(manifest_path, root, need=("mask",) if run.segments else ("label",))
+    manifest = read_manifest(manifest_path, root, required=("mask",) if run.segments else ("label",))
     rows = manifest.split(split)
     audited = None if audit is None else read_audit(audit, model_sha256, manifest.sha256)
     # Before the work: a column that is not there, or a mask that is needed.
@@ -216,7 +216,7 @@ def _segmentation(run, rows, batch_size, score, by, resamples):
             masks=True,
         )
 
-    with plain_errors():
+    with unwrapped_errors():
         batches = track(load(rows), len(rows), "Predicting", size=lambda batch: len(batch[0]))
         parts = [
             metrics.overlap(masks.numpy(), score(images).numpy(), surface=True) for images, masks in batches

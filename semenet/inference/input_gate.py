@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 
 # In order of precedence: where several apply, the first is reported as the reason.
 CODES = (
@@ -42,7 +42,7 @@ def gate_input(image: np.ndarray, coloured: bool = False) -> tuple[np.ndarray, n
         The thumbnail, uint8 `(SIDE, SIDE, 1)`; and bool `(2,)`: whether the image is coloured, and whether
         its shorter side has fewer than `MIN_SIDE` pixels.
     """
-    return prepare(image, (SIDE, SIDE)), np.array([coloured, min(image.shape) < MIN_SIDE])
+    return prepare_image(image, (SIDE, SIDE)), np.array([coloured, min(image.shape) < MIN_SIDE])
 
 
 def gate_graph() -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

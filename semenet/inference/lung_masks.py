@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.reading import read_mask
-from semenet.data.pipeline.datasets import evaluation_dataset, plain_errors, prepare
+from semenet.data.pipeline.datasets import evaluation_dataset, prepare_image, unwrapped_errors
 from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
@@ -87,7 +87,7 @@ class LungMasks:
         Raises:
             ImageError: an image or mask cannot be read.
         """
-        with plain_errors():
+        with unwrapped_errors():
             if self.run is None:
                 for images, masks in _dataset(rows, run, batch_size, masks=True):
                     yield images.numpy(), masks.numpy()[..., 0] > 0
@@ -114,7 +114,7 @@ class LungMasks:
             for path in rows["mask_path"]:
                 yield host_transforms.resize_mask(read_mask(path), size) > 0
             return
-        with plain_errors():
+        with unwrapped_errors():
             for unet_images in _dataset(rows.reset_index(drop=True), self.run, batch_size):
                 yield from self._segment_prepared(unet_images, size)
 
@@ -129,7 +129,9 @@ class LungMasks:
             bool `(n, H, W)`.
         """
         unet = self.run
-        prepared = [prepare(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images]
+        prepared = [
+            prepare_image(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images
+        ]
         return self._segment_prepared(np.stack(prepared), size)
 
     def _segment_prepared(self, images: np.ndarray | tf.Tensor, size: tuple[int, int]) -> np.ndarray:
@@ -155,7 +157,7 @@ class LungMasks:
             self.check_available(rows)
             yield from (images for images, _ in self.network_inputs_with_masks(rows, run, batch_size))
             return
-        with plain_errors():
+        with unwrapped_errors():
             for images in _dataset(rows, run, batch_size):
                 yield images.numpy()
 

@@ -15,7 +15,7 @@ import pytest
 import semenet
 from semenet.data.images.reading import ImageError
 from semenet.data.manifest.table import ManifestError, read_manifest
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.evaluation.explanation import heat_maps_of_split as looking
 from semenet.evaluation.split_evaluation import evaluate
@@ -199,7 +199,7 @@ def test_clahe_applies_where_the_recipe_has_it(data, run, monkeypatch):
     monkeypatch.setattr(Run, "inference_clahe", True)
     evaluate(run, data / "manifest.csv", "val", data / "out")
     table = pd.read_csv(data / "out" / "predictions.csv")
-    prepared = [prepare(ramp, (SIDE, SIDE), 1, inference_clahe=clahe) for clahe in (True, False)]
+    prepared = [prepare_image(ramp, (SIDE, SIDE), 1, inference_clahe=clahe) for clahe in (True, False)]
     with_clahe, without = semenet.load_model(run).predict(np.stack(prepared), verbose=0)
     np.testing.assert_allclose(table.loc[0, list(CLASSES)].astype(float), with_clahe, atol=1e-5)
     assert abs(with_clahe - without).max() > 0.01

@@ -13,7 +13,7 @@ import semenet
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.class_activation import cam_function
 from semenet.inference.scoring import scoring_function, scoring_function_with_maps
@@ -25,7 +25,7 @@ CLASSES = ["normal", "bacteria", "virus"]
 
 
 def prepared(rows, side=32):
-    return np.stack([prepare(read_image(file), (side, side)) for file in rows["path"]])
+    return np.stack([prepare_image(read_image(file), (side, side)) for file in rows["path"]])
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from maintainers_tools import run_tool
 
 from semenet.data.images.reading import ImageError, read_image
 from semenet.data.manifest.table import read_manifest
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.training.run_folder.run import Run
 
@@ -239,7 +239,9 @@ def test_network_features_are_what_the_head_is_given(tool, phantoms, inverted, c
     run = Run.open(classifier_run)
     kernel, bias = run.model.get_layer("head").get_weights()
     logits = values @ kernel + bias
-    images = np.stack([prepare(read_image(path), run.input_size, run.channels) for path in rows["path"]])
+    images = np.stack(
+        [prepare_image(read_image(path), run.input_size, run.channels) for path in rows["path"]]
+    )
     expected = run.model.predict(images, verbose=0)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-5)

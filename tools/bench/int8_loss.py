@@ -56,7 +56,7 @@ def main(
     """
     opened = Run.open(run)
     files = exported_files(folder)
-    rows = read_manifest(manifest, need=("mask",) if opened.segments else ("label",)).split(split)
+    rows = read_manifest(manifest, required=("mask",) if opened.segments else ("label",)).split(split)
     measure = segmentation_loss if opened.segments else classification_loss
     table = measure(opened, rows, [open_exported(file) for file in files], resamples)
     patients = rows["patient"].nunique()

@@ -175,7 +175,7 @@ def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
     from semenet.data.manifest.table import read_manifest
     from semenet.data.pipeline.datasets import training_dataset
 
-    rows = read_manifest(manifest, need=("mask",) if recipe.segments else ("label",)).split("train")
+    rows = read_manifest(manifest, required=("mask",) if recipe.segments else ("label",)).split("train")
     if not recipe.segments:
         # Spread over as many outputs as the recipe has: their number sets the cost, not their names.
         places = {label: at % len(recipe.classes) for at, label in enumerate(sorted(set(rows["label"])))}

@@ -149,7 +149,7 @@ def network_features(path, rows):
     """
     import keras
 
-    from semenet.data.pipeline.datasets import evaluation_dataset, plain_errors
+    from semenet.data.pipeline.datasets import evaluation_dataset, unwrapped_errors
     from semenet.training.run_folder.run import Run
 
     run = Run.open(path)
@@ -165,7 +165,7 @@ def network_features(path, rows):
         batch_size=16,
         inference_clahe=run.inference_clahe,
     )
-    with plain_errors():
+    with unwrapped_errors():
         found = [network.predict_on_batch(images) for images in track(dataset, len(rows), "Reading")]
     values = np.concatenate(found).astype(np.float32)
     told = {"kind": "network", "values": values.shape[1], "run": str(path)}

@@ -53,7 +53,7 @@ def read_source(text, splits):
             f"A manifest is given as NAME=CSV or NAME=CSV:COLUMN=VALUE. Received: {text!r}. "
             "Write its set's name and an equals sign before the path."
         )
-    found = read_manifest(path, need=(), need_split=bool(splits))
+    found = read_manifest(path, required=(), require_split=bool(splits))
     rows = pd.concat([found.split(part) for part in splits]) if splits else found.rows
     if where is not None:
         column, _, value = where.partition("=")

@@ -39,7 +39,7 @@ from semenet.data.images.listing import list_images
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.lateral import draw_lateral_radiograph
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.input_gate import GATE_CLASSES, SIDE, standardize
 from semenet.progress import track
@@ -83,7 +83,9 @@ def main(
     labels = rng.choice(len(GATE_CLASSES), images, p=_SHARES)
     drawn = np.empty((images, SIDE, SIDE, 1), "uint8")
     for place, label in enumerate(track(labels, images, "Drawing", size=lambda label: 1)):
-        drawn[place] = prepare(_draw(GATE_CLASSES[label], radiographs, laterals, pictures, rng), (SIDE, SIDE))
+        drawn[place] = prepare_image(
+            _draw(GATE_CLASSES[label], radiographs, laterals, pictures, rng), (SIDE, SIDE)
+        )
     keras.utils.set_random_seed(seed)
     network = _network()
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-images // 64))
@@ -144,7 +146,7 @@ def _read(files, task, skip=False):
             print(error, file=sys.stderr)
             continue
         if min(image.shape) >= 32:
-            read.append(prepare(image, (_WORK_SIDE, _WORK_SIDE))[..., 0])
+            read.append(prepare_image(image, (_WORK_SIDE, _WORK_SIDE))[..., 0])
     return np.stack(read)
 
 

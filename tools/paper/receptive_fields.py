@@ -94,14 +94,14 @@ def print_run(path, files, drawn):
     """Prints the effective field of a trained run, and notes it in `drawn`."""
     from effective_field import effective_field
 
-    from semenet.data.pipeline.datasets import prepare
+    from semenet.data.pipeline.datasets import prepare_image
     from semenet.models.receptive_fields import receptive_field
     from semenet.training.run_folder.run import Run
 
     run = Run.open(path)
     field = receptive_field(run.model, "features", run.input_size)
     pictures = [
-        prepare(image, run.input_size, run.channels, run.inference_clahe)
+        prepare_image(image, run.input_size, run.channels, run.inference_clahe)
         for image in radiographs(files, max(run.input_size))
     ]
     side, _ = effective_field(run.model, np.stack(pictures))

@@ -95,7 +95,7 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
         out / "evaluations" / name / f"seed{recipe.seed}" / (split if tta == 1 else f"{split}_tta{tta}")
     )
     stamp = {
-        "manifest_sha256": read_manifest(manifest, root, need=()).sha256,
+        "manifest_sha256": read_manifest(manifest, root, required=()).sha256,
         "split": split,
         "began": run.record["began"],
     }

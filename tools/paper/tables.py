@@ -251,7 +251,7 @@ if __name__ == "__main__":
         # A mistyped option stops here, before the first hour of training.
         seeded_runs.with_overrides(find_recipe(chosen[0].recipe), overrides, "paper_tables.py")
         for path in {manifests[row.dataset] for row in chosen}:
-            read_manifest(path, need=()).split(split)
+            read_manifest(path, required=()).split(split)
         output_folder(out)
         results, failures = train_rows(chosen, manifests, overrides, out, seeds, split, data)
         write_tables(out, results, failures, overrides, seeds, split, manifests)

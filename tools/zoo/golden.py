@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from semenet.data.phantom.frontal import draw_radiograph
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.inference.lung_masks import keep_only_lungs
 
 LABELS = ("normal", "bacteria")
@@ -29,7 +29,7 @@ def golden_input(published, labels=LABELS, seed=SEED):
     height, width = size = tuple(side or 512 for side in published.input_shape[:2])
     phantoms = [draw_radiograph(label, size=256, seed=seed + number) for number, label in enumerate(labels)]
     channels, clahe = published.input_shape[2], published.inference_clahe
-    images = np.stack([prepare(phantom.image, size, channels, clahe) for phantom in phantoms])
+    images = np.stack([prepare_image(phantom.image, size, channels, clahe) for phantom in phantoms])
     if not published.lungs_alone:
         return images
     masks = [phantom.lungs.astype("uint8") for phantom in phantoms]

@@ -28,7 +28,7 @@ _FIGURES = ("accuracy", "macro_f1", "macro_auroc", "dice", "mean_iou")
 
 def describe(publication, about, run, copy, work):
     """The metadata but for what depends on the files written, measured on a copy of the run: dict."""
-    manifest = read_manifest(publication.manifest, need=("mask",) if run.segments else ("label",))
+    manifest = read_manifest(publication.manifest, required=("mask",) if run.segments else ("label",))
     if run.record["manifest_sha256"] != manifest.sha256:
         raise SemenetError(
             "Weights are described beside the manifest they were trained with, whose hash the run has. "
@@ -111,7 +111,7 @@ def calibrate_and_measure(copy, publication, folder):
 
 def largest_change(run, rounded, publication):
     """How far rounding moves an output at most, on all images of a split: float."""
-    rows = read_manifest(publication.manifest, need=()).split(publication.split)
+    rows = read_manifest(publication.manifest, required=()).split(publication.split)
     masks = LungMasks.open(publication.lungs)
     before, after = (scoring_function(one, calibrated=False) for one in (run, rounded))
     images = track(masks.network_inputs(rows, run, publication.batch_size), len(rows), "Comparing")

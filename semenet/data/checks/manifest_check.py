@@ -5,7 +5,7 @@ import pandas as pd
 from semenet.data.checks.duplicates import SAME, check_same, near_pairs, nearest, thumbnail
 from semenet.data.checks.file_survey import content_hash, pixels_sha256, survey
 from semenet.data.checks.shortcuts import origin_tables
-from semenet.data.manifest.table import ManifestError, straddling_patients
+from semenet.data.manifest.table import ManifestError, patients_in_several_splits
 
 _SHOWN = ("file", "label", "patient", "split")
 
@@ -53,7 +53,7 @@ def check_manifest(manifest, *, splits=None, near=SAME, progress=None):
     files = found.files
     copies = _identical(rows, files) + _near(rows, found, near, progress)
     copies.sort(key=lambda copy: (not copy["leak"], -copy["similarity"], copy["images"][0]["file"]))
-    straddling = straddling_patients(rows)
+    straddling = patients_in_several_splits(rows)
     unreadable = _unreadable(rows, files)
     leaks = len(straddling) + sum(copy["leak"] for copy in copies)
     return {

@@ -6,7 +6,7 @@ import os
 import pandas as pd
 
 from semenet.data.images.jpeg_png import ImageError
-from semenet.data.pipeline.resized import check_mask, read_pair
+from semenet.data.pipeline.resized import check_mask_size, read_image_and_mask
 from semenet.errors import SemenetError
 
 ON_ERROR = ("raise", "skip")
@@ -31,7 +31,7 @@ def screen_rows(rows, *, masks=False, skip_at_most=0.05, progress=None):
     if not 0 <= skip_at_most <= 1:
         raise SemenetError(f"`skip_at_most` must lie in [0, 1]. Received: {skip_at_most}. The usual is 0.05.")
     mask_paths = rows["mask_path"].tolist() if masks else [None] * len(rows)
-    bad, skipped = _tried(read_pair, rows, mask_paths, progress)
+    bad, skipped = _tried(read_image_and_mask, rows, mask_paths, progress)
     if len(skipped) > skip_at_most * len(rows):
         raise ImageError(
             f"At most {skip_at_most:.1%} of the rows may be left out. Received: {len(skipped)} of "
@@ -51,7 +51,7 @@ def screen_masks(rows, progress=None):
     Returns:
         DataFrame of text with `file` and `reason`, a row for each whose mask cannot be used.
     """
-    return _tried(check_mask, rows, rows["mask_path"].tolist(), progress)[1]
+    return _tried(check_mask_size, rows, rows["mask_path"].tolist(), progress)[1]
 
 
 def _tried(read, rows, mask_paths, progress):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from semenet.errors import SemenetError
 
-NAMED_AT_MOST = 5
+MAX_SHOWN = 5
 
 # A name that is absolute or empty, ends in a slash, or has a `.`, a `..` or nothing between two slashes.
 _NOT_PLAIN = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
@@ -66,7 +66,7 @@ def read_cells(path, required):
     return header, rows.fillna("")
 
 
-def lines_of(path, indices):
+def describe_lines(path, indices):
     """Says on which lines of the file rows begin: quoted cells may run over several.
 
     Args:
@@ -76,7 +76,7 @@ def lines_of(path, indices):
     Returns:
         Text such as "line 3, 7 and 2 more".
     """
-    wanted = sorted({int(index) for index in indices})[:NAMED_AT_MOST]
+    wanted = sorted({int(index) for index in indices})[:MAX_SHOWN]
     begins = []
     with open(path, encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream)
@@ -92,7 +92,7 @@ def lines_of(path, indices):
     return f"line {', '.join(numbers)}" + (f" and {more} more" if more else "")
 
 
-def paths_from(folder, names):
+def join_paths(folder, names):
     """Joins names to a folder and normalises them, without a look at the disk.
 
     Args:
@@ -116,10 +116,10 @@ def paths_from(folder, names):
     ]
 
 
-def listed(names):
+def shorten(names):
     """Names in a row, the first few of them: "a, b and 3 more"."""
-    shown = ", ".join(names[:NAMED_AT_MOST])
-    more = len(names) - NAMED_AT_MOST
+    shown = ", ".join(names[:MAX_SHOWN])
+    more = len(names) - MAX_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
 
 

@@ -2,9 +2,9 @@
 
 import pandera.pandas as pa
 
-from semenet.data.manifest.csv_file import ManifestError, lines_of, listed
+from semenet.data.manifest.csv_file import ManifestError, describe_lines, shorten
 
-DERIVED = ("path", "mask_path")
+DERIVED_COLUMNS = ("path", "mask_path")
 
 
 def check_header(path, header, needed):
@@ -22,7 +22,7 @@ def check_header(path, header, needed):
     if repeated:
         raise ManifestError(
             f"Each column of a manifest must have its own name. Received: {path}, where "
-            f"{listed(repeated)} stands more than once. Rename or remove one."
+            f"{shorten(repeated)} stands more than once. Rename or remove one."
         )
     absent = [column for column in needed if column not in header]
     if absent:
@@ -30,10 +30,10 @@ def check_header(path, header, needed):
             f"This manifest needs the columns {', '.join(needed)}. Received: {path} with "
             f"{', '.join(header)}. Add {', '.join(absent)} (comma-separated, with a header line)."
         )
-    clashing = [column for column in header if column in DERIVED]
+    clashing = [column for column in header if column in DERIVED_COLUMNS]
     if clashing:
         raise ManifestError(
-            f"The names {', '.join(DERIVED)} are taken for the absolute paths. Received: {path} "
+            f"The names {', '.join(DERIVED_COLUMNS)} are taken for the absolute paths. Received: {path} "
             f"with a column {', '.join(clashing)}. Rename it."
         )
 
@@ -68,21 +68,21 @@ def check_cells(path, rows, needed):
         raise ManifestError(
             f"Every row of a manifest needs a value in the columns {', '.join(needed)}. "
             f"Received: {path} with {len(indices)} empty cells in {column!r}, "
-            f"{lines_of(path, indices)}. Fill them in, or remove the rows."
+            f"{describe_lines(path, indices)}. Fill them in, or remove the rows."
         )
     padded = cases[cases["check"] == "bare"]
     if not padded.empty:
         raise ManifestError(
             "The values of a manifest must not begin or end with white space. "
             f"Received: {path} with {padded['failure_case'].iloc[0]!r} in {padded['column'].iloc[0]!r}, "
-            f"{lines_of(path, padded['index'])}. Remove the white space."
+            f"{describe_lines(path, padded['index'])}. Remove the white space."
         )
     repeated = cases[cases["check"] == "field_uniqueness"]
     name = repeated["failure_case"].iloc[0]
     raise ManifestError(
         f"Every row of a manifest must name another file. Received: {path} with "
         f"{repeated['failure_case'].nunique()} files named more than once, first {name}, "
-        f"{lines_of(path, repeated.loc[repeated['failure_case'] == name, 'index'])}. "
+        f"{describe_lines(path, repeated.loc[repeated['failure_case'] == name, 'index'])}. "
         "Keep one row an image."
     )
 
@@ -102,8 +102,8 @@ def check_paths(path, rows):
         same = rows[rows["path"] == rows.loc[twice, "path"].iloc[0]]
         raise ManifestError(
             f"Every row of a manifest must name another file. Received: {path} with "
-            f"{' and '.join(map(repr, same['file']))}, {lines_of(path, same.index)}, which are one file. "
-            "Keep one row an image."
+            f"{' and '.join(map(repr, same['file']))}, {describe_lines(path, same.index)}, which are one "
+            "file. Keep one row an image."
         )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from semenet.data.manifest.csv_file import ManifestError, listed
+from semenet.data.manifest.csv_file import ManifestError, shorten
 from semenet.errors import SemenetError
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -92,7 +92,7 @@ def _kept(frame, patients, row_patient, names, drawn_count):
     absent = [name for name in names[drawn_count:] if name not in present]
     if absent:
         raise ManifestError(
-            f"A split that is kept must have rows. Received: {listed(absent)}, but there are "
+            f"A split that is kept must have rows. Received: {shorten(absent)}, but there are "
             f"{', '.join(sorted(present)) or 'no splits at all'}. Name a split that is there."
         )
     for index in range(drawn_count, len(names)):
@@ -101,7 +101,7 @@ def _kept(frame, patients, row_patient, names, drawn_count):
         if len(twice):
             raise ManifestError(
                 "A patient can be kept in one split only. Received: "
-                f"{listed([str(patients[patient]) for patient in twice])} in {names[kept[twice[0]]]} and "
+                f"{shorten([str(patients[patient]) for patient in twice])} in {names[kept[twice[0]]]} and "
                 f"{names[index]}. Keep one of the two, or mend these patients' rows."
             )
         kept[inside] = index

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.shards import PLACE, is_locator, locator
-from semenet.data.manifest.csv_file import ManifestError, lines_of, listed, paths_from, read_cells
-from semenet.data.manifest.schema import DERIVED, check_cells, check_header, check_paths
+from semenet.data.manifest.csv_file import ManifestError, describe_lines, join_paths, read_cells, shorten
+from semenet.data.manifest.schema import DERIVED_COLUMNS, check_cells, check_header, check_paths
 from semenet.errors import SemenetError
 from semenet.storage.atomic import replacing
 
@@ -64,16 +64,16 @@ class Manifest:
         return chosen
 
 
-def read_manifest(path, root=None, *, need=("label",), need_split=True):
+def read_manifest(path, root=None, *, required=("label",), require_split=True):
     """Reads a manifest and checks its columns; looks at no image.
 
     Args:
         path: the CSV: comma-separated, UTF-8 (a byte-order mark is allowed), one header line.
         root: the folder that relative paths in the columns `file` and `mask` start from; None for
             the CSV's own folder.
-        need: which of the columns "label" and "mask" must be there and filled in every row, beside
+        required: which of the columns "label" and "mask" must be there and filled in every row, beside
             `file`, `patient` and `split`.
-        need_split: whether `split` must be there; it need not before a split is drawn.
+        require_split: whether `split` must be there; it need not before a split is drawn.
 
     Returns:
         A `Manifest`.
@@ -83,12 +83,12 @@ def read_manifest(path, root=None, *, need=("label",), need_split=True):
             cells; two rows name the same file; a column has the name of one that is added here.
     """
     path = pathlib.Path(path)
-    unknown = set(need) - set(_OPTIONAL)
+    unknown = set(required) - set(_OPTIONAL)
     if unknown:
         raise SemenetError(
-            f"`need` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(need)}."
+            f"`required` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(required)}."
         )
-    needed = (*(column for column in _REQUIRED if need_split or column != "split"), *need)
+    needed = (*(column for column in _REQUIRED if require_split or column != "split"), *required)
     header, rows = read_cells(path, needed)
     check_header(path, header, needed)
     if rows.empty:
@@ -131,7 +131,7 @@ def write_manifest(frame, path):
             f"A manifest is written into a folder that exists. Received: {path}. "
             f"Make the folder {path.parent} first."
         )
-    kept = frame.drop(columns=[column for column in DERIVED if column in frame.columns])
+    kept = frame.drop(columns=[column for column in DERIVED_COLUMNS if column in frame.columns])
     for column in (name for name in _HASHED if name in kept):
         # What `read_manifest` would refuse: a folder's name becomes a label, with blanks and all.
         # One by one: pandas' own text, where pyarrow is installed, holds nothing that is not UTF-8.
@@ -139,7 +139,7 @@ def write_manifest(frame, path):
         if padded:
             raise ManifestError(
                 "The values of a manifest must not begin or end with white space. "
-                f"Received: {listed([repr(cell) for cell in padded])} in {column!r}, to be written to "
+                f"Received: {shorten([repr(cell) for cell in padded])} in {column!r}, to be written to "
                 f"{path}. Rename what they stand for."
             )
     with replacing(path) as temporary:
@@ -162,23 +162,23 @@ def check_patients(manifest, splits=("train", "val", "test"), *, allow_overlap=F
             refusing them.
 
     Returns:
-        `straddling_patients(manifest.rows, splits)`: empty unless `allow_overlap`.
+        `patients_in_several_splits(manifest.rows, splits)`: empty unless `allow_overlap`.
 
     Raises:
         ManifestError: a patient has rows in two of them; the message names patients and splits.
     """
-    found = straddling_patients(manifest.rows, splits)
+    found = patients_in_several_splits(manifest.rows, splits)
     if found.empty or allow_overlap:
         return found
     named = [f"{patient} ({' and '.join(where)})" for patient, where in found.items()]
     raise ManifestError(
         f"A patient's images must all stand in one split, in {manifest.path}. "
-        f"Received: {len(found)} patients in more than one: {listed(named)}. "
+        f"Received: {len(found)} patients in more than one: {shorten(named)}. "
         "Move each patient's rows into one split."
     )
 
 
-def straddling_patients(rows, splits=None):
+def patients_in_several_splits(rows, splits=None):
     """Finds the patients who stand in more than one split.
 
     Args:
@@ -216,7 +216,7 @@ def label_index(rows, class_names):
         raise ManifestError(
             f"Every label must be one of the classes {', '.join(class_names)}. "
             f"Received: {first['label']!r} for {first['file']} (unknown labels in all: "
-            f"{listed([repr(label) for label in others])}). "
+            f"{shorten([repr(label) for label in others])}). "
             "Leave these rows out, or train a network with these classes (--classes)."
         )
     return index.astype(np.int64)
@@ -226,8 +226,8 @@ def _paths(path, rows, folder, column, kind):
     """The absolute path of each file of a column, or its locator where the rows say in which shard it is."""
     columns = [f"{kind}_{name}" for name in PLACE]
     if not {"shard", *columns} <= set(rows.columns):
-        return paths_from(folder, rows[column].tolist())
-    shards = paths_from(folder, rows["shard"].tolist())
+        return join_paths(folder, rows[column].tolist())
+    shards = join_paths(folder, rows["shard"].tolist())
     found = [
         locator(shard, *place) if shard and name else ""
         for name, shard, place in zip(rows[column], shards, rows[columns].values.tolist(), strict=True)
@@ -236,7 +236,7 @@ def _paths(path, rows, folder, column, kind):
     if wrong:
         raise ManifestError(
             f"Rows of shards need shard, {', '.join(columns)}, as `semenet data shard` writes them. "
-            f"Received: {path} without, {lines_of(path, wrong)}. Write the shards again."
+            f"Received: {path} without, {describe_lines(path, wrong)}. Write the shards again."
         )
     return found
 

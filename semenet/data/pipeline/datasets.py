@@ -111,8 +111,8 @@ def as_dataset(batches, start, stop):
         targets), targets float32: one-hot (batch, classes), or masks (batch, height, width, 1) in {0, 1}.
 
     Raises:
-        ImageError: from `plain_errors`, when an image or mask cannot be read.
-        CacheError: from `plain_errors`, when the cache fills up.
+        ImageError: from `unwrapped_errors`, when an image or mask cannot be read.
+        CacheError: from `unwrapped_errors`, when the cache fills up.
         ValueError: the numbers are none, or out of order.
     """
     if not 0 <= start <= stop:
@@ -207,8 +207,8 @@ def evaluation_dataset(
         (images, targets), as of `as_dataset`.
 
     Raises:
-        ImageError: from `plain_errors`, when an image or mask cannot be read.
-        CacheError: memory or disk is too small for the cache; from `plain_errors`, when it fills up.
+        ImageError: from `unwrapped_errors`, when an image or mask cannot be read.
+        CacheError: memory or disk is too small for the cache; from `unwrapped_errors`, when it fills up.
         ManifestError: a label is not among `class_names`.
         ValueError: an argument is out of its range, or `rows` has no masks where they are needed.
     """
@@ -224,7 +224,7 @@ def evaluation_dataset(
     return as_dataset(batches, 0, batches.steps)
 
 
-def prepare(image, input_size, channels=1, inference_clahe=False):
+def prepare_image(image, input_size, channels=1, inference_clahe=False):
     """Prepares one image as `evaluation_dataset` does, to the same bits.
 
     Args:
@@ -247,7 +247,7 @@ def prepare(image, input_size, channels=1, inference_clahe=False):
 
 
 @contextlib.contextmanager
-def plain_errors():
+def unwrapped_errors():
     """Gives the error back that a dataset's reader raised, without TensorFlow's wrapping.
 
     Put it around whatever takes elements from a dataset of this module: a loop, `fit`, `predict`.

@@ -52,12 +52,12 @@ class ResizedImages:
         return found
 
     def _read(self, row):
-        image, mask = read_pair(self.paths[row], self.mask_paths and self.mask_paths[row])
+        image, mask = read_image_and_mask(self.paths[row], self.mask_paths and self.mask_paths[row])
         image = host_transforms.resize(image, self.size)
         return image, None if mask is None else host_transforms.resize_mask(mask, self.size)
 
 
-def read_pair(path, mask_path=None):
+def read_image_and_mask(path, mask_path=None):
     """Reads an image and the mask that belongs to it.
 
     Args:
@@ -77,7 +77,7 @@ def read_pair(path, mask_path=None):
     return image, _mask_of_size(mask_path, path, image.shape)
 
 
-def check_mask(path, mask_path):
+def check_mask_size(path, mask_path):
     """Reads a mask, and of the image that it belongs to what tells the size.
 
     Args:

@@ -8,7 +8,7 @@ import zlib
 from semenet.data.images.reading import read_contents
 from semenet.data.images.shards import COLUMNS, SUFFIX
 from semenet.data.manifest.table import write_manifest
-from semenet.data.pipeline.resized import read_pair
+from semenet.data.pipeline.resized import read_image_and_mask
 from semenet.errors import SemenetError
 from semenet.storage.atomic import OutputError, output_folder
 
@@ -96,7 +96,7 @@ def _write_records(rows, folder, limit, progress):
 def _checked_contents(row):
     """The encoded image, and mask where there is one, once both have been decoded."""
     mask_path = row.get("mask_path") or None
-    read_pair(row["path"], mask_path)
+    read_image_and_mask(row["path"], mask_path)
     contents = {"image": read_contents(row["path"])}
     return contents if mask_path is None else contents | {"mask": read_contents(mask_path)}
 

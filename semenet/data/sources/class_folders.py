@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.kermany import (
     NOT_STATED,
@@ -61,19 +61,19 @@ def folder_tree(folder, *, patient_pattern=None, source=None, license=NOT_STATED
     if beside:
         raise SourceError(
             "Every image of a tree must stand in a class's folder. "
-            f"Received: {listed([path.name for path in beside])} in {folder} itself. Move or remove these."
+            f"Received: {shorten([path.name for path in beside])} in {folder} itself. Move or remove these."
         )
     parts = [_SPLIT_NAMES.get(top.name.lower()) for top in tops]
     if any(parts) and not all(parts):
         raise SourceError(
             "Folders at the top are all splits (train, val, test) or all classes. "
-            f"Received: {folder} with {listed([top.name for top in tops])}. Put the classes into the splits."
+            f"Received: {folder} with {shorten([top.name for top in tops])}. Put the classes into the splits."
         )
     splits = all(parts)
     if splits and len(set(parts)) < len(parts):
         raise SourceError(
-            f"Each split must have one folder. Received: {folder} with {listed([top.name for top in tops])}. "
-            "Merge those of one meaning."
+            "Each split must have one folder. "
+            f"Received: {folder} with {shorten([top.name for top in tops])}. Merge those of one meaning."
         )
     rows = [
         {
@@ -134,7 +134,7 @@ def _images(top, folder, depth):
     if misplaced:
         form = "DIR/<split>/<class>/<image>" if depth == 2 else "DIR/<class>/<image>"
         raise SourceError(
-            f"Every image of the tree must stand at {form}. Received: {listed(misplaced)} below {folder}. "
+            f"Every image of the tree must stand at {form}. Received: {shorten(misplaced)} below {folder}. "
             "Move or remove these."
         )
     return paths
@@ -157,7 +157,7 @@ def _tell_left_out(files, place):
     if files:
         tell(
             f"{len(files)} files below {place} are left out, since their names do not end as an image's: "
-            f"{listed([file.name for file in files])}."
+            f"{shorten([file.name for file in files])}."
         )
 
 

@@ -5,7 +5,7 @@ import warnings
 
 import pandas as pd
 
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.kermany import NOT_STATED, SourceError, draw_splits, is_image, keep_present, tell
 
@@ -106,7 +106,7 @@ def _metadata(path):
     if repeated:
         raise SourceError(
             f"Each column of metadata.csv must have its own name. Received: {path} with "
-            f"{listed(repeated)} more than once. Take the file from the repository."
+            f"{shorten(repeated)} more than once. Take the file from the repository."
         )
     table = table.apply(lambda column: column.str.strip())
     nameless = table.index[table["patientid"] == ""]
@@ -165,10 +165,10 @@ def _unrepeated(table, folder):
     if (told > 1).any():
         raise SourceError(
             f"A file must be one patient's, with one finding. Received: {folder}/metadata.csv, where "
-            f"{listed(told.index[told > 1].tolist())} stands for several. Remove the wrong rows."
+            f"{shorten(told.index[told > 1].tolist())} stands for several. Remove the wrong rows."
         )
     if len(repeated):
-        tell(f"covid-chestxray-dataset: {listed(told.index.tolist())} is listed twice; it was taken once.")
+        tell(f"covid-chestxray-dataset: {shorten(told.index.tolist())} is listed twice; it was taken once.")
     return table.drop_duplicates("file")
 
 
@@ -177,6 +177,6 @@ def _check_asked(what, asked, column, folder):
     unknown = [name for name in asked if name.lower() not in {each.lower() for each in known}]
     if unknown:
         raise SourceError(
-            f"The {what} asked for must be among the data set's. Received: {listed(unknown)} for {folder}. "
+            f"The {what} asked for must be among the data set's. Received: {shorten(unknown)} for {folder}. "
             f"There are: {', '.join(known)}; name some of these."
         )

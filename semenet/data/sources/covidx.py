@@ -4,7 +4,7 @@ import pathlib
 
 import pandas as pd
 
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.sources.kermany import (
     NOT_STATED,
     SPLITS,
@@ -92,7 +92,7 @@ def _lists(folder, named):
         if len(paths) > 1:
             raise SourceError(
                 f"Each part must have one list. Received: {folder} with "
-                f"{listed([path.name for path in paths])} for {part}, which differ by edition. Name the "
+                f"{shorten([path.name for path in paths])} for {part}, which differ by edition. Name the "
                 f"one to use (--{part}-list)."
             )
         if paths:
@@ -150,6 +150,6 @@ def _check_listed_once(frame, folder):
     repeated = frame["file"][frame.duplicated("file")].tolist()
     if repeated:
         raise SourceError(
-            f"A file must be listed once. Received: {listed(repeated)} in the lists of {folder}, more than "
+            f"A file must be listed once. Received: {shorten(repeated)} in the lists of {folder}, more than "
             "once. Remove all lines but one."
         )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.listing import IMAGE_SUFFIXES
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import split_patients
 from semenet.errors import SemenetError
 
@@ -144,7 +144,7 @@ def keep_patients_whole(frame):
         patients = sorted(frame.loc[moved, "patient"].unique())
         tell(
             f"{moved.sum()} images of {len(patients)} patients stood in an earlier part than others of "
-            f"theirs and were moved to the later one: {listed(patients)}."
+            f"theirs and were moved to the later one: {shorten(patients)}."
         )
     return frame.assign(split=split)
 
@@ -183,7 +183,7 @@ def draw_splits(frame, shares, seed):
     if rare.any():
         tell(
             "Of some labels there are fewer patients than splits, so not each split need have them: "
-            f"{listed(sorted(own[rare].unique()))}."
+            f"{shorten(sorted(own[rare].unique()))}."
         )
         if frame.loc[rare, "patient"].nunique() < len(shares):
             strata = strata.mask(rare, in_stratum.idxmax())
@@ -217,7 +217,7 @@ def keep_present(frame, folder, on_error, name):
         raise SourceError(
             f"Every listed file must be there. Received: {folder}, which lacks {len(absent)} of "
             f"{len(frame)}: "
-            f'{listed(absent)}. Download them, or leave them out with on_error="skip" (--on-error skip).'
+            f'{shorten(absent)}. Download them, or leave them out with on_error="skip" (--on-error skip).'
         )
     if absent:
         tell(f"{name}: {len(absent)} listed files are absent and were left out: {', '.join(absent)}.")

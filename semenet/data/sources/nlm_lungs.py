@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.reading import read_mask
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.kermany import SourceError, draw_splits, is_image, relative, tell
 from semenet.storage.atomic import output_folder, write_bytes
@@ -55,7 +55,7 @@ def montgomery(folder, masks, *, shares=SHARES, seed=0):
     if absent:
         raise SourceError(
             "Every Montgomery image has a mask of its name in ManualMask/leftMask and in "
-            f"ManualMask/rightMask. Received: {folder}, without {listed(absent)}. Unpack the archive again."
+            f"ManualMask/rightMask. Received: {folder}, without {shorten(absent)}. Unpack the archive again."
         )
     masks = output_folder(masks)
     for row in rows:
@@ -108,7 +108,7 @@ def shenzhen(folder, masks=None, *, shares=SHARES, seed=0):
         if without:
             tell(
                 f"Shenzhen: {len(without)} of {len(rows)} images have no mask and were left out: "
-                f"{listed(without)}."
+                f"{shorten(without)}."
             )
         rows = [row for row in rows if row["mask"]]
     return _split(rows, shares, seed)

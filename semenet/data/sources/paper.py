@@ -5,7 +5,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.table import read_manifest
 from semenet.data.sources.covid_chestxray import covid_chestxray
 from semenet.data.sources.kermany import SPLITS, SourceError, kermany_parts
@@ -134,7 +134,7 @@ def lung_pairs(manifests, *, counts="paper", seed=0):
         raise SourceError("U-Net pairs need at least one manifest with masks. Received: none. Name the CSVs.")
     frames = []
     for path in manifests:
-        rows = read_manifest(path, need=("mask",)).rows
+        rows = read_manifest(path, required=("mask",)).rows
         rows = rows.assign(file=rows["path"], mask=rows["mask_path"]).drop(
             columns=["path", "mask_path", "split"]
         )
@@ -144,7 +144,7 @@ def lung_pairs(manifests, *, counts="paper", seed=0):
     repeated = frame["file"][frame.duplicated("file")].tolist()
     if repeated:
         raise SourceError(
-            f"An image must have one mask. Received: {listed(repeated)} in two of the manifests. Name each "
+            f"An image must have one mask. Received: {shorten(repeated)} in two of the manifests. Name each "
             "once."
         )
     wanted = {split: PAPER_COUNTS["lungs"][split]["lungs"] for split in SPLITS}

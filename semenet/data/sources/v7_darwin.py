@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.reading import MAX_PIXELS
-from semenet.data.manifest.csv_file import listed
+from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.kermany import (
     NOT_STATED,
@@ -88,14 +88,14 @@ def v7(folder, masks, *, images=(), patients=None, progress=None, shares=SHARES,
         raise SourceError(
             "At least one JSON file must have a lung, and its image be there. "
             f"Received: {folder} with {len(paths)} JSON files, {len(without_lung)} without a lung, "
-            f"{len(without_image)} without their image ({listed(without_image)}). Name the images' folders "
+            f"{len(without_image)} without their image ({shorten(without_image)}). Name the images' folders "
             "(--images)."
         )
     for reason, names in (("has no lung", without_lung), ("has no image", without_image)):
         if names:
             tell(
                 f"V7: {len(names)} of {len(paths)} JSON files are left out, since each {reason}: "
-                f"{listed(names)}."
+                f"{shorten(names)}."
             )
     frame = pd.DataFrame(rows)
     _check_images_once(frame, folder)
@@ -221,6 +221,6 @@ def _check_images_once(frame, folder):
     repeated = frame["file"][frame.duplicated("file")].tolist()
     if repeated:
         raise SourceError(
-            f"An image must have one JSON file. Received: {folder}, where {listed(repeated)} has several. "
+            f"An image must have one JSON file. Received: {folder}, where {shorten(repeated)} has several. "
             "Keep those of one release."
         )

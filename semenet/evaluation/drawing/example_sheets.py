@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from semenet.data.images.reading import read_image
-from semenet.data.pipeline.datasets import plain_errors
+from semenet.data.pipeline.datasets import unwrapped_errors
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines
@@ -134,7 +134,7 @@ def outline_sheet(rows, scores, predict, load):
     groups = choose_segmented(scores["dice"])
     chosen = [index for group in groups.values() for index in group]
     cards = {}
-    with plain_errors():
+    with unwrapped_errors():
         for images, masks in load(rows.iloc[chosen]):
             predicted = predict(images).numpy()[..., 0] >= MASK_PROBABILITY
             for image, mask, found in zip(images.numpy(), masks.numpy(), predicted, strict=True):

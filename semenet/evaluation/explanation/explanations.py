@@ -12,8 +12,8 @@ import pandas as pd
 from semenet import metrics
 from semenet.data.images.listing import list_images
 from semenet.data.manifest.table import label_index, read_manifest
-from semenet.data.pipeline.datasets import prepare
-from semenet.data.pipeline.resized import read_pair
+from semenet.data.pipeline.datasets import prepare_image
+from semenet.data.pipeline.resized import read_image_and_mask
 from semenet.data.transforms import host as host_transforms
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
@@ -215,8 +215,8 @@ def _explain(run, cases, out, batch_size, method, layer, class_name, finder, lab
     out = output_folder(out)
 
     def load(case):
-        image, mask = read_pair(case.path, case.mask_path)
-        prepared = prepare(image, run.input_size, run.channels, run.inference_clahe)
+        image, mask = read_image_and_mask(case.path, case.mask_path)
+        prepared = prepare_image(image, run.input_size, run.channels, run.inference_clahe)
         if mask is not None:
             prepared = prepared * host_transforms.resize_mask(mask, run.input_size)[..., None]
         return image, prepared

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
-from semenet.data.manifest.schema import DERIVED
+from semenet.data.manifest.schema import DERIVED_COLUMNS
 from semenet.errors import SemenetError
 from semenet.metrics.patient_bootstrap import classification_intervals, mean_intervals
 
@@ -37,7 +37,7 @@ def subgroups(rows, columns):
         ValueError: `rows` has no such column; a column has more than 20 values and they are not all
             numbers; an age below 0.
     """
-    known = [column for column in rows.columns if column not in DERIVED]
+    known = [column for column in rows.columns if column not in DERIVED_COLUMNS]
     absent = [column for column in columns if column not in known]
     if absent:
         raise SemenetError(

@@ -14,7 +14,7 @@ import os
 import cv2
 import numpy as np
 
-from semenet.data.pipeline.resized import read_pair
+from semenet.data.pipeline.resized import read_image_and_mask
 
 # All in pixels of an image stretched to this side: a letter has 3 to 13 % of it as its height.
 SIDE = 256
@@ -103,7 +103,7 @@ def marks_of_files(pairs, total, progress):
 
     def read(pair):
         path, mask = pair
-        image, found = read_pair(path, mask if isinstance(mask, str) else None)
+        image, found = read_image_and_mask(path, mask if isinstance(mask, str) else None)
         return mark_features(image, mask if found is None else found)
 
     features = []

@@ -81,7 +81,7 @@ def audit(
             "Name a classifier's run."
         )
     masks = LungMasks.open(lungs)
-    manifest = read_manifest(manifest_path, root, need=("label",))
+    manifest = read_manifest(manifest_path, root, required=("label",))
     rows = manifest.split(split)
     fit_rows = _rows_to_fit(manifest.rows, rows, split, run.class_names, seed)
     masks.check_available(rows)

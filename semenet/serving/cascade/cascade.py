@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
 from semenet.inference.input_gate import CODES, SIDE, gate_input
@@ -141,7 +141,8 @@ class Cascade:
             tuple of three uint8 `(H, W, C)` and the two arrays of `semenet.inference.input_gate.gate_input`.
         """
         images = (
-            prepare(image, run.input_size, run.channels, run.inference_clahe) for run in self.runs.values()
+            prepare_image(image, run.input_size, run.channels, run.inference_clahe)
+            for run in self.runs.values()
         )
         return (*images, *gate_input(image, coloured))
 

@@ -45,7 +45,7 @@ def calibration_images(source, run, count=COUNT):
         # Objects: the strings of pyarrow hold no path that is not UTF-8.
         rows = pd.DataFrame({"file": names, "path": pd.Series(map(str, files), dtype=object)})
     else:
-        rows = read_manifest(source, need=("mask",) if run.lungs_alone else ()).split(SPLIT)
+        rows = read_manifest(source, required=("mask",) if run.lungs_alone else ()).split(SPLIT)
     places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
     return np.concatenate(
         list(LungMasks().network_inputs(rows.iloc[places].reset_index(drop=True), run, _BATCH))

@@ -32,7 +32,7 @@ def open_servable(path):
 
 
 def prepare_graph(image, run):
-    """An image as a run's network takes it, to the bit of `semenet.data.pipeline.datasets.prepare`.
+    """An image as a run's network takes it, to the bit of `semenet.data.pipeline.datasets.prepare_image`.
 
     Args:
         image: uint8 tensor `(height, width, 1)` of any size.

@@ -48,7 +48,7 @@ def fill_masks(manifest_path, lungs, out, root=None, *, drop_implausible=False):
             f"Received: --out {out}, the manifest itself. Give another --out."
         )
     masks = LungMasks.open(lungs)
-    rows = read_manifest(manifest_path, root, need=(), need_split=False).rows
+    rows = read_manifest(manifest_path, root, required=(), require_split=False).rows
     if "shard" in rows:
         raise SemenetError(
             f"Masks are found for images in files. Received: {manifest_path}, whose images lie in shards. "

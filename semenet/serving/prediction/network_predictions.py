@@ -8,7 +8,7 @@ import pandas as pd
 
 from semenet.data.images.listing import list_images
 from semenet.data.images.reading import ImageError, image_size, read_image
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
@@ -139,7 +139,7 @@ def _finder(run, lungs):
 
 def _read(grey, run, finder):
     """The image as the network takes it, and as it was read where its lungs are to be found."""
-    prepared = prepare(grey, run.input_size, run.channels, run.inference_clahe)
+    prepared = prepare_image(grey, run.input_size, run.channels, run.inference_clahe)
     return prepared, None if finder is None else grey
 
 

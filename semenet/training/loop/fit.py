@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from semenet.data.manifest.table import ManifestError, label_index, read_manifest
-from semenet.data.pipeline.datasets import as_dataset, plain_errors, training_batches
+from semenet.data.pipeline.datasets import as_dataset, training_batches, unwrapped_errors
 from semenet.models.catalog import build
 from semenet.storage.atomic import write_text
 from semenet.storage.hashing import file_sha256
@@ -59,7 +59,7 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
         DistributionError: if the devices do not fit the recipe; ClusterError if another process ends.
     """
     out = pathlib.Path(out)
-    manifest = read_manifest(manifest_path, root, need=("mask",) if recipe.segments else ("label",))
+    manifest = read_manifest(manifest_path, root, required=("mask",) if recipe.segments else ("label",))
     rows, val_rows, selection = select_rows(manifest, data, masks=recipe.segments)
     _check_classes(recipe, rows, manifest.path)
     selection["teacher_sha256"] = None if recipe.teacher is None else _hash(find_teacher(recipe.teacher, out))
@@ -177,7 +177,7 @@ def _fit(model, recipe, batches, keep, weights, tensorboard):
         while position < end and not keep.stops_early:
             rest = batches.steps - position % batches.steps
             stop = end if rest == batches.steps else position + rest
-            with plain_errors():
+            with unwrapped_errors():
                 model.fit(
                     as_dataset(batches, position, stop),
                     initial_epoch=position // batches.steps,

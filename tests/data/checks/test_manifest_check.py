@@ -12,7 +12,12 @@ from semenet.data.checks.duplicates import SAME
 from semenet.data.checks.manifest_check import check_manifest, find_image
 from semenet.data.checks.shortcuts import origin_tables
 from semenet.data.images.reading import read_image
-from semenet.data.manifest.table import ManifestError, read_manifest, straddling_patients, write_manifest
+from semenet.data.manifest.table import (
+    ManifestError,
+    patients_in_several_splits,
+    read_manifest,
+    write_manifest,
+)
 from semenet.errors import SemenetError
 
 
@@ -183,7 +188,7 @@ def test_masks_are_measured_and_must_have_their_images_size(tmp_path, capsys):
     rows.append(("4.png", "", "p4", "val"))
     path = manifest_of(tmp_path, rows, ("file", "mask", "patient", "split"))
     (tmp_path / "m3.png").unlink()
-    report = check_manifest(read_manifest(path, need=()))
+    report = check_manifest(read_manifest(path, required=()))
     assert [found["file"] for found in report["unreadable"]] == ["m2.png", "m3.png"]
     assert "50 x 100 pixels" in report["unreadable"][0]["reason"]
     assert report["masks"]["without"] == 1
@@ -319,12 +324,12 @@ def test_split_writes_a_manifest_that_names_the_same_files(unsplit, tmp_path, ca
     out = tmp_path / "splits" / "m.csv"
     out.parent.mkdir()
     data_split(unsplit, out, shares="train=0.5, val=0.5", seed=3)
-    before = read_manifest(unsplit, need_split=False).rows
+    before = read_manifest(unsplit, require_split=False).rows
     after = read_manifest(out).rows
     assert after["path"].tolist() == before["path"].tolist()
     assert after["file"].tolist()[2:4] == ["../set/i/2.png", "/elsewhere/3.png"]
     assert after["age"].tolist() == before["age"].tolist()
-    assert straddling_patients(after).empty
+    assert patients_in_several_splits(after).empty
     assert after["split"].value_counts().to_dict() == {"train": 40, "val": 40}
     output = capsys.readouterr().out.splitlines()
     assert output == ["train: 40 images of 20 patients", "val: 40 images of 20 patients", str(out)]

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from semenet.data.manifest.splitting import split_patients
-from semenet.data.manifest.table import ManifestError, straddling_patients
+from semenet.data.manifest.table import ManifestError, patients_in_several_splits
 from semenet.errors import SemenetError
 
 
@@ -30,7 +30,7 @@ def drawn(count=300, seed=0):
 def test_patients_stay_whole_and_each_class_comes_near_its_shares():
     frame = pd.concat([patients(200, "a"), patients(90, "b", 3), patients(40, "c", 7)], ignore_index=True)
     splits = split_patients(frame, seed=4)
-    assert straddling_patients(frame.assign(split=splits)).empty
+    assert patients_in_several_splits(frame.assign(split=splits)).empty
     for label, images in (("a", 1), ("b", 3), ("c", 7)):
         rows = frame["label"] == label
         counts = splits[rows].value_counts()
@@ -41,7 +41,7 @@ def test_patients_stay_whole_and_each_class_comes_near_its_shares():
 def test_patients_with_two_labels_are_shared_out_too():
     frame = drawn()
     splits = split_patients(frame, {"train": 0.5, "val": 0.3, "test": 0.2})
-    assert straddling_patients(frame.assign(split=splits)).empty
+    assert patients_in_several_splits(frame.assign(split=splits)).empty
     both = frame.groupby("patient")["label"].transform("nunique") == 2
     assert both.sum() > 500
     for rows in (both, ~both):

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semenet.data.manifest.csv_file import paths_from
+from semenet.data.manifest.csv_file import join_paths
 from semenet.data.manifest.splitting import split_patients
 from semenet.data.manifest.table import (
     ManifestError,
     check_patients,
     label_index,
+    patients_in_several_splits,
     read_manifest,
-    straddling_patients,
     write_manifest,
 )
 
@@ -59,11 +59,11 @@ def test_relative_manifest_gives_absolute_paths(tmp_path, monkeypatch):
 
 def test_masks_without_labels(tmp_path):
     path = written(tmp_path, "file,mask,patient,split\na.png,m.png,p,train\n")
-    assert "label" not in read_manifest(path, need=("mask",)).rows
+    assert "label" not in read_manifest(path, required=("mask",)).rows
     with pytest.raises(ManifestError, match="Add label"):
         read_manifest(path)
-    with pytest.raises(ValueError, match="need"):
-        read_manifest(path, need=("patient",))
+    with pytest.raises(ValueError, match="required"):
+        read_manifest(path, required=("patient",))
 
 
 def test_byte_order_mark_and_windows_lines_are_read(tmp_path):
@@ -230,14 +230,16 @@ def test_overlap_is_returned_where_it_is_allowed(tmp_path):
     manifest = read_manifest(written(tmp_path, HEADER + text))
     found = check_patients(manifest, allow_overlap=True)
     assert found.to_dict() == {"p": ["train", "val"], "q": ["test", "train"]}
-    assert straddling_patients(manifest.rows).to_dict() == found.to_dict() | {"r": ["reserve", "train"]}
-    assert straddling_patients(manifest.rows, ("val", "test")).empty
+    assert patients_in_several_splits(manifest.rows).to_dict() == found.to_dict() | {
+        "r": ["reserve", "train"]
+    }
+    assert patients_in_several_splits(manifest.rows, ("val", "test")).empty
     assert check_patients(manifest, splits=("val", "test")).to_dict() == {}
 
 
 def test_split_may_lack_before_it_is_drawn(tmp_path):
     path = written(tmp_path, "file,label,patient\na,x,p\n")
-    assert "split" not in read_manifest(path, need_split=False).rows
+    assert "split" not in read_manifest(path, require_split=False).rows
     with pytest.raises(ManifestError, match="Add split"):
         read_manifest(path)
 
@@ -247,7 +249,7 @@ def test_paths_are_joined_and_normalised_as_by_the_standard_library(folder):
     names = ["a.png", "a/b.png", "./a", "a/./b", "../a", "a/../b", "a//b", "/a/b", "/", "a/", "..", ".", ".a"]
     names += ["..a", "a..", "a/.b", "a/..b/c", "a.", "a/...", "ü/x y.png", "a/.", "a/.."]
     expected = [os.path.normpath(os.path.join(folder, name)) for name in names]
-    assert paths_from(folder, [*names, ""]) == [*expected, ""]
+    assert join_paths(folder, [*names, ""]) == [*expected, ""]
 
 
 def test_hash_of_a_known_manifest_does_not_change(tmp_path):
@@ -288,7 +290,7 @@ def test_a_million_rows_are_read_checked_and_split_in_seconds_and_no_file_is_loo
     drawn = split_patients(manifest.rows)
     assert time.perf_counter() - began < 24
     assert not [name for name in looked_at if name.endswith(".png")]
-    assert straddling_patients(manifest.rows.assign(split=drawn)).empty
+    assert patients_in_several_splits(manifest.rows.assign(split=drawn)).empty
 
 
 @pytest.mark.parametrize(

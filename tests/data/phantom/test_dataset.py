@@ -83,7 +83,7 @@ def test_manifest_has_the_columns_and_its_files_exist(dataset, rows):
     for row in rows:
         for column in ("file", "mask", "lesion_mask"):
             assert grey(dataset / row[column]).shape == (64, 64)
-    manifest = read_manifest(dataset / "manifest.csv", need=("label", "mask"))
+    manifest = read_manifest(dataset / "manifest.csv", required=("label", "mask"))
     assert len(manifest.rows) == len(rows)
     check_patients(manifest)
 

@@ -14,7 +14,7 @@ import pytest
 from semenet.data.images.reading import ImageError
 from semenet.data.pipeline import cache as cache_module
 from semenet.data.pipeline.cache import CacheError, DiskCache, MemoryCache, open_cache
-from semenet.data.pipeline.datasets import evaluation_dataset, plain_errors, training_dataset
+from semenet.data.pipeline.datasets import evaluation_dataset, training_dataset, unwrapped_errors
 from semenet.data.transforms.augmentation import Augmentation
 
 SIZE = (24, 32)
@@ -48,7 +48,7 @@ def batches(rows, **changes):
         "seed": 5,
         "augmentation": Augmentation(clahe=0.5, rotation=20, views=("original", "masked")),
     }
-    with plain_errors():
+    with unwrapped_errors():
         return [
             tuple(part.numpy() for part in batch)
             for batch in training_dataset(rows, **arguments | changes)[0]
@@ -88,7 +88,7 @@ def test_evaluation_and_training_share_a_cache_on_disk(rows, tmp_path):
         dataset = evaluation_dataset(
             rows, input_size=SIZE, batch_size=2, masks=True, cache=cache, cache_folder=cache_folder
         )
-        with plain_errors():
+        with unwrapped_errors():
             return [tuple(part.numpy() for part in batch) for batch in dataset]
 
     batches(rows, masks=True, augmentation=Augmentation(), cache="disk", cache_folder=tmp_path / "cache")

@@ -16,10 +16,10 @@ from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import (
     as_dataset,
     evaluation_dataset,
-    plain_errors,
-    prepare,
+    prepare_image,
     training_batches,
     training_dataset,
+    unwrapped_errors,
 )
 from semenet.data.transforms import eager as transforms
 from semenet.data.transforms.augmentation import Augmentation
@@ -222,7 +222,7 @@ def test_a_dataset_of_a_million_rows_starts_without_a_look_at_a_file():
     # Checking a million files would take longer than this, reading one would fail.
     assert time.perf_counter() - began < 2
     assert steps == count / 16
-    with pytest.raises(ImageError, match="/nowhere/"), plain_errors():
+    with pytest.raises(ImageError, match="/nowhere/"), unwrapped_errors():
         next(iter(dataset))
 
 
@@ -299,7 +299,7 @@ def test_one_image_prepared_is_the_pipelines_bit_for_bit(rows, channels, inferen
     options = {"input_size": SIZE, "channels": channels, "inference_clahe": inference_clahe}
     images = np.concatenate(list(evaluation_dataset(rows, batch_size=7, **options)))
     for path, expected in zip(rows["path"], images, strict=True):
-        prepared = prepare(read_image(path), **options)
+        prepared = prepare_image(read_image(path), **options)
         assert prepared.dtype == np.uint8
         assert prepared.shape == (*SIZE, channels)
         np.testing.assert_array_equal(prepared, expected)
@@ -329,7 +329,7 @@ def test_a_bad_file_is_named_by_a_plain_error(rows, tmp_path):
         training(bad)[0],
         training(bad, masks=True)[0],
     ):
-        with pytest.raises(ImageError) as error, plain_errors():
+        with pytest.raises(ImageError) as error, unwrapped_errors():
             list(dataset)
         message = str(error.value)
         assert str(broken) in message
@@ -340,14 +340,14 @@ def test_a_bad_file_is_named_by_a_plain_error(rows, tmp_path):
 
 def test_a_mask_of_another_size_is_named_with_its_image(rows):
     wrong = rows.assign(mask_path=np.roll(rows["mask_path"], -1))
-    with pytest.raises(ImageError, match=r"m1\.png.*0\.png"), plain_errors():
+    with pytest.raises(ImageError, match=r"m1\.png.*0\.png"), unwrapped_errors():
         list(evaluation_dataset(wrong, input_size=SIZE, batch_size=1, masks=True))
 
 
 def test_other_errors_pass_through_plain_errors():
-    with pytest.raises(tf.errors.InvalidArgumentError), plain_errors():
+    with pytest.raises(tf.errors.InvalidArgumentError), unwrapped_errors():
         tf.io.decode_png(b"nothing")
-    with pytest.raises(KeyError), plain_errors():
+    with pytest.raises(KeyError), unwrapped_errors():
         raise KeyError("a")
 
 
@@ -385,6 +385,6 @@ def test_real_radiographs_and_masks_go_through():
     rows = read_manifest(folder / "dataset1" / "manifest.csv").rows.iloc[::200]
     found = batches(training(rows, class_names=CLASSES, augmentation=Augmentation(0.4, 30), epochs=1)[0])
     assert sum(len(images) for images, _ in found) == len(rows)
-    pairs = read_manifest(folder / "lung" / "manifest.csv", need=("mask",)).rows.iloc[::50]
+    pairs = read_manifest(folder / "lung" / "manifest.csv", required=("mask",)).rows.iloc[::50]
     for _, masks in batches(training(pairs, masks=True, augmentation=Augmentation(0.4, 30), epochs=1)[0]):
         assert 0.05 < masks.mean() < 0.7

@@ -12,7 +12,7 @@ from semenet.data.checks.manifest_check import check_manifest, find_image
 from semenet.data.images.reading import ImageError, read_image, read_mask
 from semenet.data.images.shards import file_of
 from semenet.data.manifest.table import ManifestError, read_manifest, write_manifest
-from semenet.data.pipeline.datasets import plain_errors, training_dataset
+from semenet.data.pipeline.datasets import training_dataset, unwrapped_errors
 from semenet.data.pipeline.sharding import write_shards
 from semenet.data.transforms.augmentation import Augmentation
 from semenet.storage.atomic import OutputError
@@ -44,7 +44,7 @@ def shards_of(manifest, folder, **options):
 def batches(rows, **changes):
     arguments = {"class_names": ("a", "b"), "input_size": (24, 32), "batch_size": 2, "epochs": 2, "seed": 5}
     dataset, _ = training_dataset(rows, **arguments | changes, augmentation=Augmentation(0.5, 20))
-    with plain_errors():
+    with unwrapped_errors():
         return [tuple(part.numpy() for part in batch) for batch in dataset]
 
 

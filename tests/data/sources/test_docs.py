@@ -55,7 +55,7 @@ def test_every_command_makes_a_manifest_that_can_be_read(downloads):
     for command in COMMANDS:
         main(command[1:])
         out = downloads / command[command.index("--out") + 1]
-        manifest = read_manifest(out, need=())
+        manifest = read_manifest(out, required=())
         rows = manifest.rows
         assert len(rows) > 2, command
         assert all(pathlib.Path(path).is_file() for path in rows["path"]), command

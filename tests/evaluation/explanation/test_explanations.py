@@ -11,7 +11,7 @@ import pytest
 
 from semenet import metrics
 from semenet.data.images.reading import ImageError, read_image
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms import host as host_transforms
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
@@ -82,7 +82,7 @@ def test_write_explanations(tmp_path, channels):
     assert geometry.start == (3, 3)
     for file, row in zip((first, second), table.itertuples(), strict=True):
         image = read_image(file)
-        network_input = prepare(image, run.input_size, channels, False)[None]
+        network_input = prepare_image(image, run.input_size, channels, False)[None]
         output = run.model.predict(network_input, verbose=0)[0]
         assert row.predicted == run.class_names[output.argmax()]
         assert row.probability == pytest.approx(output.max(), abs=1e-6)
@@ -119,7 +119,7 @@ def test_another_method_layer_and_class_and_true_labels(tmp_path):
     assert table["method"].tolist() == ["grad-cam++"] * 2
     explained = method_function("grad-cam++")(run.model, "conv")
     for file, row in zip(files, table.itertuples(), strict=True):
-        heat, output = explained(prepare(read_image(file), (16, 16))[None], 2)
+        heat, output = explained(prepare_image(read_image(file), (16, 16))[None], 2)
         assert row.predicted == NAMES[output[0].argmax()]
         assert row.probability == pytest.approx(output[0].max(), abs=1e-6)
         grey = cv2.imread(str(tmp_path / "out" / row.heatmap), cv2.IMREAD_UNCHANGED)
@@ -132,7 +132,7 @@ def test_probabilities_are_calibrated(tmp_path):
     file = write_image(tmp_path / "a.png", 1)
     run = a_run(temperature=4.0)
     run.model.get_layer("head").bias.assign([2, 0, 1])
-    output = run.model.predict(prepare(read_image(file), (16, 16))[None], verbose=0)
+    output = run.model.predict(prepare_image(read_image(file), (16, 16))[None], verbose=0)
     table = pd.read_csv(write_explanations(run, [file], tmp_path / "out"))
     by_hand = output[0] ** 0.25 / (output[0] ** 0.25).sum()
     assert table["probability"][0] == pytest.approx(by_hand.max(), abs=1e-5)
@@ -204,7 +204,7 @@ def test_a_split_s_mistakes_are_explained(phantoms, tmp_path, masked):
     rows = manifest[manifest["split"] == "test"]
     expected = []
     for row in rows.itertuples():
-        seen = prepare(read_image(phantoms.parent / row.file), (32, 32))
+        seen = prepare_image(read_image(phantoms.parent / row.file), (32, 32))
         if masked:
             mask = cv2.imread(str(phantoms.parent / row.mask), cv2.IMREAD_GRAYSCALE)
             seen = seen * (host_transforms.resize_mask(mask, (32, 32)) > 0)[..., None]

@@ -81,7 +81,7 @@ def test_letters_of_phantoms_are_found_in_most(size, least):
 
 
 def test_files_and_given_masks_agree(phantoms):
-    rows = read_manifest(phantoms, need=("label", "mask")).split("val")
+    rows = read_manifest(phantoms, required=("label", "mask")).split("val")
     steps = []
     by_file = marks_of_files(
         zip(rows["path"], rows["mask_path"], strict=True),

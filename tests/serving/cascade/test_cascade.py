@@ -13,7 +13,7 @@ from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.frontal import draw_radiograph
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.inference.class_activation import grad_cam
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.models.weights.errors import WeightsError
@@ -55,10 +55,10 @@ def test_every_step_is_what_it_is_by_hand(by_hand):
     image = chest()
     found = by_hand.predict([image])
     assert found.class_names == by_hand.class_names == ("normal", "bacteria", *STAGE2)
-    mean = prepare(image, (48, 40)).mean()
+    mean = prepare_image(image, (48, 40)).mean()
     first = softmax(np.array([0.0, 0.01, 0.02]) * mean)
     np.testing.assert_allclose(found.stage1_probabilities[0], first, rtol=1e-5)
-    small = prepare(image, (32, 56))[..., 0].astype(float)
+    small = prepare_image(image, (32, 56))[..., 0].astype(float)
     mask = np.zeros((32, 56), bool)
     mask[8:24, 9:23] = mask[8:24, 33:47] = True
     # Within a pixel of the edges, where stretching has mixed lung and body.
@@ -95,11 +95,11 @@ def test_real_networks_give_what_they_give_alone(classifier_run, unet_run, phant
     run = Run.open(tmp_path / "two.keras")
     masks = LungMasks.open(unet_run).segment(images, (40, 40))
     usable = np.array([not flags for flags in found.lung_flags])
-    prepared = np.stack([prepare(image, (40, 40)) for image in images])
+    prepared = np.stack([prepare_image(image, (40, 40)) for image in images])
     fed = np.where(usable[:, None, None, None], keep_only_lungs(prepared, masks), prepared)
     np.testing.assert_allclose(found.stage2_probabilities, run.model(fed), atol=1e-6)
     np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
-    whole = np.stack([prepare(image, (32, 32)) for image in images])
+    whole = np.stack([prepare_image(image, (32, 32)) for image in images])
     expected = grad_cam(Run.open(classifier_run).model, whole)
     np.testing.assert_allclose(found.stage1_heat_maps, expected, atol=1e-4)
     np.testing.assert_allclose(found.stage2_heat_maps, grad_cam(run.model, fed), atol=1e-4)

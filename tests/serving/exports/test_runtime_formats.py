@@ -14,7 +14,7 @@ from hand_made_networks import brightness_network, calibrate_by_hand, threshold_
 import semenet
 from semenet.cli.main import main
 from semenet.data.phantom.frontal import draw_radiograph
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.models.entries import CATALOG
 from semenet.serving.cascade.cascade import Cascade
@@ -48,7 +48,7 @@ def calibrated(tmp_path_factory):
 def test_every_entry_gives_keras_probabilities_in_every_runtime(entry, tmp_path):
     model = semenet.build(entry, input_shape=(64, 64, 1), **SMALL)
     model.save(tmp_path / "model.keras")
-    images = np.stack([prepare(image, (64, 64)) for image in chests(3, 96)])
+    images = np.stack([prepare_image(image, (64, 64)) for image in chests(3, 96)])
     expected = np.asarray(model(images.astype("float32"), training=False))
     for format, name in FORMATS.items():
         folder = export_format(tmp_path / "model.keras", tmp_path / format, format)
@@ -62,7 +62,7 @@ def test_every_entry_gives_keras_probabilities_in_every_runtime(entry, tmp_path)
 def test_the_temperature_is_inside_and_the_description_says_what_goes_in(calibrated, format, tmp_path):
     folder = export_format(calibrated, tmp_path / "out", format)
     images = chests(3, 96)
-    fed = np.stack([prepare(image, (48, 40)) for image in images])
+    fed = np.stack([prepare_image(image, (48, 40)) for image in images])
     found = open_exported(folder / FORMATS[format])(fed)
     np.testing.assert_allclose(found, predict_arrays(calibrated, images), atol=1e-5)
     logits = np.array([0.0, 0.01, 0.02]) * fed.mean(axis=(1, 2, 3))[:, np.newaxis] / 2
@@ -109,7 +109,7 @@ def test_int8_is_written_calibrated_and_measured(format, phantoms, classifier_ru
 @pytest.mark.slow
 def test_a_segmentation_network_s_int8_masks_are_nearly_the_same(unet_run, phantoms, tmp_path):
     folder = export_format(unet_run, tmp_path / "out", "openvino", int8=True, calibration=phantoms)
-    images = np.stack([prepare(image, (32, 32)) for image in chests(4)])
+    images = np.stack([prepare_image(image, (32, 32)) for image in chests(4)])
     whole, small = (open_exported(folder / name)(images) for name in ("model.xml", "model_int8.xml"))
     assert whole.shape == (4, 32, 32, 1)
     assert 0 < np.abs(whole - small).mean() < 0.1
@@ -198,7 +198,7 @@ def test_a_network_trained_in_half_precision_is_exported_in_float32(tmp_path):
         keras.mixed_precision.set_dtype_policy("float32")
     model.save(tmp_path / "half.keras")
     folder = export_format(tmp_path / "half.keras", tmp_path / "out", "onnx")
-    images = np.stack([prepare(image, (64, 64)) for image in chests(3, 96)])
+    images = np.stack([prepare_image(image, (64, 64)) for image in chests(3, 96)])
     expected = np.asarray(model(images.astype("float32"), training=False), "float32")
     np.testing.assert_allclose(open_exported(folder / "model.onnx")(images), expected, atol=5e-3)
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 import semenet
 from semenet.data.images.colour import is_coloured
 from semenet.data.images.reading import read_image
-from semenet.data.pipeline.datasets import prepare
+from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.class_activation import grad_cam
 from semenet.serving.cascade.cascade import Cascade
@@ -189,7 +189,7 @@ def test_every_output_has_the_batch_first(saved_model, files):
 def test_heat_maps_are_grad_cam_s_and_pixels_are_taken_too(saved_model, classifier_run, files):
     model = semenet.load_model(classifier_run)
     greys = [read_image(file) for file in files]
-    prepared = np.stack([prepare(grey, (32, 32)) for grey in greys])
+    prepared = np.stack([prepare_image(grey, (32, 32)) for grey in greys])
     answer = served(saved_model, "explain")(image_bytes=contents(files))
     np.testing.assert_allclose(answer["heat_map"], grad_cam(model, prepared), atol=1e-5)
     by_pixels = served(saved_model, "predict_pixels")
