@@ -9,10 +9,10 @@ from .data.images.reading import read_image as read_image
 from .data.manifest.table import read_manifest as read_manifest
 from .data.pipeline.datasets import training_dataset as training_dataset
 from .errors import SemenetError as SemenetError
-from .evaluation.explanation.explanations import write_explanations as write_explanations
+from .evaluation.explanation.explanations import explain as explain
 from .evaluation.measure.calibration import calibrate as calibrate
 from .evaluation.measure.comparison import compare as compare
-from .evaluation.shortcut_audit.run_audit import audit as audit
+from .evaluation.shortcut_audit.classifier_audit import audit as audit
 from .evaluation.split_evaluation import evaluate as evaluate
 from .inference.class_activation import grad_cam as grad_cam
 from .models.catalog import build as build
@@ -36,6 +36,7 @@ __all__ = [
     "data",
     "evaluate",
     "evaluation",
+    "explain",
     "export",
     "grad_cam",
     "inference",
@@ -51,5 +52,4 @@ __all__ = [
     "train",
     "training",
     "training_dataset",
-    "write_explanations",
 ]

@@ -57,24 +57,24 @@ def main(
             schedule="cosine",
             seed=seed,
         )
-        run = train(recipe, manifest, out / "run")
+        train(recipe, manifest, out / "run")
     with step("Calibrating it on the validation patients"):
         from semenet.evaluation.measure.calibration import calibrate
 
         calibrate(out / "run", manifest, "val")
     with step("Auditing it: can it tell without the lungs?"):
-        from semenet.evaluation.shortcut_audit.run_audit import audit
+        from semenet.evaluation.shortcut_audit.classifier_audit import audit
 
-        audited = audit(out / "run", manifest, out / "audit", "test")
+        audited = audit(out / "run", manifest, "test", out=out / "audit")
     with step("Evaluating it on the test patients"):
         from semenet.evaluation.split_evaluation import evaluate
 
-        figures = evaluate(out / "run", manifest, "test", out / "evaluation", audit=out / "audit")
+        figures = evaluate(out / "run", manifest, "test", out=out / "evaluation", audit=out / "audit")
     with step("Explaining its predictions"):
-        from semenet.evaluation.explanation.explanations import write_explanations
+        from semenet.evaluation.explanation.explanations import explain
 
         images = sorted((out / "phantoms" / "images").glob("*.png"))[:6]
-        write_explanations(run, images, out / "maps")
+        explain(out / "run", images, out=out / "maps")
     with step("Exporting a SavedModel"):
         from semenet.serving.exports.saved_model import export
 

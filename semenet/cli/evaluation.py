@@ -1,11 +1,10 @@
-"""The sub-commands that measure a network, compare two, and show what one looked at."""
+"""The commands that evaluate, calibrate, compare, explain and audit networks."""
 
 import pathlib
 from typing import Annotated, Literal
 
 import tyro
 
-from semenet.errors import SemenetError
 from semenet.training.recipe import Names
 
 Positional = tyro.conf.Positional
@@ -28,32 +27,33 @@ def evaluate(
     audit: pathlib.Path | None = None,
     resamples: int = 2000,
 ) -> None:
-    """Measures a network: writes metrics.json, report.html, card.md and predictions.csv.
+    """Evaluates a network: writes metrics.json, report.html, card.md and predictions.csv.
 
     Args:
         run: Run folder or .keras file.
         manifest: CSV with the columns file, label, patient, split (mask for a segmentation network).
-        out: Folder to write into.
-        split: The split to measure on.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        batch_size: Images a step.
-        on_error: Stop at a file that cannot be read, or try all first, leave such out and list them.
-        skip_at_most: With --on-error skip: the share of the rows that may be left out.
-        tta: Test-time augmentation: average over the first so many of nine fixed views (the image, turned by
-            5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. A SavedModel does not do it.
-        by: Manifest columns to measure subgroups by, comma-separated. None: source, view, sex and age, where
-            they tell the images apart.
-        lungs: Run of a U-Net that finds the lungs. None: the manifest's masks, if it has any.
+        out: Folder to write to.
+        split: The split to evaluate.
+        root: Folder that the manifest's paths are relative to. None: the manifest's own.
+        batch_size: Images per step.
+        on_error: Stop at an unreadable file (raise), or check all files first, skip unreadable ones and list
+            them (skip).
+        skip_at_most: With --on-error skip: the largest share of the rows that may be skipped.
+        tta: Test-time augmentation: average over the first N of nine fixed views (the image, rotated by
+            5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. Not available in a SavedModel.
+        by: Manifest columns to evaluate subgroups by, comma-separated. None: source, view, sex and age, where
+            they have several values.
+        lungs: Run of a U-Net that segments the lungs. None: the manifest's masks, if it has any.
         audit: Folder of an earlier `semenet audit` of this network, for the report.
-        resamples: Resamples of the patients, for the intervals.
+        resamples: Bootstrap resamples of the patients, for the intervals.
     """
-    from semenet.evaluation.split_evaluation import evaluate as measure
+    from semenet.evaluation.split_evaluation import evaluate as evaluate_split
 
-    measure(
+    evaluate_split(
         run,
         manifest,
         split,
-        out,
+        out=out,
         root=root,
         batch_size=batch_size,
         on_error=on_error,
@@ -78,24 +78,25 @@ def calibrate(
     accuracy: float = 0.95,
     lungs: pathlib.Path | None = None,
 ) -> None:
-    """Chooses temperature, thresholds and when to abstain, on validation images: RUN/calibration.json.
+    """Chooses temperature, thresholds and abstention on validation images: writes RUN/calibration.json.
 
     Args:
         run: Run folder or .keras file.
         manifest: CSV with the columns file, label, patient, split.
         split: The split to choose on; neither train nor test.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        batch_size: Images a step.
-        sensitivity: To reach for each class against the rest.
-        specificity: To reach likewise, by another threshold.
-        accuracy: To reach among the images answered, by abstaining from the others.
-        lungs: For a network fed lungs alone: run of a U-Net that finds them. None: the manifest's masks.
+        root: Folder that the manifest's paths are relative to. None: the manifest's own.
+        batch_size: Images per step.
+        sensitivity: Target for each class against the rest.
+        specificity: Target for each class against the rest, with a second threshold.
+        accuracy: Target among the answered images; the network abstains from the others.
+        lungs: For a network that takes lungs alone: run of a U-Net that segments them. None: the manifest's
+            masks.
     """
-    from semenet.evaluation.measure.calibration import calibrate as choose
+    from semenet.evaluation.measure.calibration import calibrate as calibrate_run
     from semenet.training.run_folder.run import calibration_file
 
     targets = {"sensitivity": sensitivity, "specificity": specificity, "accuracy": accuracy}
-    found = choose(run, manifest, split, root, batch_size, lungs=lungs, **targets)
+    found = calibrate_run(run, manifest, split, root=root, batch_size=batch_size, lungs=lungs, **targets)
     for warning in found["warnings"]:
         print(f"caution: {warning}")
     print(
@@ -119,24 +120,25 @@ def compare(
 
     Args:
         first: Run folder or .keras file.
-        second: Another, with the same classes.
+        second: Another one, with the same classes.
         manifest: CSV with the columns file, label, patient, split.
-        split: The split to measure on.
-        out: Folder to write comparison.json into. None: print alone.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        batch_size: Images a step.
-        resamples: Resamples of the patients.
-        lungs: For networks fed lungs alone: run of a U-Net that finds them. None: the manifest's masks.
+        split: The split to evaluate.
+        out: Folder to write comparison.json to. None: only print.
+        root: Folder that the manifest's paths are relative to. None: the manifest's own.
+        batch_size: Images per step.
+        resamples: Bootstrap resamples of the patients.
+        lungs: For networks that take lungs alone: run of a U-Net that segments them. None: the manifest's
+            masks.
     """
-    from semenet.evaluation.measure.comparison import compare as measure
+    from semenet.evaluation.measure.comparison import compare as compare_runs
     from semenet.evaluation.measure.comparison import comparison_lines
 
-    found = measure(
+    found = compare_runs(
         first,
         second,
         manifest,
         split,
-        out,
+        out=out,
         root=root,
         batch_size=batch_size,
         resamples=resamples,
@@ -154,20 +156,20 @@ def audit(
     batch_size: int = 16,
     lungs: pathlib.Path | None = None,
 ) -> None:
-    """Asks whether the label can be told without the lungs: audit.json and audit.html, and a verdict.
+    """Tests whether the label can be predicted without the lungs: audit.json, audit.html, and a verdict.
 
     Args:
         run: Run folder or .keras file.
         manifest: CSV with the columns file, label, patient, split, and mask unless --lungs is given.
-        out: Folder to write into.
-        split: The split to measure on.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        batch_size: Images a step.
-        lungs: Run of a U-Net that finds the lungs. None: the manifest's masks.
+        out: Folder to write to.
+        split: The split to evaluate.
+        root: Folder that the manifest's paths are relative to. None: the manifest's own.
+        batch_size: Images per step.
+        lungs: Run of a U-Net that segments the lungs. None: the manifest's masks.
     """
-    from semenet.evaluation.shortcut_audit.run_audit import audit as ask
+    from semenet.evaluation.shortcut_audit.classifier_audit import audit as audit_run
 
-    found = ask(run, manifest, out, split, root=root, batch_size=batch_size, lungs=lungs)
+    found = audit_run(run, manifest, split, out=out, root=root, batch_size=batch_size, lungs=lungs)
     print(f"{found['verdict']}: {' '.join(found['words'])}")
     print(out / "audit.json")
 
@@ -192,39 +194,37 @@ def explain(
     Args:
         run: Run folder or .keras file.
         images: Radiographs, or folders of them; none with --manifest.
-        out: Folder to write into.
-        manifest: Explain images of this manifest in place of files, with their true labels.
+        out: Folder to write to.
+        manifest: Explain images of this manifest instead of files, with their true labels.
         split: With --manifest: the split.
         only: With --manifest: the images classified wrongly, rightly, or all.
-        root: With --manifest: folder that its paths start from. None: the manifest's own.
-        method: grad-cam and grad-cam++ take gradients; cam needs a head of global average pooling, and none.
+        root: With --manifest: folder that its paths are relative to. None: the manifest's own.
+        method: grad-cam and grad-cam++ use gradients; cam needs global average pooling and uses none.
         layer: The layer whose feature map is weighted.
-        class_name: The class to explain. None: the one predicted.
-        lungs: For a network fed lungs alone: run of a U-Net that finds them. None: the manifest's masks.
-        batch_size: Images a step.
+        class_name: The class to explain. None: the predicted one.
+        lungs: For a network that takes lungs alone: run of a U-Net that segments them. None: the manifest's
+            masks.
+        batch_size: Images per step.
     """
-    from semenet.evaluation.explanation.explanations import explain_split, write_explanations
+    from semenet.evaluation.explanation.explanation_files import TABLE
+    from semenet.evaluation.explanation.explanations import explain as explain_run
     from semenet.storage.file_names import shown_name
-    from semenet.training.run_folder.run import Run
 
-    if bool(images) == (manifest is not None):
-        raise SemenetError(
-            "Either files or a manifest are explained. "
-            f"Received: {len(images)} paths and {'no manifest' if manifest is None else manifest}. "
-            "Give paths of images, or --manifest with --split."
-        )
-    how = {
-        "method": method,
-        "layer": layer,
-        "class_name": class_name,
-        "lungs": lungs,
-        "batch_size": batch_size,
-    }
-    if images:
-        table = write_explanations(Run.open(run), images, out, **how)
-    else:
-        table = explain_split(Run.open(run), manifest, split, out, only, root=root, **how)
-    print(shown_name(table))
+    explain_run(
+        run,
+        images,
+        manifest=manifest,
+        split=split,
+        out=out,
+        only=only,
+        root=root,
+        method=method,
+        layer=layer,
+        class_name=class_name,
+        lungs=lungs,
+        batch_size=batch_size,
+    )
+    print(shown_name(out / TABLE))
 
 
 EVALUATION_COMMANDS = {

@@ -17,7 +17,7 @@ from semenet.data.images.reading import ImageError
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
-from semenet.evaluation.explanation import heat_maps_of_split as looking
+from semenet.evaluation.explanation import heat_map_analysis
 from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.lung_masks import LungMasks
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
@@ -91,7 +91,7 @@ def evaluated(tmp_path_factory):
     folder = write_data(tmp_path_factory.mktemp("evaluated"))
     run = folder / "model.keras"
     brightness_classifier().save(run)
-    returned = evaluate(run, folder / "manifest.csv", "val", folder / "out", batch_size=3)
+    returned = evaluate(run, folder / "manifest.csv", "val", out=folder / "out", batch_size=3)
     return folder, run, returned
 
 
@@ -181,15 +181,15 @@ def test_what_was_predicted_is_explained_without_another_pass(data, monkeypatch)
         "batches",
         lambda self, rows, *others: asked.append(len(rows)) or batches(self, rows, *others),
     )
-    monkeypatch.setattr(looking, "MOST_RANDOMIZED", 3)
-    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    monkeypatch.setattr(heat_map_analysis, "MAX_RANDOMIZED", 3)
+    figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     assert figures["where"]["images"] == 7
     assert asked == [7, 3]
 
 
 def test_three_channels(data):
     brightness_classifier(channels=3).save(data / "rgb.keras")
-    figures = evaluate(data / "rgb.keras", data / "manifest.csv", "val", data / "out")
+    figures = evaluate(data / "rgb.keras", data / "manifest.csv", "val", out=data / "out")
     assert figures["accuracy"] == pytest.approx(5 / 7)
 
 
@@ -197,7 +197,7 @@ def test_clahe_applies_where_the_recipe_has_it(data, run, monkeypatch):
     ramp = np.tile(np.linspace(20, 90, 30, dtype=np.uint8), (40, 1))
     cv2.imwrite(str(data / "n1.png"), ramp)
     monkeypatch.setattr(Run, "inference_clahe", True)
-    evaluate(run, data / "manifest.csv", "val", data / "out")
+    evaluate(run, data / "manifest.csv", "val", out=data / "out")
     table = pd.read_csv(data / "out" / "predictions.csv")
     prepared = [prepare_image(ramp, (SIDE, SIDE), 1, inference_clahe=clahe) for clahe in (True, False)]
     with_clahe, without = semenet.load_model(run).predict(np.stack(prepared), verbose=0)
@@ -208,7 +208,7 @@ def test_clahe_applies_where_the_recipe_has_it(data, run, monkeypatch):
 def test_root_moves_the_images_and_not_the_hash(data, run):
     (data / "elsewhere").mkdir()
     manifest = (data / "manifest.csv").rename(data / "elsewhere" / "manifest.csv")
-    figures = evaluate(run, manifest, "val", data / "out", root=data)
+    figures = evaluate(run, manifest, "val", out=data / "out", root=data)
     assert f"--root {data}" in figures["command"]
     assert figures["manifest_sha256"] == read_manifest(manifest).sha256
 
@@ -243,14 +243,14 @@ def test_report_is_complete_and_self_contained(evaluated):
 def test_report_shows_right_and_wrong_examples_of_each_class(evaluated):
     data, *_ = evaluated
     page = Page((data / "out" / "report.html").read_text())
-    cards = page.text.split("What the network looked at (Grad-CAM)")[1].split("Data Images and")[0]
-    assert "it has 32 x 32 cells" in cards
+    cards = page.text.split("Example heat maps (Grad-CAM)")[1].split("Data Images and")[0]
+    assert "A map has 32 x 32 cells" in cards
     assert re.findall(r"True class: (\w+)", cards) == list(CLASSES)
     assert cards.count("right normal") == 2
     assert cards.count("wrong ") == 2
     of_virus = cards.split("True class: virus")[1]
     surest = expected_probabilities(DARK)
-    assert f"wrong normal: {surest[0]:.2f} ; true: virus, given {surest[2]:.2f} v2.png" in of_virus
+    assert f"wrong normal: {surest[0]:.2f} ; true: virus, with probability {surest[2]:.2f} v2.png" in of_virus
     # An original and an overlay a card, and the colour bar.
     alts = [image["alt"] for image in page.named("img")]
     assert sum(alt.startswith("Radiograph") for alt in alts) == 7
@@ -258,10 +258,10 @@ def test_report_shows_right_and_wrong_examples_of_each_class(evaluated):
     assert sum(alt.startswith("Colour bar") for alt in alts) == 1
     # The score of "normal" does not depend on the features; that of the others grows with the brightness.
     for name, found in {
-        "n1": "normal, empty: nothing spoke for it",
+        "n1": "normal, empty: no evidence for it",
         "n3": "bacteria, strongest in the upper left of the picture",
         "v1": "virus, strongest in the upper left of the picture",
-        "v2": "normal, empty: nothing spoke for it",
+        "v2": "normal, empty: no evidence for it",
     }.items():
         overlaid = alts[alts.index(f"Radiograph {name}.png") + 1]
         assert overlaid == f"Grad-CAM overlay for the prediction {found}"
@@ -276,7 +276,7 @@ def test_names_are_escaped(data):
     frame["label"] = frame["label"].map(dict(zip(CLASSES, names, strict=True)))
     frame.to_csv(data / "manifest.csv", index=False)
     brightness_classifier(names).save(data / "odd.keras")
-    evaluate(data / "odd.keras", data / "manifest.csv", "val", data / "out")
+    evaluate(data / "odd.keras", data / "manifest.csv", "val", out=data / "out")
     page = Page((data / "out" / "report.html").read_text())
     assert "<script>alert(1)</script> 2 0.667" in page.text
     assert "<script>" not in (data / "out" / "report.html").read_text()
@@ -284,7 +284,7 @@ def test_names_are_escaped(data):
 
 
 def test_a_class_absent_from_the_split_is_null_and_undefined(data, run):
-    figures = evaluate(run, data / "manifest.csv", "test", data / "out")
+    figures = evaluate(run, data / "manifest.csv", "test", out=data / "out")
     assert figures["per_class.virus.auroc"] is None
     assert figures["macro_auroc"] == 1
     assert '"auroc": null' in (data / "out" / "metrics.json").read_text()
@@ -294,25 +294,25 @@ def test_a_class_absent_from_the_split_is_null_and_undefined(data, run):
 
 def test_unknown_split_is_refused(data, run):
     with pytest.raises(ManifestError, match=r"Received: 'vla'. There are: .*val \(7 rows\)"):
-        evaluate(run, data / "manifest.csv", "vla", data / "out")
+        evaluate(run, data / "manifest.csv", "vla", out=data / "out")
     assert not (data / "out").exists()
 
 
 def test_label_unknown_to_the_network_is_refused(data):
     brightness_classifier(("normal", "bacteria", "fungus")).save(data / "other.keras")
     with pytest.raises(ManifestError, match=r"normal, bacteria, fungus. Received: 'virus' for v1.png"):
-        evaluate(data / "other.keras", data / "manifest.csv", "val", data / "out")
+        evaluate(data / "other.keras", data / "manifest.csv", "val", out=data / "out")
 
 
 def test_a_bad_image_is_named_and_nothing_is_written(data, run):
     (data / "b2.png").write_bytes((data / "b2.png").read_bytes()[:40])
     with pytest.raises(ImageError, match=r"b2\.png"):
-        evaluate(run, data / "manifest.csv", "val", data / "out")
+        evaluate(run, data / "manifest.csv", "val", out=data / "out")
     assert not any((data / "out").iterdir())
 
 
 def test_a_full_disk_leaves_the_last_evaluation_whole(data, run, monkeypatch):
-    evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     before = {path.name: path.read_bytes() for path in (data / "out").iterdir()}
     written = []
 
@@ -324,14 +324,14 @@ def test_a_full_disk_leaves_the_last_evaluation_whole(data, run, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", sync)
     with pytest.raises(OSError, match=r"No space left on device.*metrics\.json"):
-        evaluate(run, data / "manifest.csv", "test", data / "out", resamples=200)
+        evaluate(run, data / "manifest.csv", "test", out=data / "out", resamples=200)
     assert {path.name: path.read_bytes() for path in (data / "out").iterdir()} == before
 
 
 def test_logits_are_refused(data):
     brightness_classifier(activation="linear").save(data / "logits.keras")
     with pytest.raises(ValueError, match=r"gives probabilities.*whose head is linear"):
-        evaluate(data / "logits.keras", data / "manifest.csv", "val", data / "out")
+        evaluate(data / "logits.keras", data / "manifest.csv", "val", out=data / "out")
 
 
 def test_a_diverged_network_is_refused(data):
@@ -339,7 +339,7 @@ def test_a_diverged_network_is_refused(data):
     model.get_layer("head").bias.assign([np.nan, 0, 0])
     model.save(data / "nan.keras")
     with pytest.raises(ValueError, match="NaN among 21 values"):
-        evaluate(data / "nan.keras", data / "manifest.csv", "val", data / "out")
+        evaluate(data / "nan.keras", data / "manifest.csv", "val", out=data / "out")
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ def lungs(tmp_path):
 
 
 def test_segmentation(lungs):
-    figures = evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", lungs / "out", batch_size=2)
+    figures = evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", out=lungs / "out", batch_size=2)
     table = pd.read_csv(lungs / "out" / "predictions.csv")
     assert list(table.columns) == ["file", "patient", "dice", "iou", "mean_iou", "hausdorff95"]
     assert table["file"].tolist() == ["a.png", "b.png", "c.png"]
@@ -388,20 +388,20 @@ def test_segmentation(lungs):
     alts = [image["alt"] for image in page.named("img")]
     outlined = alts[alts.index("Radiograph b.png") + 1]
     assert not re.search(r"\d%", page.text + " ".join(alts))
-    assert outlined == "Outlines of the true mask, 25 % of the image, and of the predicted one, 50 %"
+    assert outlined == "Outlines of the true mask, 25 % of the image, and of the predicted mask, 50 %"
 
 
 def test_segmentation_needs_masks(lungs):
     frame = pd.read_csv(lungs / "manifest.csv").drop(columns="mask")
     frame.to_csv(lungs / "manifest.csv", index=False)
     with pytest.raises(ManifestError, match="mask"):
-        evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", lungs / "out")
+        evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", out=lungs / "out")
 
 
 def test_one_class_alone_is_null_and_undefined(data, run):
     frame = pd.read_csv(data / "manifest.csv")
     frame[(frame["split"] != "val") | (frame["label"] == "normal")].to_csv(data / "manifest.csv", index=False)
-    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     for name in ("macro_auroc", "macro_average_precision", "per_class.normal.average_precision"):
         assert figures[name] is figures["intervals"][name] is None
     # Two of three normal ones are dark.
@@ -418,9 +418,9 @@ def test_one_class_alone_is_null_and_undefined(data, run):
 
 def test_an_empty_split_s_name_and_absent_columns_are_refused(data, run):
     with pytest.raises(ManifestError, match=r"Received: ''. There are: .*val \(7 rows\)"):
-        evaluate(run, data / "manifest.csv", "", data / "out")
-    with pytest.raises(SemenetError, match="Received: 'hospital'. There are: file, label, patient, split"):
-        evaluate(run, data / "manifest.csv", "val", data / "out", by=("split", "hospital"))
+        evaluate(run, data / "manifest.csv", "", out=data / "out")
+    with pytest.raises(SemenetError, match="Received: 'hospital'. Available: file, label, patient, split"):
+        evaluate(run, data / "manifest.csv", "val", out=data / "out", by=("split", "hospital"))
     assert not (data / "out").exists()
 
 
@@ -432,10 +432,10 @@ def test_more_values_than_subgroups_are_left_out_unless_asked_for(data, run):
     frame["source"] = [f"clinic {number}" for number in range(21)]
     frame.assign(sex=["F", "M", "F"] * 7).to_csv(data / "manifest.csv", index=False)
     with pytest.warns(UserWarning, match="No subgroups by source"):
-        figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+        figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     assert list(figures["subgroups"]) == ["sex"]
     with pytest.raises(SemenetError, match="Received: 21 values in 'source'"):
-        evaluate(run, data / "manifest.csv", "val", data / "other", by=("source",))
+        evaluate(run, data / "manifest.csv", "val", out=data / "other", by=("source",))
     assert not (data / "other").exists()
 
 
@@ -456,7 +456,7 @@ def fed_lungs_alone(data):
 
 def test_a_network_that_is_fed_lungs_alone(data):
     run = fed_lungs_alone(data)
-    figures = evaluate(run, data / "manifest.csv", "val", data / "out", resamples=200)
+    figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     table = pd.read_csv(data / "out" / "predictions.csv")
     for values, row in zip(table[list(CLASSES)].to_numpy(), ROWS[:7], strict=True):
         np.testing.assert_allclose(values, expected_probabilities(row[4] / 2), atol=1e-4)
@@ -470,12 +470,12 @@ def test_bad_masks_are_skipped_with_their_images_only_where_these_need_them(data
     fed_lungs_alone(data)
     (data / "mask1.png").write_bytes(b"none")
     with pytest.raises(ImageError, match=r"mask1\.png"):
-        evaluate(data / network, data / "manifest.csv", "val", data / "out")
+        evaluate(data / network, data / "manifest.csv", "val", out=data / "out")
     figures = evaluate(
         data / network,
         data / "manifest.csv",
         "val",
-        data / "out",
+        out=data / "out",
         on_error="skip",
         skip_at_most=0.2,
         resamples=200,
@@ -483,7 +483,7 @@ def test_bad_masks_are_skipped_with_their_images_only_where_these_need_them(data
     assert [skipped["file"] for skipped in figures["skipped"]] == ["n2.png"]
     needed = network == "alone.keras"
     assert figures["count"] == (6 if needed else 7)
-    assert figures["skipped"][0]["reason"].startswith("its mask, left out alone") == (not needed)
+    assert figures["skipped"][0]["reason"].startswith("only its mask was left out") == (not needed)
 
 
 @pytest.mark.parametrize("content", [b"none", cv2.imencode(".png", np.zeros((40, 31)))[1].tobytes()])
@@ -491,8 +491,8 @@ def test_bad_masks_are_named_before_the_work_though_only_maps_need_them(content,
     fed_lungs_alone(data)
     (data / "mask1.png").write_bytes(content)
     monkeypatch.setattr(LungMasks, "fed", lambda *arguments: pytest.fail("the work has begun"))
-    with pytest.raises(ImageError, match=r"where a network looks.*Received: 1 that.*mask1\.png.*--on-error"):
-        evaluate(run, data / "manifest.csv", "val", data / "out")
+    with pytest.raises(ImageError, match=r"locate the heat maps.*Received: 1 that.*mask1\.png.*--on-error"):
+        evaluate(run, data / "manifest.csv", "val", out=data / "out")
 
 
 def test_masks_that_are_absent_are_refused_before_the_work(data):
@@ -504,5 +504,5 @@ def test_masks_that_are_absent_are_refused_before_the_work(data):
         with pytest.raises(
             SemenetError, match=r"Received: 1 of 7 images without one.*first b1\.png.*--lungs"
         ):
-            evaluate(run, data / "manifest.csv", "val", data / "out", on_error=on_error)
+            evaluate(run, data / "manifest.csv", "val", out=data / "out", on_error=on_error)
     assert not (data / "out").exists()

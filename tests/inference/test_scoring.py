@@ -124,7 +124,7 @@ def test_three_equal_channels_stay_equal(tmp_path):
 @pytest.mark.parametrize("tta", [1, 5])
 def test_predict_equals_evaluate_to_the_last_digit(network, phantoms, tmp_path, tta):
     rows = read_manifest(phantoms).split("val")
-    evaluate(network, phantoms, "val", tmp_path / "evaluation", batch_size=4, tta=tta)
+    evaluate(network, phantoms, "val", out=tmp_path / "evaluation", batch_size=4, tta=tta)
     predict(network, rows["path"].tolist(), tmp_path / "predictions.csv", batch_size=4, tta=tta)
     measured = pd.read_csv(tmp_path / "evaluation" / "predictions.csv", dtype=str)
     predicted = pd.read_csv(tmp_path / "predictions.csv", dtype=str)
@@ -149,7 +149,7 @@ def test_the_commands_accept_and_record_tta(network, phantoms, tmp_path):
 
 
 def test_the_recorded_command_omits_tta_by_default(network, phantoms, tmp_path):
-    figures = evaluate(network, phantoms, "val", tmp_path)
+    figures = evaluate(network, phantoms, "val", out=tmp_path)
     assert figures["tta"] == 1
     assert "tta" not in figures["command"]
 
@@ -166,7 +166,7 @@ def test_the_help_says_that_a_savedmodel_does_not_support_tta(command, capsys):
 def test_a_segmentation_network_is_rejected_before_anything_is_written(segmenter, phantoms, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ValueError, match=r"class probabilities, not masks. Received: tta=3 .*Use tta=1"):
-        evaluate(segmenter, phantoms, "val", out, tta=3)
+        evaluate(segmenter, phantoms, "val", out=out, tta=3)
     with pytest.raises(ValueError, match="class probabilities, not masks"):
         predict(segmenter, [phantoms.parent / "images"], out / "p.csv", tta=3)
     assert not any(out.glob("*"))
@@ -174,7 +174,7 @@ def test_a_segmentation_network_is_rejected_before_anything_is_written(segmenter
 
 def test_an_invalid_number_of_views_is_rejected(network, phantoms, tmp_path):
     with pytest.raises(ValueError, match="1 to 9 views. Received: 10"):
-        evaluate(network, phantoms, "val", tmp_path / "out", tta=10)
+        evaluate(network, phantoms, "val", out=tmp_path / "out", tta=10)
     image = tmp_path / "image.png"
     cv2.imwrite(str(image), np.zeros((40, 40), np.uint8))
     with pytest.raises(ValueError, match="1 to 9 views. Received: 0"):

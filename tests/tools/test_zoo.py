@@ -83,7 +83,7 @@ def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
         np.testing.assert_array_equal(mine, theirs)
     assert model.class_names == ("normal", "bacteria", "virus")
     # What the command line makes of the published weights is what the card says.
-    figures = evaluate("seme_resnet50:trial", phantoms, "val", tmp_path / "again", resamples=200)
+    figures = evaluate("seme_resnet50:trial", phantoms, "val", out=tmp_path / "again", resamples=200)
     card = (folder / "card.md").read_text()
     assert metadata["metrics"]["figures"]["macro_auroc"]["value"] == pytest.approx(figures["macro_auroc"])
     assert f"| Macro AUROC | {figures['macro_auroc']:.3f} (95 % interval" in card
@@ -153,7 +153,7 @@ def test_the_card_has_mean_and_deviation_over_the_seeds(tools):
         "accuracy": {"0": 0.8, "1": 0.9, "2": 0.7},
         "macro_auroc": {"0": 0.9, "1": None, "2": 0.9},
     }
-    card = tools[1].zoo_card.render(metadata)
+    card = tools[1].render_zoo_card(metadata)
     assert (
         "| figure | mean ± sd (n - 1) | seed 0 | seed 1 | seed 2 |\n"
         "| --- | --- | --- | --- | --- |\n"
@@ -228,7 +228,7 @@ def test_another_network_s_weights_do_not_give_the_golden_output(published_unet,
     size = (folder / "golden.npz").stat().st_size
     metadata["files"]["golden.npz"] = {"sha256": file_sha256(folder / "golden.npz"), "bytes": size}
     (folder / "metadata.json").write_text(json.dumps(metadata))
-    (folder / "card.md").write_text(tools[1].zoo_card.render(metadata))
+    (folder / "card.md").write_text(tools[1].render_zoo_card(metadata))
     with pytest.raises(ValueError, match="gives its golden output"):
         tools[1].verify_entry(folder, None)
 

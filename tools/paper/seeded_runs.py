@@ -103,7 +103,16 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
     result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if {key: result.get(key) for key in stamp} != stamp:
         skipping = {"on_error": data.on_error, "skip_at_most": data.skip_at_most}
-        metrics = evaluate(folder, manifest, split, measured, root, recipe.batch_size, tta=tta, **skipping)
+        metrics = evaluate(
+            folder,
+            manifest,
+            split,
+            out=measured,
+            root=root,
+            batch_size=recipe.batch_size,
+            tta=tta,
+            **skipping,
+        )
         result = stamp | {
             "figures": {figure: metrics[figure] for figure in FIGURES if figure in metrics},
             "parameters": run.model.count_params(),

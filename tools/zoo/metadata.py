@@ -12,7 +12,7 @@ import pandas as pd
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.measure.calibration import calibrate
-from semenet.evaluation.shortcut_audit.run_audit import audit
+from semenet.evaluation.shortcut_audit.classifier_audit import audit
 from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function
@@ -39,7 +39,7 @@ def describe(publication, about, run, copy, work):
     audited = None
     if not run.segments and (publication.lungs is not None or LungMasks().has_mask(rows).all()):
         where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
-        audited = audit(copy.path, publication.manifest, work / "audit", publication.split, **where)
+        audited = audit(copy.path, publication.manifest, publication.split, out=work / "audit", **where)
     start, recipe = run.record["starts"][0], run.recipe
     taken = architecture_arguments(recipe.entry)
     return {
@@ -106,7 +106,7 @@ def calibrate_and_measure(copy, publication, folder):
         calibration = {
             name: calibration[name] for name in sorted(calibration.keys() - {"command", "versions"})
         }
-    return calibration, evaluate(copy.path, publication.manifest, publication.split, folder, **where)
+    return calibration, evaluate(copy.path, publication.manifest, publication.split, out=folder, **where)
 
 
 def largest_change(run, rounded, publication):

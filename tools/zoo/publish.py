@@ -29,7 +29,7 @@ from verify import verify_entry
 
 from semenet.cli.recipe import report_errors
 from semenet.errors import SemenetError
-from semenet.evaluation.report import zoo_card
+from semenet.evaluation.report.zoo_card import render_zoo_card
 from semenet.models.weights.compact import write_compact
 from semenet.models.weights.fetching import INDEX
 from semenet.models.weights.published import METADATA, read_published
@@ -139,7 +139,7 @@ def write_metadata(metadata, folder):
     (folder / METADATA).write_text(
         json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    (folder / "card.md").write_text(zoo_card.render(metadata), encoding="utf-8")
+    (folder / "card.md").write_text(render_zoo_card(metadata), encoding="utf-8")
 
 
 def _add_files(metadata, files):

@@ -22,7 +22,7 @@ from golden import digest, golden_input, golden_output
 
 from semenet.cli.recipe import report_errors
 from semenet.errors import SemenetError
-from semenet.evaluation.report import zoo_card
+from semenet.evaluation.report.zoo_card import render_zoo_card
 from semenet.models.catalog import build
 from semenet.models.entries import CATALOG
 from semenet.models.weights import published as published_weights
@@ -125,7 +125,7 @@ def verify_entry(folder, metadata_sha256):
     here = {file.name for file in folder.iterdir()} - {METADATA, CARD}
     if here != set(metadata["files"]):
         raise ZooError(f"{METADATA} names every file. Received: {path}; {here ^ set(metadata['files'])}.")
-    if zoo_card.render(metadata) != (folder / CARD).read_text(encoding="utf-8"):
+    if render_zoo_card(metadata) != (folder / CARD).read_text(encoding="utf-8"):
         raise ZooError(f"A card is made from its metadata. Received: {folder / CARD}, which differs.")
     published = read_published(path)
     if published.weights is None:

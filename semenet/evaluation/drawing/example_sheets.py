@@ -1,16 +1,23 @@
-"""Sheets of examples for the report: which images to show, and their pictures."""
+"""Sheets of example images for the report: which images to show, and their pictures."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
+import tensorflow as tf
 
 from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import unwrapped_errors
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines
+from semenet.evaluation.measure.predictions import Predictions
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
+from semenet.models.receptive_fields import ReceptiveField
+from semenet.training.run_folder.run import Run
 
 EXAMPLES = 3
 PICTURE_SIDE = 320
@@ -18,16 +25,16 @@ PICTURE_SIDE = 320
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """An example: a radiograph and what was found in it, side by side.
+    """An example: a radiograph and its heat map or outlines, side by side.
 
     Attributes:
         heading: what was predicted or measured.
-        detail: the truth, and more.
+        detail: the true class or further values.
         file: the image's name in the manifest.
-        right: whether the prediction is right; None where that is no question.
+        right: whether the prediction is right; None for a segmentation.
         original: data URI.
         picture: data URI of the overlay or the outlines.
-        alt: what `picture` shows, in words.
+        alt: a description of `picture`.
     """
 
     heading: str
@@ -39,33 +46,33 @@ class Card:
     alt: str
 
 
-def choose_classified(true_index, probabilities):
-    """Chooses examples of each class: right ones over the range of certainty, and the surest mistakes.
+def choose_classified(true_index: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
+    """Chooses examples of each class: right ones over the range of confidence, and the most confident errors.
 
     Args:
         true_index: int array `(N,)`.
         probabilities: float array `(N, K)`.
 
     Returns:
-        K lists of indices into the images, at most `EXAMPLES` right ones (the surest, the least sure, and
-        between), then at most as many wrong ones (the surest first).
+        K lists of indices into the images, at most `EXAMPLES` right ones (the most confident, the least
+        confident, and in between), then at most as many wrong ones (the most confident first).
     """
-    predicted, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    surest = np.argsort(-certainty, kind="stable")
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
     chosen = []
     for index in range(probabilities.shape[1]):
-        of_class = surest[true_index[surest] == index]
+        of_class = order[true_index[order] == index]
         right = of_class[predicted[of_class] == index]
         wrong = of_class[predicted[of_class] != index]
-        chosen.append([*_spread(right, EXAMPLES), *wrong[:EXAMPLES].tolist()])
+        chosen.append([*_evenly_spaced(right, EXAMPLES), *wrong[:EXAMPLES].tolist()])
     return chosen
 
 
-def choose_segmented(dice):
-    """Chooses examples of a segmentation by Dice `(N,)`: the worst, middling and best ones.
+def choose_segmented(dice: np.ndarray) -> dict[str, list[int]]:
+    """Chooses examples of a segmentation by Dice `(N,)`: the worst, the middle and the best ones.
 
     Returns:
-        dict of lists of indices into the images, none twice; empty lists are left out.
+        dict of lists of indices into the images, without duplicates; empty lists are left out.
     """
     order = np.argsort(dice, kind="stable")
     worst = order[:EXAMPLES]
@@ -76,14 +83,16 @@ def choose_segmented(dice):
     return {name: found.tolist() for name, found in groups.items() if len(found)}
 
 
-def grad_cam_sheet(run, rows, true_index, predictions):
-    """Grad-CAM of chosen examples of each class, for the class predicted.
+def grad_cam_sheet(
+    run: Run, rows: pd.DataFrame, true_index: np.ndarray, predictions: Predictions
+) -> tuple[dict[str, list[Card]], tuple[int, int]]:
+    """Draws Grad-CAM overlays of examples of each class, for the predicted class.
 
     Args:
-        run: a trained classifier, `semenet.training.run_folder.run.Run`.
-        rows: DataFrame of the split evaluated.
+        run: the run of a classifier.
+        rows: DataFrame of the evaluated split.
         true_index: int array `(N,)`.
-        predictions: `semenet.evaluation.measure.predictions.Predictions` of these rows.
+        predictions: predictions and heat maps of these rows.
 
     Returns:
         dict from class name to a list of `Card`, and the maps' size in cells `(h, w)`.
@@ -94,7 +103,7 @@ def grad_cam_sheet(run, rows, true_index, predictions):
     geometry = cell_geometry(run)
     heat = dict(zip(chosen, predictions.heat_maps(np.array(chosen)), strict=True))
 
-    def card(index):
+    def card(index: int) -> Card:
         image = _scaled(read_image(rows["path"][index]))
         true, predicted = int(true_index[index]), int(predictions.predicted[index])
         right = predicted == true
@@ -102,13 +111,13 @@ def grad_cam_sheet(run, rows, true_index, predictions):
         detail = f"true: {run.class_names[true]}"
         return Card(
             heading=heading,
-            detail=detail if right else f"{detail}, given {probabilities[index, true]:.2f}",
+            detail=detail if right else f"{detail}, with probability {probabilities[index, true]:.2f}",
             file=rows["file"][index],
             right=right,
             original=_jpeg(image),
             picture=_jpeg(overlay_heat_map(image, heat[index], geometry=geometry)),
             alt=f"Grad-CAM overlay for the prediction {run.class_names[predicted]}, "
-            f"{_strongest(heat[index], image.shape, geometry)}",
+            f"{_describe_maximum(heat[index], image.shape, geometry)}",
         )
 
     cards = {
@@ -119,12 +128,17 @@ def grad_cam_sheet(run, rows, true_index, predictions):
     return cards, heat[chosen[0]].shape
 
 
-def outline_sheet(rows, scores, predict, load):
-    """True and predicted masks of the worst, middling and best images.
+def outline_sheet(
+    rows: pd.DataFrame,
+    scores: Mapping[str, np.ndarray],
+    predict: Callable[..., Any],
+    load: Callable[[pd.DataFrame], tf.data.Dataset],
+) -> dict[str, list[Card]]:
+    """Draws the true and predicted masks of the worst, middle and best images.
 
     Args:
-        rows: DataFrame of the split evaluated.
-        scores: dict of arrays `(N,)`, as `semenet.metrics.overlap` gives them.
+        rows: DataFrame of the evaluated split.
+        scores: arrays `(N,)`, as returned by `semenet.metrics.overlap`.
         predict: function from images to probabilities `(N, H, W, 1)`.
         load: function from rows to a dataset of batches of images and masks.
 
@@ -149,7 +163,9 @@ def outline_sheet(rows, scores, predict, load):
     return {name: [cards[index] for index in group] for name, group in groups.items()}
 
 
-def _outline_card(file, image, mask, predicted, scores):
+def _outline_card(
+    file: str, image: np.ndarray, mask: np.ndarray, predicted: np.ndarray, scores: Mapping[str, float]
+) -> Card:
     shape = image.shape
     true_share, predicted_share = np.mean(mask), np.mean(predicted)
     image = _scaled(image)
@@ -164,33 +180,33 @@ def _outline_card(file, image, mask, predicted, scores):
         right=None,
         original=_jpeg(image),
         picture=_jpeg(outlines(image, mask, predicted)),
-        alt=f"Outlines of the true mask, {percent(true_share)} of the image, and of the predicted one, "
+        alt=f"Outlines of the true mask, {percent(true_share)} of the image, and of the predicted mask, "
         f"{percent(predicted_share)}",
     )
 
 
-def _spread(indices, count):
+def _evenly_spaced(indices: np.ndarray, count: int) -> list[int]:
     if not len(indices):
         return []
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
-    return indices[np.rint(places).astype(int)].tolist()
+    positions = np.linspace(0, len(indices) - 1, min(count, len(indices)))
+    return indices[np.rint(positions).astype(int)].tolist()
 
 
-def _scaled(image):
-    """The image with `PICTURE_SIDE` as its longer side."""
+def _scaled(image: np.ndarray) -> np.ndarray:
+    """Resizes an image so that its longer side is `PICTURE_SIDE`."""
     scale = PICTURE_SIDE / max(image.shape)
     height, width = (max(1, round(side * scale)) for side in image.shape)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, (width, height), interpolation=method)
 
 
-def _jpeg(image):
+def _jpeg(image: np.ndarray) -> str:
     return data_uri(encode_image(image, ".jpg"), "image/jpeg")
 
 
-def _strongest(heat, shape, geometry):
+def _describe_maximum(heat: np.ndarray, shape: tuple[int, int], geometry: ReceptiveField | None) -> str:
     if not heat.any():
-        return "empty: nothing spoke for it"
+        return "empty: no evidence for it"
     heat = resize_heat_map(heat, shape, geometry)
     row, column = np.unravel_index(heat.argmax(), shape)
     vertical = ("upper", "middle", "lower")[3 * row // shape[0]]

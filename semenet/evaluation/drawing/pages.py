@@ -1,20 +1,23 @@
-"""Pages that need nothing outside themselves: the templates, and how figures are written in them."""
+"""Self-contained pages: templates, and how numbers are written in them."""
 
 import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jinja2
 
 RESEARCH_USE = (
-    "Research use only: not a medical device. Nothing here may guide the diagnosis or treatment of a patient."
+    "Research use only: not a medical device. "
+    "Do not use anything here to guide the diagnosis or treatment of a patient."
 )
 
 
-def page(template, **variables):
+def page(template: str, **variables: Any) -> str:
     """Fills a template of this package.
 
     Args:
-        template: its file name in `templates`; what ends in `.html.j2` is escaped as HTML.
-        **variables: what it names.
+        template: its file name in `templates`; files ending in `.html.j2` are escaped as HTML.
+        **variables: the variables of the template.
 
     Returns:
         str.
@@ -30,14 +33,14 @@ def page(template, **variables):
     return environment.get_template(template).render(research_use=RESEARCH_USE, **variables)
 
 
-def number(value, digits=3):
-    """A figure as text: so many digits behind the point, or "undefined" for None."""
-    # z: a change of -0.0001 is written 0.000, which has no sign.
+def number(value: float | None, digits: int = 3) -> str:
+    """Formats a number with a fixed number of decimals; None as "undefined"."""
+    # z: a change of -0.0001 is written 0.000, without a sign.
     return "undefined" if value is None else f"{value:z.{digits}f}"
 
 
-def mean_sd(values, digits=3):
-    """Mean ± standard deviation (n - 1) as text, of one value without it; "undefined" where one is None."""
+def mean_sd(values: Iterable[float | None], digits: int = 3) -> str:
+    """Formats mean ± standard deviation (n - 1); one value without it; "undefined" if any value is None."""
     values = list(values)
     if None in values:
         return number(None)
@@ -45,18 +48,18 @@ def mean_sd(values, digits=3):
     return mean if len(values) == 1 else f"{mean} ± {number(statistics.stdev(values), digits)}"
 
 
-def percent(share, digits=0):
-    """A share in [0, 1] as text: per cent, with so many digits behind the point."""
+def percent(share: float, digits: int = 0) -> str:
+    """Formats a share in [0, 1] as per cent with a fixed number of decimals."""
     return f"{100 * share:.{digits}f} %"
 
 
-def with_interval(value, interval):
-    """A figure and its interval as text; None for what is undefined."""
+def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    """Formats a value and its 95 % interval; None for what is undefined."""
     if interval is None:
         return number(value)
     return f"{number(value)} (95 % interval {number(interval[0])} to {number(interval[1])})"
 
 
-def cell(value, interval=None):
-    """A table's cell of a figure, with its interval below it where there is one."""
+def cell(value: float | None, interval: Sequence[float] | None = None) -> dict[str, Any]:
+    """Returns a table cell that shows a value, with its interval below if there is one."""
     return {"value": value, "interval": interval}

@@ -1,33 +1,37 @@
-"""Figures of the report: matplotlib's object interface, without pyplot's global state."""
+"""Plots of the report, drawn by matplotlib's object interface, without pyplot's global state."""
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from semenet import metrics
 from semenet.evaluation.drawing.pages import percent
 from semenet.inference.heat_map_overlays import COLOUR_MAP
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the dashes serve print.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; the dashes help in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
 TRUE_COLOUR, PREDICTED_COLOUR = (86, 180, 233), (230, 159, 0)
 
-# Inches. On a phone and in print a figure is some 3.5 wide: drawn much wider, its letters would shrink.
+# Inches. On a phone and in print a plot is some 3.5 wide: drawn much wider, its text would shrink.
 _WIDTH = 4.0
-# A legend hides what it covers, for letters over curves are hard to read.
+# A legend hides what it covers, because text over curves is hard to read.
 _LEGEND = {"framealpha": 0.9, "edgecolor": "none"}
 
-# Up to this many epochs a curve gets a dot for each: a line of one point would not show.
+# Up to this many epochs a curve has a dot for each, because a line of one point is invisible.
 _DOTTED_EPOCHS = 20
 
 
-def roc_curves(true_index, probabilities, class_names):
-    """One-vs-rest ROC curves.
+def roc_curves(true_index: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Plots one-vs-rest ROC curves.
 
     Args:
         true_index: int array `(N,)`.
@@ -35,12 +39,12 @@ def roc_curves(true_index, probabilities, class_names):
         class_names: K str.
 
     Returns:
-        Figure; a class that no image, or every image, is of has no curve, and the legend says so.
+        Figure; a class of no image, or of every image, has no curve, and the legend says so.
     """
     figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
-    figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
-    for index, (name, of_class) in enumerate(figures.items()):
+    per_class = metrics.classification(true_index, probabilities, class_names)["per_class"]
+    for index, (name, of_class) in enumerate(per_class.items()):
         if of_class["auroc"] is None:
             axes.plot([], [], " ", label=f"{name}: undefined")
             continue
@@ -58,8 +62,10 @@ def roc_curves(true_index, probabilities, class_names):
     return figure
 
 
-def precision_recall_curves(true_index, probabilities, class_names):
-    """One-vs-rest precision-recall curves, with each class's share of the images, which chance would give.
+def precision_recall_curves(
+    true_index: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> Figure:
+    """Plots one-vs-rest precision-recall curves, with each class's share of the images as chance level.
 
     Args:
         true_index: int array `(N,)`.
@@ -67,11 +73,11 @@ def precision_recall_curves(true_index, probabilities, class_names):
         class_names: K str.
 
     Returns:
-        Figure; a class that no image, or every image, is of has no curve, and the legend says so.
+        Figure; a class of no image, or of every image, has no curve, and the legend says so.
     """
     figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
-    figures = metrics.classification(true_index, probabilities, class_names)["per_class"]
-    for index, (name, of_class) in enumerate(figures.items()):
+    per_class = metrics.classification(true_index, probabilities, class_names)["per_class"]
+    for index, (name, of_class) in enumerate(per_class.items()):
         if of_class["average_precision"] is None:
             axes.plot([], [], " ", label=f"{name}: undefined")
             continue
@@ -93,11 +99,11 @@ def precision_recall_curves(true_index, probabilities, class_names):
     return figure
 
 
-def confusion(matrix, class_names):
-    """Confusion matrix with counts and each row's shares.
+def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
+    """Plots a confusion matrix with counts and the shares of each row.
 
     Args:
-        matrix: int `(K, K)`, a row a true class.
+        matrix: int `(K, K)`, one row per true class.
         class_names: K str.
 
     Returns:
@@ -110,7 +116,7 @@ def confusion(matrix, class_names):
     figure, axes = new_figure(side + 0.6, side)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(classes, classes):
-        # From here on white stands out more than black from the blue.
+        # Above this share, white has more contrast with the blue than black.
         colour = "white" if shares[row, column] > 0.71 else "black"
         text = f"{matrix[row, column]}\n{percent(shares[row, column])}"
         axes.text(column, row, text, ha="center", va="center", color=colour)
@@ -126,24 +132,26 @@ def confusion(matrix, class_names):
     return figure
 
 
-def reliability_diagram(bins_before, bins_after=None):
-    """Accuracy against confidence, and below how many images have which confidence.
+def reliability_diagram(
+    bins_before: Mapping[str, np.ndarray], bins_after: Mapping[str, np.ndarray] | None = None
+) -> Figure:
+    """Plots accuracy against confidence, and below it the number of images by confidence.
 
-    On the diagonal a confidence holds what it says; below it the network is too sure. A dot is larger
-    where it stands for more images.
+    On the diagonal the confidence equals the accuracy; below it the network is overconfident. A larger dot
+    represents more images.
 
     Args:
-        bins_before: dict, of `semenet.metrics.reliability`, before calibration.
-        bins_after: the same after it, in the same bins; or None.
+        bins_before: bins of `semenet.metrics.reliability`, before calibration.
+        bins_after: the same bins after calibration; or None.
 
     Returns:
-        Figure of two axes.
+        Figure with two axes.
     """
     figure = Figure(figsize=(_WIDTH, 1.2 * _WIDTH), layout="constrained")
     axes, counts = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
-    named = {"before calibration": bins_before, "after calibration": bins_after}
-    for index, (name, bins) in enumerate(named.items()):
+    by_name = {"before calibration": bins_before, "after calibration": bins_after}
+    for index, (name, bins) in enumerate(by_name.items()):
         if bins is None:
             continue
         filled = bins["count"] > 0
@@ -163,45 +171,45 @@ def reliability_diagram(bins_before, bins_after=None):
     return figure
 
 
-def training_curves(history, best_epoch=None):
-    """Loss and figures by epoch.
+def training_curves(history: pd.DataFrame, best_epoch: int | None = None) -> dict[str, Figure]:
+    """Plots losses and metrics by epoch.
 
     Args:
-        history: DataFrame with the columns epoch, those that end in "loss", and others; each becomes a
-            curve but the learning rate.
-        best_epoch: int, marked; or None.
+        history: DataFrame with the column epoch, columns ending in "loss", and others; each but the learning
+            rate becomes a curve.
+        best_epoch: the epoch to mark; or None.
 
     Returns:
-        dict of Figures, `losses` and `figures`; one without a column is left out.
+        dict of Figures, `losses` and `metrics`; one without a column is left out.
     """
     columns = [column for column in history.columns if column not in ("epoch", "learning_rate")]
     panels = {
         "losses": [column for column in columns if column.endswith("loss")],
-        "figures": [column for column in columns if not column.endswith("loss")],
+        "metrics": [column for column in columns if not column.endswith("loss")],
     }
     return {
-        panel: _epochs(history, members, best_epoch, "Loss" if panel == "losses" else "Score")
+        panel: _plot_epochs(history, members, best_epoch, "Loss" if panel == "losses" else "Score")
         for panel, members in panels.items()
         if members
     }
 
 
-def colour_bar():
-    """The colours of Grad-CAM overlays, from 0 to 1, as a Figure."""
+def colour_bar() -> Figure:
+    """Plots the colours of Grad-CAM overlays, from 0 to 1."""
     figure, axes = new_figure(3.4, 0.62)
     axes.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap=COLOUR_MAP, extent=(0, 1, 0, 1))
-    axes.set(xticks=(0, 0.5, 1), xticklabels=("0: nothing for it", "0.5", "1: most"), yticks=())
+    axes.set(xticks=(0, 0.5, 1), xticklabels=("0: no evidence", "0.5", "1: most"), yticks=())
     axes.spines[:].set_visible(False)
     return figure
 
 
-def outlines(image, true_mask, predicted_mask):
+def outlines(image: np.ndarray, true_mask: np.ndarray, predicted_mask: np.ndarray) -> np.ndarray:
     """Draws the outlines of two masks over a radiograph.
 
     Args:
         image: uint8 `(H, W)`.
-        true_mask: `(H, W)` of 0 and 1, with a broad outline in `TRUE_COLOUR`.
-        predicted_mask: `(H, W)` of 0 and 1, with a thin one in `PREDICTED_COLOUR` over it.
+        true_mask: `(H, W)` of 0 and 1, drawn as a broad outline in `TRUE_COLOUR`.
+        predicted_mask: `(H, W)` of 0 and 1, drawn over it as a thin outline in `PREDICTED_COLOUR`.
 
     Returns:
         uint8 RGB `(H, W, 3)`.
@@ -217,29 +225,29 @@ def outlines(image, true_mask, predicted_mask):
     return picture
 
 
-def svg_uri(figure):
-    """A Figure as a data URI that holds an SVG; the same figure gives the same text."""
+def svg_uri(figure: Figure) -> str:
+    """Returns a Figure as a data URI of an SVG; equal figures have equal URIs."""
     stream = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "semenet"}):
-        # Tight: the picture grows by what stands out of it, so that no label is cut off.
+        # A tight bounding box grows with protruding labels, so that none is cut off.
         figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
     return data_uri(stream.getvalue(), "image/svg+xml")
 
 
-def data_uri(content, media_type):
-    """Bytes as a data URI."""
+def data_uri(content: bytes, media_type: str) -> str:
+    """Returns bytes as a data URI."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def new_figure(width, height):
-    """An empty Figure of so many inches with one Axes: `(figure, axes)`."""
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Creates an empty Figure of this size in inches with one Axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _style(index):
+def _style(index: int) -> dict[str, Any]:
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
@@ -247,7 +255,7 @@ def _style(index):
     }
 
 
-def _epochs(history, columns, best_epoch, label):
+def _plot_epochs(history: pd.DataFrame, columns: Sequence[str], best_epoch: int | None, label: str) -> Figure:
     figure, axes = new_figure(_WIDTH, 0.8 * _WIDTH)
     marker = "o" if len(history) <= _DOTTED_EPOCHS else None
     for index, column in enumerate(columns):

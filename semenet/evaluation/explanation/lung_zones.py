@@ -1,44 +1,48 @@
-"""Where a network looks: how much of its heat maps lies in the lungs, and in which zones of them."""
+"""How much of a network's heat maps lies inside the lungs, and in which zones of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 
 from semenet.errors import SemenetError
 from semenet.inference.heat_map_overlays import resize_heat_map
+from semenet.models.receptive_fields import ReceptiveField
 
 ZONES = ("right", "left", "upper", "middle", "lower", "central", "peripheral")
 QUANTILES = (5, 25, 50, 75, 95)
-# A second component smaller than this share of the largest is a speck, and no lung.
-_LEAST_SHARE = 0.1
+# A second component smaller than this share of the largest is a speck, not a lung.
+_MIN_SHARE = 0.1
 
 
-def lung_zones(mask):
-    """Parts a mask of both lungs into zones.
+def lung_zones(mask: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Divides a mask of both lungs into zones.
 
-    The two largest connected components are the lungs. Where the second is a speck, or lies above or below
-    the first and not beside it, the lungs touch or one alone was found: the largest component is then split
-    at the column with the fewest of its pixels, in the middle half of its width, the nearest to its centre
-    of mass. What is not among these components belongs to no zone.
+    The two largest connected components are the lungs. If the second is a speck, or lies above or below the
+    first instead of beside it, either the lungs touch or only one was found: the largest component is then
+    split at the column with the fewest of its pixels, in the middle half of its width, the one nearest to its
+    centre of mass. Pixels outside these components belong to no zone.
 
-    Sides are the patient's: the right lung lies at the left of a frontal view as radiographs are shown.
-    A mirrored image, or a heart on the right, is not noticed.
+    Sides are the patient's: the right lung is on the left of a frontal view as radiographs are displayed. A
+    mirrored image or dextrocardia is not detected.
 
     Args:
         mask: uint8 or bool `(H, W)`, not 0 in the lungs.
 
     Returns:
         dict of bool arrays `(H, W)`: `right` and `left` lung; `upper`, `middle` and `lower`, thirds of each
-        lung's own height; `central`, in each row of a lung the half nearer the other lung, with the middle
-        pixel, and `peripheral`, the other one. None for an empty mask.
+        lung's own height; `central`, in each row of a lung the half nearer the other lung, including the
+        middle pixel, and `peripheral`, the other half. None for an empty mask.
 
     Raises:
-        ValueError: the mask is not of two dimensions.
+        SemenetError: the mask does not have two dimensions.
     """
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise SemenetError(
             f"A mask of the lungs is an array (H, W). Received: shape {mask.shape}. "
-            "Leave batch and channels out."
+            "Remove the batch and channel dimensions."
         )
     lungs = _two_lungs(np.ascontiguousarray(mask != 0))
     if lungs is None:
@@ -62,8 +66,10 @@ def lung_zones(mask):
     return zones
 
 
-def heat_shares(heat, mask, geometry=None):
-    """How much of a heat map lies in the lungs, and of that in each zone.
+def heat_shares(
+    heat: np.ndarray, mask: np.ndarray, geometry: ReceptiveField | None = None
+) -> dict[str, Any] | None:
+    """Computes the share of a heat map inside the lungs, and of that the share in each zone.
 
     Args:
         heat: `(h, w)`, values of 0 or more.
@@ -72,13 +78,13 @@ def heat_shares(heat, mask, geometry=None):
 
     Returns:
         dict: `in_lung`, the share of the map's sum that lies inside the mask; `lung_area`, the mask's share
-        of the image; `ratio` of the two, 1 for a network that looks everywhere alike; `zones`, of the heat
-        in the lungs the share in each of `ZONES`, of which each pair and triple sums to 1, or None where no
-        heat lies there; `zone_areas`, of the lungs' area the share in each. None in place of the dict for a
-        map that is 0 throughout or an empty mask.
+        of the image; `ratio` of the two, 1 for a uniform map; `zones`, the share of the heat in the lungs
+        that lies in each of `ZONES`, of which each pair and triple sums to 1, or None if no heat lies there;
+        `zone_areas`, the share of the lungs' area in each zone. None instead of the dict for a map that is 0
+        everywhere or an empty mask.
 
     Raises:
-        ValueError: as `lung_zones`.
+        SemenetError: as for `lung_zones`.
     """
     zones = lung_zones(mask)
     heat = np.asarray(heat)
@@ -98,30 +104,36 @@ def heat_shares(heat, mask, geometry=None):
     }
 
 
-def where_it_looks(heats, masks, class_index, class_names, geometry=None):
-    """Sums up, for each class, where its heat maps lie.
+def heat_by_class(
+    heats: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray | None],
+    class_index: Sequence[int],
+    class_names: Sequence[str],
+    geometry: ReceptiveField | None = None,
+) -> dict[str, Any]:
+    """Summarises for each class where its heat maps lie.
 
     Args:
-        heats: sequence of N maps `(h, w)`, as of `semenet.inference.class_activation`.
-        masks: sequence of N lung masks, as of `heat_shares`, or None for images without.
+        heats: N maps `(h, w)`, as from `semenet.inference.class_activation`.
+        masks: N lung masks, as for `heat_shares`, or None for images without a mask.
         class_index: int array `(N,)`, the class that each map belongs to.
         class_names: K str.
         geometry: as for `heat_shares`.
 
     Returns:
-        dict from class name to a dict: `count`, the maps measured; `empty_maps`, those left out since they
-        are 0 throughout; `without_lungs`, the others left out since their mask is empty or None; `in_lung`,
-        `lung_area` and `ratio`, each a dict of `mean` and the percentiles `p5`, `p25`, `p50`, `p75` and
-        `p95`; `zones` and `zone_areas`, means by zone. What no map defines is None.
+        dict from class name to a dict: `count`, the number of measured maps; `empty_maps`, the number left
+        out because they are all 0; `without_lungs`, the number of others left out because their mask is empty
+        or None; `in_lung`, `lung_area` and `ratio`, each a dict of `mean` and the percentiles `p5`, `p25`,
+        `p50`, `p75` and `p95`; `zones` and `zone_areas`, means by zone. Undefined values are None.
 
     Raises:
-        ValueError: heats, masks and classes are not as many, or as `lung_zones`.
+        SemenetError: the numbers of heat maps, masks and classes differ, or as for `lung_zones`.
     """
     if not len(heats) == len(masks) == len(class_index):
         raise SemenetError(
-            "Every heat map has a mask and a class. "
+            "Every heat map needs a mask and a class. "
             f"Received: {len(heats)} maps, {len(masks)} masks, {len(class_index)} classes. "
-            "Give None for an image without a mask."
+            "Use None for an image without a mask."
         )
     result = {}
     for number, name in enumerate(class_names):
@@ -134,22 +146,25 @@ def where_it_looks(heats, masks, class_index, class_names, geometry=None):
             "count": len(shares),
             "empty_maps": len(of_class) - len(filled),
             "without_lungs": len(filled) - len(shares),
-            **{key: _spread([found[key] for found in shares]) for key in ("in_lung", "lung_area", "ratio")},
-            **{key: _means([found[key] for found in shares]) for key in ("zones", "zone_areas")},
+            **{
+                key: _percentiles([found[key] for found in shares])
+                for key in ("in_lung", "lung_area", "ratio")
+            },
+            **{key: _mean_by_zone([found[key] for found in shares]) for key in ("zones", "zone_areas")},
         }
     return result
 
 
-def _two_lungs(mask):
-    """The lungs at the image's left and right, bool arrays; None for an empty mask."""
+def _two_lungs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns the lungs at the image's left and right, bool arrays; None for an empty mask."""
     count, labels, stats, centres = cv2.connectedComponentsWithStats(mask.view(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]
     if count == 1:
         return None
     first, *others = np.argsort(-areas, kind="stable") + 1
-    if others and areas[others[0] - 1] >= _LEAST_SHARE * areas[first - 1]:
+    if others and areas[others[0] - 1] >= _MIN_SHARE * areas[first - 1]:
         pair = sorted((first, others[0]), key=lambda label: centres[label, 0])
-        # Beside one another: neither's centre of mass lies within the other's width.
+        # Side by side: neither's centre of mass lies within the width of the other.
         left, width = stats[pair, cv2.CC_STAT_LEFT], stats[pair, cv2.CC_STAT_WIDTH]
         middle = centres[pair, 0]
         if middle[0] < left[1] and middle[1] > left[0] + width[0] - 1:
@@ -160,18 +175,18 @@ def _two_lungs(mask):
     return lung & before, lung & ~before
 
 
-def _split_column(lung, centre):
-    """The first column of the right half."""
+def _split_column(lung: np.ndarray, centre: float) -> int:
+    """Returns the first column of the right half."""
     columns = np.flatnonzero(lung.any(axis=0))
     begin, width = columns[0], len(columns)
     candidates = np.arange(begin + width // 4, max(begin + width // 4 + 1, begin + width - width // 4))
     counts = lung.sum(axis=0)[candidates]
     fewest = candidates[counts == counts.min()]
-    # Between this column and the one before it.
+    # The split lies between this column and the previous one.
     return int(fewest[np.abs(fewest - 0.5 - centre).argmin()])
 
 
-def _spread(values):
+def _percentiles(values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
     percentiles = np.percentile(values, QUANTILES)
@@ -180,7 +195,7 @@ def _spread(values):
     }
 
 
-def _means(tables):
+def _mean_by_zone(tables: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
     tables = [table for table in tables if table is not None]
     if not tables:
         return None

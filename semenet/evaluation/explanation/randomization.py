@@ -1,64 +1,68 @@
-"""The randomisation check of heat maps: a map that survives random weights shows nothing of the network."""
+"""The parameter randomisation test: heat maps that survive random weights do not explain the network."""
 
 import re
+import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import keras
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
+from scipy import stats
 
 from semenet.errors import SemenetError
 from semenet.inference.class_activation import method_function
 
-# After full randomisation the interval of the mean rank correlation has to end below this.
-HIGHEST_CORRELATION = 0.5
+# With all weights randomised, the interval of the mean rank correlation must end below this value.
+MAX_CORRELATION = 0.5
 WINDOW = 7
 _GROUPS = 5
 
 
 def randomization_check(
-    model,
-    images,
-    class_index=None,
+    model: keras.Model,
+    images: np.ndarray,
+    class_index: int | Sequence[int] | None = None,
     *,
-    method="grad-cam",
-    layer="features",
-    seed=0,
-    batch_size=16,
-    resamples=2000,
-):
-    """Compares heat maps with those of the same network, its weights drawn anew from the top downwards.
+    method: str = "grad-cam",
+    layer: str = "features",
+    seed: int = 0,
+    batch_size: int = 16,
+    resamples: int = 2000,
+) -> dict[str, Any]:
+    """Compares heat maps with those of the same network, its weights re-initialised from the top downwards.
 
-    Groups of layers, by stage (`head`, `conv5`, `conv4`, ...; fifths of the depth where the names tell no
-    stages), are drawn anew one after another and stay so, each weight by its own layer's initializer;
-    statistics of batch normalisations go back to theirs. Maps of a method that explains the network change
-    beyond recognition. It all happens on a float32 copy; `model` itself is not touched.
+    Groups of layers, by stage (`head`, `conv5`, `conv4`, ...; fifths of the depth if the names do not
+    identify stages), are re-initialised one after another and stay so, each weight by its layer's own
+    initializer; batch normalisation statistics are reset too. Maps of a method that explains the network
+    change completely. The check works on a float32 copy; `model` itself is not changed.
 
-    Maps are compared by Spearman's rank correlation over their cells and, where they have 7 x 7 cells or
-    more, by SSIM. Images whose map is the same everywhere before or after, such as 0 throughout, are left
-    out and counted: there is no order of cells to compare. The network passes if, with all weights drawn
-    anew, the mean correlation's 95 % interval (bootstrap over images) ends below `HIGHEST_CORRELATION`.
+    Maps are compared by Spearman's rank correlation over their cells and, if they have at least 7 x 7 cells,
+    by SSIM. Images whose map is constant before or after, such as 0 everywhere, are left out and counted:
+    their cells have no order to compare. The network passes if, with all weights re-initialised, the 95 %
+    interval of the mean correlation (bootstrap over images) ends below `MAX_CORRELATION`.
 
     Args:
         model: a classifier with a dense layer `head`, on the TensorFlow backend.
-        images: `(N, H, W, C)`, values in [0, 255], as the model takes them.
+        images: `(N, H, W, C)`, values in [0, 255], as input of the model.
         class_index: the classes to explain, an int or `(N,)`; None for those predicted by the trained
-            network, which are kept throughout.
+            network. They stay the same for all groups.
         method: a key of `semenet.inference.class_activation.METHODS`.
-        layer: name of the layer that the maps are of.
-        seed: int, of the weights and the resamples.
-        batch_size: int, images at a time.
-        resamples: int, of the bootstrap.
+        layer: name of the layer that is explained.
+        seed: seed of the weights and the resamples.
+        batch_size: number of images at a time.
+        resamples: number of bootstrap resamples.
 
     Returns:
-        dict: `groups`, a list of dicts in the order drawn, with `group`, `correlation`, `low`, `high` (mean
-        and interval), `ssim` (mean, or None for small maps), `count` and `empty` (images compared, and left
-        out); `passes`, a bool, None if fewer than two images could be compared at the end; `rule`, str;
-        `method`, `layer` and `seed`. Figures without an image are None; intervals of fewer than two too.
+        dict: `groups`, a list of dicts in order of re-initialisation, with `group`, `correlation`, `low`,
+        `high` (mean and interval), `ssim` (mean, or None for small maps), `count` and `empty` (images
+        compared, and left out); `passes`, a bool, None if fewer than two images could be compared at the end;
+        `rule`, str; `method`, `layer` and `seed`. Values without an image are None; so are intervals of fewer
+        than two images.
 
     Raises:
-        ValueError: as of the method's function.
+        SemenetError: as for the method's function.
 
     Reference:
         Adebayo et al., "Sanity Checks for Saliency Maps", https://arxiv.org/abs/1810.03292, section 3.1.
@@ -68,7 +72,7 @@ def randomization_check(
     copy.set_weights(model.get_weights())
     explain = method_function(method)(copy, layer)
 
-    def maps(index):
+    def heat_maps(index: np.ndarray) -> np.ndarray:
         starts = range(0, len(images), batch_size)
         parts = [explain(images[at : at + batch_size], index[at : at + batch_size]) for at in starts]
         return np.concatenate([heat for heat, _ in parts])
@@ -78,57 +82,57 @@ def randomization_check(
         outputs = [explain(images[at : at + batch_size])[1] for at in starts]
         class_index = np.concatenate(outputs).argmax(axis=1)
     class_index = np.broadcast_to(class_index, len(images))
-    original = maps(class_index)
-    draws = np.random.default_rng(seed)
+    original = heat_maps(class_index)
+    generator = np.random.default_rng(seed)
     groups = []
     for name, layers in layer_groups(copy, layer):
-        for drawn in layers:
-            _draw_anew(drawn, draws)
-        groups.append({"group": name} | _compared(original, maps(class_index), seed, resamples))
+        for member in layers:
+            _reinitialize(member, generator)
+        groups.append({"group": name} | _compare_maps(original, heat_maps(class_index), seed, resamples))
     last = groups[-1]
     return {
         "groups": groups,
-        "passes": None if last["high"] is None else last["high"] < HIGHEST_CORRELATION,
-        "rule": "with all weights drawn anew, the 95 % interval of the mean rank correlation ends below "
-        f"{HIGHEST_CORRELATION}",
+        "passes": None if last["high"] is None else last["high"] < MAX_CORRELATION,
+        "rule": "with all weights randomised, the 95 % interval of the mean rank correlation ends below "
+        f"{MAX_CORRELATION}",
         "method": method,
         "layer": layer,
         "seed": seed,
     }
 
 
-def layer_groups(model, layer="features"):
-    """The layers with weights, in groups from the top downwards.
+def layer_groups(model: keras.Model, layer: str = "features") -> list[tuple[str, list[keras.layers.Layer]]]:
+    """Groups the layers with weights, from the top downwards.
 
     Args:
         model: a functional model.
-        layer: name of the layer that is explained; what lies behind it is the group `head`.
+        layer: name of the layer that is explained; the layers after it form the group `head`.
 
     Returns:
         list of pairs: name, and the list of layers.
     """
-    names = [each.name for each in model.layers]
-    place = names.index(layer) if layer in names else len(names) - 1
-    groups = [("head", [each for each in model.layers[place + 1 :] if each.weights])]
-    below = [each for each in model.layers[: place + 1] if each.weights]
+    names = [member.name for member in model.layers]
+    position = names.index(layer) if layer in names else len(names) - 1
+    groups = [("head", [member for member in model.layers[position + 1 :] if member.weights])]
+    below = [member for member in model.layers[: position + 1] if member.weights]
     stages = {}
     stage = None
-    for each in below:
-        # DenseNet's transition `pool4` belongs to the fourth stage; its last `bn` to the last one.
-        found = re.match(r"(?:conv|block|pool)(\d+)(?:_|$)", each.name)
+    for member in below:
+        # DenseNet's transition `pool4` belongs to the fourth stage; its final `bn` to the last one.
+        found = re.match(r"(?:conv|block|pool)(\d+)(?:_|$)", member.name)
         stage = f"conv{found[1]}" if found else stage
-        stages.setdefault(stage, []).append(each)
+        stages.setdefault(stage, []).append(member)
     if None in stages or len(stages) < 3:
         parts = [part for part in np.array_split(np.arange(len(below)), _GROUPS) if part.size]
         stages = {f"part {number}": [below[at] for at in part] for number, part in enumerate(parts, start=1)}
     return [group for group in (*groups, *reversed(stages.items())) if group[1]]
 
 
-def sanity_curve(result):
-    """The rank correlation over the groups drawn anew, with its intervals.
+def plot_randomization(result: dict[str, Any]) -> Figure:
+    """Plots the rank correlation over the randomised groups, with its intervals.
 
     Args:
-        result: dict, of `randomization_check`.
+        result: dict, as returned by `randomization_check`.
 
     Returns:
         Figure.
@@ -137,42 +141,43 @@ def sanity_curve(result):
     figure = Figure(figsize=(4.8, 3.6), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(1, len(groups) + 1)
-    number = np.array([[group[key] for key in ("correlation", "low", "high")] for group in groups], float)
-    axes.axhline(HIGHEST_CORRELATION, color="0.75", linewidth=1, zorder=0)
-    axes.plot([0, *places], [1, *number[:, 0]], color="#0072B2", marker="o", label="rank correlation")
-    axes.fill_between(places, number[:, 1], number[:, 2], color="#0072B2", alpha=0.2, linewidth=0)
+    values = np.array([[group[key] for key in ("correlation", "low", "high")] for group in groups], float)
+    axes.axhline(MAX_CORRELATION, color="0.75", linewidth=1, zorder=0)
+    axes.plot([0, *places], [1, *values[:, 0]], color="#0072B2", marker="o", label="rank correlation")
+    axes.fill_between(places, values[:, 1], values[:, 2], color="#0072B2", alpha=0.2, linewidth=0)
     if any(group["ssim"] is not None for group in groups):
         ssim = np.array([group["ssim"] for group in groups], float)
         axes.plot([0, *places], [1, *ssim], color="#D55E00", linestyle="--", marker="s", label="SSIM")
     axes.set_xticks([0, *places], ["trained", *(group["group"] for group in groups)], rotation=30)
-    axes.set(xlabel="Drawn anew, down to", ylabel="Likeness to the trained network's maps")
+    axes.set(xlabel="Randomised from the head down to", ylabel="Similarity to the trained network's maps")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="0.92")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     return figure
 
 
-def rank_correlation(first, second):
-    """Spearman's rank correlation of pairs of maps; ties share their mean rank.
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Computes Spearman's rank correlation of pairs of maps; ties share their mean rank.
 
     Args:
         first: `(N, h, w)`.
         second: `(N, h, w)`.
 
     Returns:
-        float64 array `(N,)` in [-1, 1]; NaN where one of the two is the same everywhere.
+        float64 array `(N,)` in [-1, 1]; NaN if one map of a pair is constant.
     """
-    ranks = []
-    for maps in (first, second):
-        of_cells = pd.DataFrame(np.reshape(maps, (len(maps), -1)).T).rank().to_numpy().T
-        ranks.append(of_cells - of_cells.mean(axis=1, keepdims=True))
-    products = np.sum(ranks[0] * ranks[1], axis=1)
-    lengths = np.sqrt(np.square(ranks[0]).sum(axis=1) * np.square(ranks[1]).sum(axis=1))
-    return np.divide(products, lengths, out=np.full(len(products), np.nan), where=lengths > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        return np.array(
+            [stats.spearmanr(x, y, axis=None).statistic for x, y in zip(first, second, strict=True)]
+        )
 
 
-def structural_similarity(first, second):
-    """SSIM of two maps: its mean over all windows of 7 x 7 cells, evenly weighted, that lie inside.
+def structural_similarity(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Computes the SSIM of two maps: the mean over all 7 x 7 windows inside, uniformly weighted.
+
+    Own code because scipy has no SSIM, scikit-image would be a further dependency for this one function, and
+    `tf.image.ssim` has Gaussian windows only.
 
     Args:
         first: `(h, w)` in [0, 1], both sides 7 or more.
@@ -198,15 +203,15 @@ def structural_similarity(first, second):
     return float(np.mean(luminance * (2 * covariance + 0.03**2) / (variances + 0.03**2)))
 
 
-def _compared(original, drawn, seed, resamples):
-    correlations = rank_correlation(original, drawn)
+def _compare_maps(original: np.ndarray, randomised: np.ndarray, seed: int, resamples: int) -> dict[str, Any]:
+    correlations = rank_correlation(original, randomised)
     pairs = np.flatnonzero(~np.isnan(correlations))
     correlations = correlations[pairs]
     low = high = None
     if len(correlations) > 1:
         picks = np.random.default_rng(seed).integers(len(correlations), size=(resamples, len(correlations)))
         low, high = np.percentile(correlations[picks].mean(axis=1), (2.5, 97.5)).tolist()
-    ssims = [structural_similarity(original[at], drawn[at]) for at in pairs]
+    ssims = [structural_similarity(original[at], randomised[at]) for at in pairs]
     return {
         "correlation": float(correlations.mean()) if len(correlations) else None,
         "low": low,
@@ -217,22 +222,22 @@ def _compared(original, drawn, seed, resamples):
     }
 
 
-def _in_float32(layer):
-    # Activations of random weights may leave float16's range.
+def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    # Activations of random weights may exceed the range of float16.
     return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 
-def _draw_anew(layer, draws):
+def _reinitialize(layer: keras.layers.Layer, generator: np.random.Generator) -> None:
     for variable in layer.weights:
         initializer = getattr(layer, f"{variable.name}_initializer", None)
         if initializer is None:
             raise SemenetError(
-                "The randomisation check draws weights by their layer's own initializers. "
-                f"Received: {variable.path}, whose layer, a {type(layer).__name__}, names none. "
-                "Use a network that semenet.build made."
+                "The randomisation check draws weights from their layer's own initializers. "
+                f"Received: {variable.path}, whose layer, a {type(layer).__name__}, has none. "
+                "Use a network built by semenet.build."
             )
         config = initializer.get_config()
-        # Keras' initializers are functions of their seed: two draws with one would be equal.
+        # Keras' initializers are functions of their seed: two draws with the same seed would be equal.
         if "seed" in config:
-            config["seed"] = int(draws.integers(2**31))
+            config["seed"] = int(generator.integers(2**31))
         variable.assign(type(initializer).from_config(config)(variable.shape, dtype=variable.dtype))

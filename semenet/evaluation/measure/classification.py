@@ -1,112 +1,124 @@
-"""All that is measured of a classifier on a split, from its probabilities."""
+"""All metrics of a classifier on a split, computed from its probabilities."""
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from semenet import metrics
 from semenet.errors import SemenetError
-from semenet.evaluation.measure.subgroups import subgroup_figures, subgroups
+from semenet.evaluation.measure.subgroups import subgroup_metrics, subgroups
 from semenet.metrics.patient_bootstrap import classification_intervals, share_intervals
+from semenet.training.run_folder.run import Run
 
-# What a report looks at where the manifest has it and nobody asked for others.
-USUAL_SUBGROUPS = ("source", "view", "sex", "age")
+# Columns whose subgroups are evaluated by default, where the manifest has them.
+DEFAULT_SUBGROUPS = ("source", "view", "sex", "age")
 RATES = ("sensitivity", "specificity", "ppv", "npv")
 
 
-def measure_classification(run, rows, true_index, probabilities, by=None, resamples=2000):
-    """Measures a classifier's probabilities, each figure with an interval over patients.
+def measure_classification(
+    run: Run,
+    rows: pd.DataFrame,
+    true_index: np.ndarray,
+    probabilities: np.ndarray,
+    by: Sequence[str] | None = None,
+    resamples: int = 2000,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Computes the metrics of a classifier from its probabilities, each with an interval over patients.
 
     Args:
-        run: `semenet.training.run_folder.run.Run` of the classifier.
-        rows: DataFrame of the N rows measured.
+        run: the run of the classifier.
+        rows: DataFrame of the N evaluated rows.
         true_index: int array `(N,)`.
-        probabilities: float array `(N, K)`, calibrated where the run is.
-        by: names of columns to measure subgroups by; None for those of `USUAL_SUBGROUPS` that tell the rows
-            apart.
-        resamples: int, of the patients.
+        probabilities: float array `(N, K)`, calibrated if the run is.
+        by: columns to evaluate subgroups by; None for those of `DEFAULT_SUBGROUPS` with several values.
+        resamples: number of bootstrap resamples of the patients.
 
     Returns:
-        (figures, details): the figures of `metrics.classification`, `brier` and `ece`; and a dict, ready for
+        (values, details): the metrics of `metrics.classification`, `brier` and `ece`; and a dict, ready for
         JSON, of `intervals`, `calibration`, `operating_points`, `abstain` and `subgroups`, as
         docs/evaluation.md describes them.
 
     Raises:
-        ValueError: as `metrics.classification`, and for a column of `by` that is not there or has too many
-            values.
+        SemenetError: as for `metrics.classification`, and for a column of `by` that is missing or has too
+            many values.
     """
     patients = rows["patient"].to_numpy()
-    figures = metrics.classification(true_index, probabilities, run.class_names)
-    figures |= {
+    values = metrics.classification(true_index, probabilities, run.class_names)
+    values |= {
         "brier": metrics.brier(true_index, probabilities),
         "ece": metrics.ece(true_index, probabilities),
     }
-    columns = usual_subgroups(rows) if by is None else list(by)
-    return figures, {
+    columns = default_subgroups(rows) if by is None else list(by)
+    return values, {
         "intervals": classification_intervals(
             true_index, probabilities, run.class_names, patients, resamples
         ),
         "calibration": _calibration(run, true_index, probabilities),
         "operating_points": _operating_points(run, true_index, probabilities, patients, resamples),
         "abstain": _abstention(run, true_index, probabilities, patients, resamples),
-        "subgroups": subgroup_figures(true_index, probabilities, run.class_names, rows, columns, resamples),
+        "subgroups": subgroup_metrics(true_index, probabilities, run.class_names, rows, columns, resamples),
     }
 
 
-def usual_subgroups(rows):
-    """The columns of `USUAL_SUBGROUPS` that tell these rows apart.
+def default_subgroups(rows: pd.DataFrame) -> list[str]:
+    """Returns the columns of `DEFAULT_SUBGROUPS` that have several values in these rows.
 
-    One that does not make subgroups, such as a source for each image, is left out with a warning: nobody
-    asked for it.
+    A column that cannot be split into subgroups, such as a different source for each image, is left out with
+    a warning rather than an error, because the user did not ask for it.
     """
-    usual = []
-    for column in USUAL_SUBGROUPS:
+    usable = []
+    for column in DEFAULT_SUBGROUPS:
         if column in rows and rows[column].nunique() > 1:
             try:
                 subgroups(rows, [column])
             except SemenetError as error:
                 warnings.warn(f"No subgroups by {column}. {error}", stacklevel=2)
             else:
-                usual.append(column)
-    return usual
+                usable.append(column)
+    return usable
 
 
-def _calibration(run, true_index, probabilities):
+def _calibration(run: Run, true_index: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
     chosen = run.calibration
-    own = probabilities
+    uncalibrated = probabilities
     if chosen is not None:
-        # Back to the network's own, to the rounding of float32.
-        own = metrics.temper(probabilities, 1 / run.temperature, run.activation)
+        # Undo the temperature, up to the rounding of float32.
+        uncalibrated = metrics.temper(probabilities, 1 / run.temperature, run.activation)
     return {
         "temperature": run.temperature,
         "chosen_on": chosen and {name: chosen[name] for name in ("split", "count", "manifest_sha256")},
-        "reliability": _bins(true_index, probabilities),
+        "reliability": _reliability_bins(true_index, probabilities),
         "uncalibrated": chosen
         and {
-            "brier": metrics.brier(true_index, own),
-            "ece": metrics.ece(true_index, own),
-            "reliability": _bins(true_index, own),
+            "brier": metrics.brier(true_index, uncalibrated),
+            "ece": metrics.ece(true_index, uncalibrated),
+            "reliability": _reliability_bins(true_index, uncalibrated),
         },
     }
 
 
-def _bins(true_index, probabilities):
+def _reliability_bins(true_index: np.ndarray, probabilities: np.ndarray) -> dict[str, list[float | None]]:
     return {
         name: [None if np.isnan(value) else value for value in values.tolist()]
         for name, values in metrics.reliability(true_index, probabilities).items()
     }
 
 
-def _operating_points(run, true_index, probabilities, patients, resamples):
-    """What the thresholds that calibration chose do on these images; None without a calibration."""
+def _operating_points(
+    run: Run, true_index: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, resamples: int
+) -> dict[str, Any] | None:
+    """Applies the thresholds chosen by calibration to these images; None without a calibration."""
     if run.calibration is None:
         return None
     points = {}
     for index, name in enumerate(run.class_names):
         is_true, score = true_index == index, probabilities[:, index]
         points[name] = {}
-        for aim, chosen in run.calibration["operating_points"][name].items():
-            points[name][aim] = None
+        for goal, chosen in run.calibration["operating_points"][name].items():
+            points[name][goal] = None
             if chosen is not None:
                 positive = score >= chosen["threshold"]
                 shares = {
@@ -115,7 +127,7 @@ def _operating_points(run, true_index, probabilities, patients, resamples):
                     "ppv": (is_true, positive),
                     "npv": (~is_true, ~positive),
                 }
-                points[name][aim] = {
+                points[name][goal] = {
                     "target": chosen["target"],
                     "threshold": chosen["threshold"],
                     **metrics.at_threshold(is_true, score, chosen["threshold"]),
@@ -124,18 +136,20 @@ def _operating_points(run, true_index, probabilities, patients, resamples):
     return points
 
 
-def _abstention(run, true_index, probabilities, patients, resamples):
-    """What answering only from the chosen confidence on does on these images; None without one."""
+def _abstention(
+    run: Run, true_index: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, resamples: int
+) -> dict[str, Any] | None:
+    """Applies the chosen confidence threshold for abstention to these images; None without one."""
     chosen = run.calibration and run.calibration["abstain"]
     if chosen is None:
         return None
     answered = probabilities.max(axis=1) >= chosen["confidence"]
-    right = probabilities.argmax(axis=1) == true_index
-    shares = {"coverage": (answered, np.ones(len(answered), bool)), "accuracy": (right, answered)}
+    correct = probabilities.argmax(axis=1) == true_index
+    shares = {"coverage": (answered, np.ones(len(answered), bool)), "accuracy": (correct, answered)}
     return {
         "target_accuracy": chosen["target_accuracy"],
         "confidence": chosen["confidence"],
         "coverage": float(answered.mean()),
-        "accuracy": float(right[answered].mean()) if answered.any() else None,
+        "accuracy": float(correct[answered].mean()) if answered.any() else None,
         "intervals": share_intervals(shares, patients, resamples),
     }

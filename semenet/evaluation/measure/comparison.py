@@ -2,8 +2,12 @@
 
 import contextlib
 import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from semenet.data.manifest.table import label_index, read_manifest
 from semenet.errors import SemenetError
@@ -17,80 +21,90 @@ from semenet.storage.atomic import check_output_folder, output_folder, write_byt
 from semenet.training.run_folder.run import Run
 from semenet.training.run_folder.run import versions as run_versions
 
-__all__ = ["clustered_delong", "compare", "comparison_lines", "delong"]
-
 
 def compare(
-    first_run, second_run, manifest, split, out=None, root=None, batch_size=16, resamples=2000, lungs=None
-):
-    """Measures two classifiers on the same images of a split, and how far they differ.
+    first: str | pathlib.Path,
+    second: str | pathlib.Path,
+    manifest: str | pathlib.Path,
+    split: str = "val",
+    *,
+    out: str | pathlib.Path | None = None,
+    root: str | pathlib.Path | None = None,
+    batch_size: int = 16,
+    resamples: int = 2000,
+    lungs: str | pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Evaluates two classifiers on the same images of a split and tests the differences of their metrics.
 
-    Probabilities are those that `semenet.evaluation.split_evaluation` measures, calibrated where a run is.
-    Every
-    figure and class gets a p-value of its own, and none is corrected for their number: of twenty
-    figures of two equal networks, one is expected below 0.05. Say beforehand which figure decides.
+    The probabilities are those of `semenet.evaluation.split_evaluation`, calibrated if a run is. Every metric
+    and class has its own p-value, and none is corrected for multiple comparisons: among twenty metrics of two
+    equal networks, one p-value below 0.05 is expected. Choose the metric that decides beforehand.
 
     Args:
-        first_run: a run folder, or a bare `.keras` file.
-        second_run: another, with the same classes in any order; each gets images of its own input size.
-        manifest: the manifest's CSV.
-        split: the split to measure on, such as "test".
-        out: the folder that `comparison.json` is written to, made if absent; None to write nothing.
-        root: the folder that the manifest's paths start from; None for the CSV's own.
-        batch_size: int, images predicted at a time.
-        resamples: int, how many times the patients are drawn anew.
-        lungs: for networks that are fed lungs alone, the run of a U-Net that finds them; None for the
+        first: a run folder, or a `.keras` file.
+        second: another one, with the same classes in any order; each network gets images of its own input
+            size.
+        manifest: path of the manifest's CSV.
+        split: the split to evaluate, such as "test".
+        out: the folder that `comparison.json` is written to, created if missing; None to write nothing.
+        root: the folder that the manifest's paths are relative to; None for the CSV's own.
+        batch_size: number of images predicted at a time.
+        resamples: number of bootstrap resamples of the patients.
+        lungs: for networks that take lungs alone, the run of a U-Net that segments them; None for the
             manifest's masks.
 
     Returns:
-        dict, the content of comparison.json: `first` and `second` (paths), `class_names`; `figures`, as
-        `semenet.metrics.patient_bootstrap.paired_intervals` gives them; `delong`, {class: {`plain`,
-        `clustered`}} of class against rest, each as `semenet.metrics.delong_test` gives it, or None where
-        there are too few images or patients; `count`, `patients`, `split`, `manifest_sha256`,
-        `resamples`, `command` and `versions`.
+        dict, the content of comparison.json: `first` and `second` (paths), `class_names`; `figures`, the
+        metrics as returned by `semenet.metrics.patient_bootstrap.paired_intervals`; `delong`,
+        {class: {`plain`, `clustered`}} of each class against the rest, as returned by
+        `semenet.metrics.delong_test`, or None if there are too few images or patients; `count`, `patients`,
+        `split`, `manifest_sha256`, `resamples`, `command` and `versions`.
 
     Raises:
-        ManifestError: the manifest cannot be used, has no such split, or a label that the networks do not
-            know.
+        ManifestError: the manifest cannot be used, has no such split, or contains a label that the networks
+            do not know.
         ImageError: an image cannot be read.
-        WeightsError: there is no run, or its network cannot be loaded.
-        ValueError: a network segments, gives logits or NaN, the two have different classes, or lung masks
-            are needed and absent.
+        WeightsError: a run does not exist, or its network cannot be loaded.
+        SemenetError: a network is a segmentation network or returns logits or NaN, the two have different
+            classes, or lung masks are needed and missing.
+
+    Example:
+        >>> found = semenet.compare("run", "run", "manifest.csv", "test", resamples=100)
+        >>> found["figures"]["accuracy"]["difference"]
+        0.0
     """
     check_resamples(resamples)
-    runs = [Run.open(path) for path in (first_run, second_run)]
+    runs = [Run.open(path) for path in (first, second)]
     if out is not None:
         check_output_folder(out)
     class_names = _same_classes(*runs)
-    read = read_manifest(manifest, root)
-    rows = read.split(split)
+    table = read_manifest(manifest, root)
+    rows = table.split(split)
     true_index = label_index(rows, class_names)
     masks = LungMasks.open(lungs)
     if any(run.lungs_alone for run in runs):
         masks.check_available(rows)
     out = None if out is None else output_folder(out)
-    first, second = (_probabilities(run, rows, class_names, batch_size, masks) for run in runs)
+    outputs = [_probabilities(run, rows, class_names, batch_size, masks) for run in runs]
     patients = rows["patient"].to_numpy()
-    figures = paired_intervals(true_index, first, second, class_names, patients, resamples)
-    areas = {
-        name: _areas(true_index == index, first[:, index], second[:, index], patients)
-        for index, name in enumerate(class_names)
-    }
     result = {
-        "first": str(first_run),
-        "second": str(second_run),
+        "first": str(first),
+        "second": str(second),
         "class_names": list(class_names),
-        "figures": figures,
-        "delong": areas,
+        "figures": paired_intervals(true_index, *outputs, class_names, patients, resamples),
+        "delong": {
+            name: _delong_tests(true_index == index, *(output[:, index] for output in outputs), patients)
+            for index, name in enumerate(class_names)
+        },
         "count": len(rows),
         "patients": rows["patient"].nunique(),
         "split": split,
-        "manifest_sha256": read.sha256,
+        "manifest_sha256": table.sha256,
         "resamples": resamples,
         "command": command_line(
             "compare",
-            first_run,
-            second_run,
+            first,
+            second,
             manifest=manifest,
             split=split,
             out=out,
@@ -106,15 +120,15 @@ def compare(
     return result
 
 
-def comparison_lines(result):
-    """A comparison as a table for the terminal.
+def comparison_lines(result: dict[str, Any]) -> list[str]:
+    """Formats a comparison as a table for the terminal.
 
     Args:
-        result: dict, what `compare` returns.
+        result: dict, as returned by `compare`.
 
     Returns:
-        list of str: the figures of all classes together, each class's area under the ROC curve with DeLong's
-        test over patients, and what the columns are.
+        list of str: the metrics over all classes, each class's area under the ROC curve with DeLong's test
+        clustered by patient, and an explanation of the columns.
     """
     table = [("", "first", "second", "difference", "95 % interval", "p")]
     table += [
@@ -135,17 +149,17 @@ def comparison_lines(result):
             for row in table
         ),
         "",
-        f"Intervals and p: {result['resamples']} resamples of patients; auroc of a class: DeLong's test over",
-        "patients. No p is corrected for the number of rows. Research use only.",
+        f"Intervals and p-values: {result['resamples']} resamples of patients; AUROC of a class: DeLong's",
+        "test, clustered by patient. p-values are not corrected for multiple comparisons. Research use only.",
     ]
 
 
-def _same_classes(first, second):
-    """The classes of the first run, in its order."""
+def _same_classes(first: Run, second: Run) -> Sequence[str]:
+    """Returns the classes of the first run, in its order; refuses runs with different classes."""
     for run in (first, second):
         if run.segments:
             raise SemenetError(
-                "Networks that are compared classify. "
+                "Only classifiers can be compared. "
                 f"Received: {run.path}, a segmentation network. Compare the Dice of two evaluations instead."
             )
     if set(first.class_names) != set(second.class_names):
@@ -157,15 +171,19 @@ def _same_classes(first, second):
     return first.class_names
 
 
-def _probabilities(run, rows, class_names, batch_size, masks):
-    """Probabilities of the rows, as `split_evaluation` computes them, with the columns in order."""
+def _probabilities(
+    run: Run, rows: pd.DataFrame, class_names: Sequence[str], batch_size: int, masks: LungMasks
+) -> np.ndarray:
+    """Returns the probabilities of the rows, as in `split_evaluation`, with the columns in class order."""
     score = scoring_function(run)
     batches = track(masks.network_inputs(rows, run, batch_size), len(rows), f"Predicting with {run.path}")
     outputs = [score(images).numpy() for images in batches]
     return np.concatenate(outputs)[:, [run.class_names.index(name) for name in class_names]]
 
 
-def _areas(is_true, first, second, patients):
+def _delong_tests(
+    is_true: np.ndarray, first: np.ndarray, second: np.ndarray, patients: np.ndarray
+) -> dict[str, dict[str, Any] | None]:
     tests = {
         "plain": lambda: delong(is_true, first, second),
         "clustered": lambda: clustered_delong(is_true, first, second, patients),
@@ -177,7 +195,7 @@ def _areas(is_true, first, second, patients):
     return found
 
 
-def _cells(name, found):
+def _cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     low, high = found["interval"] or (None, None)
     interval = "-" if low is None else f"[{low:+.3f}, {high:+.3f}]"
     p_value = found["p_value"]
@@ -192,5 +210,5 @@ def _cells(name, found):
     )
 
 
-def _text(value, sign=""):
+def _text(value: float | None, sign: str = "") -> str:
     return "-" if value is None else f"{value:{sign}.3f}"

@@ -1,35 +1,43 @@
-"""What a classifier predicts for a split, and heat maps of what spoke for it, of one pass over the images."""
+"""Class probabilities and heat maps of a classifier for the images of a split, from a single pass."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from semenet.inference.class_activation import check_finite, grad_cam_function
+from semenet.inference.lung_masks import LungMasks
 from semenet.progress import track
+from semenet.training.run_folder.run import Run
 
 
 class Predictions:
-    """A classifier's probabilities for images, and heat maps of the classes predicted.
+    """A classifier's probabilities for images, and heat maps of the predicted classes.
 
-    For a head of global average pooling the maps are kept of the forward pass that predicts; for another one
-    Grad-CAM makes those that are asked for, in a pass of its own.
+    If the network ends in global average pooling, the class activation maps of the predicting forward pass
+    are kept. Otherwise Grad-CAM computes the requested maps in a second pass.
 
     Args:
-        run: `semenet.training.run_folder.run.Run` of the classifier.
+        run: the run of the classifier.
         rows: DataFrame of the N rows to predict.
-        score: function of images, of `semenet.inference.scoring.scoring_function_with_maps`.
-        lungs: `semenet.inference.lung_masks.LungMasks`, for a network that is fed lungs alone.
-        batch_size: int, images predicted at a time.
+        score: scoring function, as returned by `semenet.inference.scoring.scoring_function_with_maps`.
+        lungs: source of the lung masks, for a network that takes lungs alone.
+        batch_size: number of images predicted at a time.
 
     Attributes:
         probabilities: float32 array `(N, K)`.
-        predicted: int array `(N,)`.
-        method: what the maps are made by, "cam" or "grad-cam".
+        predicted: int array `(N,)`, the index of the predicted class.
+        method: how the maps are computed, "cam" or "grad-cam".
 
     Raises:
         ImageError: an image, or a mask that is needed, cannot be read.
-        ValueError: a mask is needed and absent.
+        SemenetError: a mask is needed and missing.
     """
 
-    def __init__(self, run, rows, score, lungs, batch_size):
+    def __init__(
+        self, run: Run, rows: pd.DataFrame, score: Callable[..., Any], lungs: LungMasks, batch_size: int
+    ) -> None:
         self._run, self._rows, self._lungs, self._batch_size = run, rows, lungs, batch_size
         batches = track(lungs.network_inputs(rows, run, batch_size), len(rows), "Predicting")
         probabilities, maps = zip(*map(score, batches), strict=True)
@@ -39,25 +47,25 @@ class Predictions:
         self._explain = grad_cam_function(run.model) if self._maps is None else None
         self.method = "grad-cam" if self._maps is None else "cam"
 
-    def heat_maps(self, chosen):
-        """Heat maps for the classes predicted.
+    def heat_maps(self, indices: np.ndarray) -> np.ndarray:
+        """Returns heat maps for the predicted classes.
 
         Args:
-            chosen: int array `(n,)`, places in `rows`, of one or more.
+            indices: int array `(n,)`, positions in `rows`, at least one.
 
         Returns:
-            float32 array `(n, h, w)` in [0, 1], as of `semenet.inference.class_activation`.
+            float32 array `(n, h, w)` in [0, 1]; see `semenet.inference.class_activation`.
 
         Raises:
-            ValueError: the network's features are not finite.
+            SemenetError: the network's features are not finite.
         """
         if self._explain is None:
-            maps = self._maps[chosen]
+            maps = self._maps[indices]
             check_finite(self._run.model, maps)
             return maps
-        some, classes = self._rows.iloc[chosen].reset_index(drop=True), self.predicted[chosen]
+        rows, classes = self._rows.iloc[indices].reset_index(drop=True), self.predicted[indices]
         parts = []
-        for images in self._lungs.network_inputs(some, self._run, self._batch_size):
+        for images in self._lungs.network_inputs(rows, self._run, self._batch_size):
             parts.append(self._explain(images, classes[: len(images)])[0])
             classes = classes[len(images) :]
         return np.concatenate(parts)

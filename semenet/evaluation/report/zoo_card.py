@@ -1,21 +1,23 @@
-"""The card of published weights, made of nothing but their metadata.json."""
+"""Renders the card of published weights from their metadata.json alone."""
+
+from typing import Any
 
 from semenet.evaluation.drawing.pages import mean_sd, number, page, with_interval
-from semenet.evaluation.report.card import FIGURES, in_code, in_text
+from semenet.evaluation.report.model_card import METRIC_NAMES, in_code, in_text
 
-_OF_CLASS = ("sensitivity", "specificity", "auroc")
+_CLASS_METRICS = ("sensitivity", "specificity", "auroc")
 
 
-def render(metadata):
-    """Writes the card.
+def render_zoo_card(metadata: dict[str, Any]) -> str:
+    """Renders the card.
 
     Args:
-        metadata: dict, the content of metadata.json.
+        metadata: the content of metadata.json.
 
     Returns:
-        str, Markdown; equal metadata give equal cards.
+        str, Markdown; equal metadata yields equal cards.
     """
-    figures = metadata["metrics"]["figures"]
+    values = metadata["metrics"]["figures"]
     by_seed = metadata["metrics"].get("by_seed", {})
     class_names = metadata["network"]["class_names"]
     return page(
@@ -24,16 +26,16 @@ def render(metadata):
         title=f"{metadata['entry']}: {in_text(metadata['name'])}",
         classes=", ".join(in_text(name) for name in class_names),
         command=in_code(metadata["training"]["command"]),
-        figure_rows=[(title, _text(figures[name])) for name, title in FIGURES.items() if name in figures],
+        metric_rows=[(title, _text(values[name])) for name, title in METRIC_NAMES.items() if name in values],
         class_rows=[
-            (in_text(name), *(_text(figures[f"per_class.{name}.{key}"]) for key in _OF_CLASS))
+            (in_text(name), *(_text(values[f"per_class.{name}.{key}"]) for key in _CLASS_METRICS))
             for name in class_names
-            if f"per_class.{name}.auroc" in figures
+            if f"per_class.{name}.auroc" in values
         ],
         subgroup_rows=[
-            (in_text(column), in_text(value), of_value["count"], _main(of_value["figures"]))
-            for column, values in metadata["metrics"]["subgroups"].items()
-            for value, of_value in values.items()
+            (in_text(column), in_text(value), of_value["count"], _main_metrics(of_value["figures"]))
+            for column, of_column in metadata["metrics"]["subgroups"].items()
+            for value, of_value in of_column.items()
         ],
         point_rows=[
             (in_text(name), goal, point)
@@ -43,16 +45,16 @@ def render(metadata):
         ],
         seeds=[f"seed {seed}" for seed in next(iter(by_seed.values()), {})],
         seed_rows=[
-            (FIGURES[name], mean_sd(values.values()), *map(number, values.values()))
-            for name, values in by_seed.items()
+            (METRIC_NAMES[name], mean_sd(of_seeds.values()), *map(number, of_seeds.values()))
+            for name, of_seeds in by_seed.items()
         ],
-        size=sum(of["bytes"] for of in metadata["files"].values()) / 1e6,
+        size=sum(file["bytes"] for file in metadata["files"].values()) / 1e6,
     )
 
 
-def _text(figure):
-    return with_interval(figure["value"], figure["interval"])
+def _text(metric: dict[str, Any]) -> str:
+    return with_interval(metric["value"], metric["interval"])
 
 
-def _main(figures):
-    return "; ".join(f"{FIGURES[name]} {_text(figure)}" for name, figure in figures.items())
+def _main_metrics(values: dict[str, Any]) -> str:
+    return "; ".join(f"{METRIC_NAMES[name]} {_text(metric)}" for name, metric in values.items())

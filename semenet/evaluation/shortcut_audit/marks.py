@@ -1,8 +1,8 @@
-"""Bright marks outside the lungs, such as burnt-in letters: where they are, and what they look like.
+"""Finds bright marks outside the lungs, such as burnt-in letters, and describes their appearance.
 
-A mark is small, bright and thin: a letter, an arrow, a wire. What stays of an image after a morphological
-opening is taken away ("white top-hat"); what is left bright, of a letter's size and clear of the lungs is a
-mark. Dark letters on a bright ground are not found.
+A mark is small, bright and thin: a letter, an arrow, a wire. The white top-hat transform (the image minus its
+morphological opening) keeps such structures; what remains bright, has the size of a letter and is clear of
+the lungs is a mark. Dark letters on a bright background are not found.
 
 Reference:
     Serra, "Image Analysis and Mathematical Morphology", 1982 (the top-hat).
@@ -10,22 +10,24 @@ Reference:
 
 import concurrent.futures
 import os
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import cv2
 import numpy as np
 
 from semenet.data.pipeline.resized import read_image_and_mask
 
-# All in pixels of an image stretched to this side: a letter has 3 to 13 % of it as its height.
+# All in pixels of an image resized to this side: a letter is 3 to 13 % of it high.
 SIDE = 256
 _STROKE = 13
-_LEAST, _MOST = 0.03 * SIDE, 0.13 * SIDE
+_MIN_SIZE, _MAX_SIZE = 0.03 * SIDE, 0.13 * SIDE
 _CONTRAST = 40
 _CLEARANCE = 7
 _PATCH = 16
 
 
-def find_marks(image, mask):
+def find_marks(image: np.ndarray, mask: np.ndarray) -> list[dict[str, Any]]:
     """Finds the marks of an image.
 
     Args:
@@ -33,48 +35,48 @@ def find_marks(image, mask):
         mask: `(H, W)` of the lungs, 0 outside.
 
     Returns:
-        list of dicts, the brightest mark first: `box`, (x, y, width, height) as shares of the image's sides;
-        `contrast`, its mean over its surroundings, in grey levels; `patch`, float32 `(16, 16)`, the mark cut
-        out square and brought to mean 0 and standard deviation 1.
+        list of dicts, the mark with the highest contrast first: `box`, (x, y, width, height) as shares of
+        the image's sides; `contrast`, its mean difference from the surroundings, in grey levels; `patch`,
+        float32 `(16, 16)`, a square crop of the mark, normalised to mean 0 and standard deviation 1.
     """
     height, width = image.shape
     method = cv2.INTER_AREA if max(height, width) > SIDE else cv2.INTER_CUBIC
     image = cv2.resize(image, (SIDE, SIDE), interpolation=method)
     mask = mask_for_marks(mask)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_STROKE, _STROKE))
-    hat = cv2.morphologyEx(image, cv2.MORPH_TOPHAT, kernel)
-    hat[cv2.dilate(mask, np.ones((_CLEARANCE, _CLEARANCE), np.uint8)) > 0] = 0
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats((hat > _CONTRAST).astype(np.uint8))
+    top_hat = cv2.morphologyEx(image, cv2.MORPH_TOPHAT, kernel)
+    top_hat[cv2.dilate(mask, np.ones((_CLEARANCE, _CLEARANCE), np.uint8)) > 0] = 0
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats((top_hat > _CONTRAST).astype(np.uint8))
     marks = []
     for number in range(1, count):
         x, y, wide, high, _ = boxes[number].tolist()
-        if _LEAST <= high <= _MOST and wide <= _MOST:
+        if _MIN_SIZE <= high <= _MAX_SIZE and wide <= _MAX_SIZE:
             inside = labels[y : y + high, x : x + wide] == number
             marks.append(
                 {
                     "box": (x / SIDE, y / SIDE, wide / SIDE, high / SIDE),
-                    "contrast": float(hat[y : y + high, x : x + wide][inside].mean()),
-                    "patch": _patch(hat, x, y, wide, high),
+                    "contrast": float(top_hat[y : y + high, x : x + wide][inside].mean()),
+                    "patch": _patch(top_hat, x, y, wide, high),
                 }
             )
     return sorted(marks, key=lambda mark: -mark["contrast"])
 
 
-def mask_for_marks(mask):
-    """A mask `(H, W)`, 0 outside, as marks are looked for: uint8 `(256, 256)` of the nearest pixels."""
+def mask_for_marks(mask: np.ndarray) -> np.ndarray:
+    """Resizes a mask `(H, W)`, 0 outside, for the search for marks: uint8 `(256, 256)`, nearest neighbour."""
     return cv2.resize(np.asarray(mask, np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
 
 
-def mark_features(image, mask):
-    """What a linear classifier is told of an image's marks.
+def mark_features(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Computes the features of an image's marks for a linear classifier.
 
     Args:
         image: as for `find_marks`.
         mask: as for `find_marks`.
 
     Returns:
-        float32 `(261,)`: the brightest mark's patch, its place, height and contrast, and the number of marks;
-        0 throughout where there is none.
+        float32 `(261,)`: the patch of the mark with the highest contrast, its position, height and contrast,
+        and the number of marks; all 0 if there is no mark.
     """
     features = np.zeros(_PATCH * _PATCH + 5, np.float32)
     marks = find_marks(image, mask)
@@ -86,13 +88,15 @@ def mark_features(image, mask):
     return features
 
 
-def marks_of_files(pairs, total, progress):
-    """`mark_features` of images and masks read at their own size, several at a time.
+def marks_of_files(
+    pairs: Iterable[tuple[str, str | np.ndarray]], total: int, progress: Callable[[int, int], object]
+) -> np.ndarray:
+    """Computes `mark_features` of images and masks read at their own size, several in parallel.
 
     Args:
-        pairs: iterable of (path, mask), the mask a path or an array bool `(h, w)` of any size.
-        total: int, the number of pairs.
-        progress: called with the number done and of all.
+        pairs: (path, mask) of each image, the mask a path or an array bool `(h, w)` of any size.
+        total: number of pairs.
+        progress: called with the number done and the total.
 
     Returns:
         float32 `(total, 261)`.
@@ -101,13 +105,13 @@ def marks_of_files(pairs, total, progress):
         ImageError: an image or mask cannot be read.
     """
 
-    def read(pair):
+    def read(pair: tuple[str, str | np.ndarray]) -> np.ndarray:
         path, mask = pair
         image, found = read_image_and_mask(path, mask if isinstance(mask, str) else None)
         return mark_features(image, mask if found is None else found)
 
     features = []
-    # OpenCV works outside Python's lock.
+    # OpenCV releases Python's global interpreter lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for vector in pool.map(read, pairs):
             features.append(vector)
@@ -115,8 +119,8 @@ def marks_of_files(pairs, total, progress):
     return np.stack(features)
 
 
-def _patch(hat, x, y, width, height):
+def _patch(top_hat: np.ndarray, x: int, y: int, width: int, height: int) -> np.ndarray:
     side = max(width, height) + 4
-    cut = cv2.getRectSubPix(hat, (side, side), (x + width / 2 - 0.5, y + height / 2 - 0.5))
-    cut = cv2.resize(cut, (_PATCH, _PATCH), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return (cut - cut.mean()) / (cut.std() + np.float32(1e-3))
+    patch = cv2.getRectSubPix(top_hat, (side, side), (x + width / 2 - 0.5, y + height / 2 - 0.5))
+    patch = cv2.resize(patch, (_PATCH, _PATCH), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return (patch - patch.mean()) / (patch.std() + np.float32(1e-3))

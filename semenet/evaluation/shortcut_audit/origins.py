@@ -1,38 +1,46 @@
-"""What a network's features tell of where an image comes from, beside what they tell of the disease."""
+"""How well features predict the origin of an image, and how well the origin predicts the label."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from semenet import metrics
 from semenet.data.checks.shortcuts import ORIGIN_COLUMNS, origin_table
-from semenet.evaluation.shortcut_audit.probes import crossed_probabilities, fitted_probabilities
+from semenet.evaluation.shortcut_audit.linear_probes import crossed_probabilities, fitted_probabilities
 from semenet.metrics.patient_bootstrap import classification_intervals
 
 COLUMNS = (*ORIGIN_COLUMNS, "marker")
-# Fewer images than this of a value, among those measured, tell nothing.
-LEAST = 5
+# With fewer evaluated images than this, a value is too rare to be assessed.
+MIN_IMAGES = 5
 
 
-def origin_probes(rows, features, fit_rows, fit_features, columns=COLUMNS):
-    """Probes the features for each column of an image's origin that the manifest has.
+def origin_probes(
+    rows: pd.DataFrame,
+    features: np.ndarray,
+    fit_rows: pd.DataFrame,
+    fit_features: np.ndarray | None,
+    columns: Sequence[str] = COLUMNS,
+) -> dict[str, Any]:
+    """Probes the features for each column of the manifest that describes an image's origin.
 
-    A linear classifier is fitted to the features of `fit_rows` and measured on `rows`; without such rows,
-    to four fifths of the patients of `rows` in turn. Images whose value is empty, or stands in fewer than
-    five of the images measured or in none of those fitted to, are left out.
+    A linear classifier is fitted to the features of `fit_rows` and evaluated on `rows`; without such rows, by
+    five-fold cross-validation over the patients of `rows`. Images are left out if their value is empty, has
+    fewer than five evaluated images, or does not occur in `fit_rows`.
 
     Args:
-        rows: rows of a manifest, those measured.
-        features: float (N, F), the network's features of them.
-        fit_rows: rows to fit to; empty for none.
-        fit_features: float (M, F), or None.
+        rows: the evaluated rows of a manifest.
+        features: float `(N, F)`, the network's features of them.
+        fit_rows: rows to fit to; may be empty.
+        fit_features: float `(M, F)`, or None.
         columns: names of columns.
 
     Returns:
-        dict of column to a dict: `values`, dict of value to the number of images measured; `network`, how
-        well the features tell the value: `balanced_accuracy`, `chance` (1 / values), `macro_auroc` and its
-        `interval`; `label`, how well the value tells the label, as `semenet.data.checks.shortcuts`
-        measures it:
-        `balanced_accuracy`, `chance`, `excess`. `network` is None where fewer than two values are left.
+        dict from column to a dict: `values`, the number of evaluated images by value; `network`, how well the
+        features predict the value: `balanced_accuracy`, `chance` (1 / values), `macro_auroc` and its
+        `interval`, or None if fewer than two values are left; `label`, how well the value predicts the label,
+        as measured by `semenet.data.checks.shortcuts`: `balanced_accuracy`, `chance`, `excess`.
     """
     found = {}
     for column in columns:
@@ -43,24 +51,30 @@ def origin_probes(rows, features, fit_rows, fit_features, columns=COLUMNS):
         table = origin_table(column, stated[column], stated["label"], stated["patient"])
         found[column] = {
             "values": {str(value): int(count) for value, count in counts.items()},
-            "network": _told(column, rows, features, fit_rows, fit_features),
+            "network": _probe(column, rows, features, fit_rows, fit_features),
             "label": {name: table[name] for name in ("balanced_accuracy", "chance", "excess")},
         }
     return found
 
 
-def _told(column, rows, features, fit_rows, fit_features):
+def _probe(
+    column: str,
+    rows: pd.DataFrame,
+    features: np.ndarray,
+    fit_rows: pd.DataFrame,
+    fit_features: np.ndarray | None,
+) -> dict[str, Any] | None:
     counts = rows[column].value_counts()
-    values = sorted(value for value, count in counts.items() if value and count >= LEAST)
+    values = sorted(value for value, count in counts.items() if value and count >= MIN_IMAGES)
     if len(fit_rows):
         known = set(fit_rows[column])
         values = [value for value in values if value in known]
     if len(values) < 2:
         return None
-    index, chosen = _numbered(rows[column], values)
+    index, chosen = _value_index(rows[column], values)
     patients = rows["patient"].to_numpy()[chosen]
     if len(fit_rows):
-        fit_index, fit_chosen = _numbered(fit_rows[column], values)
+        fit_index, fit_chosen = _value_index(fit_rows[column], values)
         probabilities = fitted_probabilities(
             fit_features[fit_chosen], fit_index, features[chosen], len(values)
         )
@@ -77,7 +91,7 @@ def _told(column, rows, features, fit_rows, fit_features):
     }
 
 
-def _numbered(cells, values):
-    """The number of each cell among `values`, int (n,), of those that are; and which these are, bool (N,)."""
+def _value_index(cells: pd.Series, values: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the index in `values` of each cell found there, int `(n,)`, and which cells, bool `(N,)`."""
     numbers = pd.Index(values).get_indexer(cells)
     return numbers[numbers >= 0], np.asarray(numbers >= 0)

@@ -1,10 +1,12 @@
 """The tables of an audit, for its own page and for the report."""
 
+from typing import Any
+
 from semenet.evaluation.drawing.pages import cell, percent
 
 
-def audit_tables(audit):
-    """The tables of an audit, as the templates take them.
+def audit_tables(audit: dict[str, Any]) -> dict[str, list[list[Any]]]:
+    """Returns the tables of an audit as template variables.
 
     Args:
         audit: dict, the content of audit.json.
@@ -13,8 +15,8 @@ def audit_tables(audit):
         dict of the variables `audit_views` and `audit_origins`, lists of rows.
     """
     names = {
-        "as_fed": "as the network is fed",
-        "without_lungs": "lungs blacked out" if audit["fed"] == "whole images" else "lungs' outline alone",
+        "as_fed": "the network's usual input",
+        "without_lungs": "lungs blacked out" if audit["fed"] == "whole images" else "outline of the lungs",
         "lungs_alone": "lungs alone",
         "without_corners": "corners flattened",
         "without_border": "border flattened",
@@ -31,13 +33,13 @@ def audit_tables(audit):
     ]
     origins = []
     for column, found in audit["origins"].items():
-        told = found["network"] or dict.fromkeys(("macro_auroc", "interval", "balanced_accuracy"))
+        probed = found["network"] or dict.fromkeys(("macro_auroc", "interval", "balanced_accuracy"))
         origins.append(
             [
                 column,
                 len(found["values"]),
-                cell(told["macro_auroc"], told["interval"]),
-                cell(told["balanced_accuracy"]),
+                cell(probed["macro_auroc"], probed["interval"]),
+                cell(probed["balanced_accuracy"]),
                 cell(found["label"]["balanced_accuracy"]),
                 cell(found["label"]["chance"]),
             ]

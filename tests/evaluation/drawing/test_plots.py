@@ -95,7 +95,7 @@ def test_training_curves():
     )
     figures = plots.training_curves(history, best_epoch=3)
     assert legend_texts(figures["losses"].legends[0]) == ["loss", "val_loss", "best: epoch 3"]
-    assert legend_texts(figures["figures"].legends[0]) == ["accuracy", "val_macro_auroc", "best: epoch 3"]
+    assert legend_texts(figures["metrics"].legends[0]) == ["accuracy", "val_macro_auroc", "best: epoch 3"]
     np.testing.assert_array_equal(figures["losses"].axes[0].lines[1].get_ydata(), [1.3, 1.2, 1.1])
     assert legend_texts(plots.training_curves(history)["losses"].legends[0]) == ["loss", "val_loss"]
 

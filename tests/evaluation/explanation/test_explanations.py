@@ -15,16 +15,12 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms import host as host_transforms
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
-from semenet.evaluation.explanation import explanations as explain
-from semenet.evaluation.explanation.explanations import (
-    choose_cases,
-    explain_split,
-    unique_stems,
-    write_explanations,
-)
+from semenet.evaluation.explanation import explanation_files
+from semenet.evaluation.explanation.explanations import choose_cases, explain, explain_files, explain_split
 from semenet.inference.class_activation import grad_cam, method_function
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
 from semenet.models.layers.heads import SegmentationHead
+from semenet.storage.atomic import unique_stems
 from semenet.training.run_folder.run import Run
 
 COLUMNS = ["file", "predicted", "probability", "class", "method", "heatmap", "overlay", "panel"]
@@ -63,13 +59,13 @@ def write_image(path, seed, shape=(40, 30)):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_write_explanations(tmp_path, channels):
+def test_explain_files(tmp_path, channels):
     run = a_run(channels=channels)
     first = write_image(tmp_path / "in" / "a.png", 1)
     second = write_image(tmp_path / "in" / "deeper" / "a.png", 2, (24, 50))
-    written = write_explanations(run, [tmp_path / "in"], tmp_path / "out", batch_size=2)
-    assert written == tmp_path / "out" / "explanations.csv"
-    table = pd.read_csv(written)
+    returned = explain_files(run, [tmp_path / "in"], tmp_path / "out", batch_size=2)
+    table = pd.read_csv(tmp_path / "out" / "explanations.csv")
+    pd.testing.assert_frame_equal(table, returned, check_dtype=False)
     assert list(table.columns) == COLUMNS
     assert table["file"].tolist() == [str(first), str(second)]
     assert table["heatmap"].tolist() == ["a_heatmap.png", "a_2_heatmap.png"]
@@ -103,7 +99,7 @@ def test_write_explanations(tmp_path, channels):
 def test_another_method_layer_and_class_and_true_labels(tmp_path):
     run = a_run()
     files = [write_image(tmp_path / f"{name}.png", seed) for seed, name in enumerate("ab")]
-    written = write_explanations(
+    explain_files(
         run,
         files,
         tmp_path / "out",
@@ -112,7 +108,7 @@ def test_another_method_layer_and_class_and_true_labels(tmp_path):
         class_name="virus",
         true_labels=["virus", None],
     )
-    table = pd.read_csv(written, keep_default_na=False)
+    table = pd.read_csv(tmp_path / "out" / "explanations.csv", keep_default_na=False)
     assert list(table.columns) == ["file", "label", *COLUMNS[1:]]
     assert table["label"].tolist() == ["virus", ""]
     assert table["class"].tolist() == ["virus"] * 2
@@ -133,7 +129,7 @@ def test_probabilities_are_calibrated(tmp_path):
     run = a_run(temperature=4.0)
     run.model.get_layer("head").bias.assign([2, 0, 1])
     output = run.model.predict(prepare_image(read_image(file), (16, 16))[None], verbose=0)
-    table = pd.read_csv(write_explanations(run, [file], tmp_path / "out"))
+    table = explain_files(run, [file], tmp_path / "out")
     by_hand = output[0] ** 0.25 / (output[0] ** 0.25).sum()
     assert table["probability"][0] == pytest.approx(by_hand.max(), abs=1e-5)
     assert abs(by_hand.max() - output.max()) > 0.01
@@ -148,8 +144,7 @@ def test_outside_a_mask_the_network_sees_black(tmp_path, clahe):
     mask = np.zeros((40, 30), np.uint8)
     mask[10:30, 5:20] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
-    written = write_explanations(run, files, tmp_path / "out", masks=[tmp_path / "mask.png", None])
-    table = pd.read_csv(written)
+    table = explain_files(run, files, tmp_path / "out", masks=[tmp_path / "mask.png", None])
     for file, row, is_masked in zip(files, table.itertuples(), (True, False), strict=True):
         seen = host_transforms.resize(read_image(file), (16, 16))
         seen = host_transforms.clahe(seen) if clahe else seen
@@ -162,23 +157,23 @@ def test_outside_a_mask_the_network_sees_black(tmp_path, clahe):
         assert picture[0].any()
 
 
-def test_write_explanations_names_a_bad_file_and_refuses_a_segmentation(tmp_path):
+def test_explain_files_names_a_bad_file_and_refuses_a_segmentation(tmp_path):
     run = a_run()
     good = write_image(tmp_path / "good.png", 1)
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:100])
     with pytest.raises(ImageError, match=r"bad\.png"):
-        write_explanations(run, [good, bad], tmp_path / "out")
+        explain_files(run, [good, bad], tmp_path / "out")
     with pytest.raises(ValueError, match=r"one of normal, bacteria, virus\. Received: 'COVID-19'"):
-        write_explanations(run, [good], tmp_path / "out", class_name="COVID-19")
+        explain_files(run, [good], tmp_path / "out", class_name="COVID-19")
     with pytest.raises(ValueError, match=r"`true_labels` has one entry.*Received: 2 for 1 images"):
-        write_explanations(run, [good], tmp_path / "out", true_labels=["a", "b"])
+        explain_files(run, [good], tmp_path / "out", true_labels=["a", "b"])
     with pytest.raises(ValueError, match=r"`masks` has one entry.*Received: 0 for 1 images"):
-        write_explanations(run, [good], tmp_path / "out", masks=[])
+        explain_files(run, [good], tmp_path / "out", masks=[])
     run.segments = True
-    with pytest.raises(ValueError, match="explains a classifier"):
-        write_explanations(run, [good], tmp_path / "out")
-    with pytest.raises(ValueError, match="explains a classifier"):
+    with pytest.raises(ValueError, match="explain a classifier"):
+        explain_files(run, [good], tmp_path / "out")
+    with pytest.raises(ValueError, match="explain a classifier"):
         explain_split(run, tmp_path / "manifest.csv", "val", tmp_path / "out")
 
 
@@ -197,8 +192,7 @@ def test_cases_are_chosen_by_label_and_prediction():
 def test_a_split_s_mistakes_are_explained(phantoms, tmp_path, masked):
     run = a_run(size=(32, 32))
     run.lungs_alone = masked
-    written = explain_split(run, phantoms, "test", tmp_path / "out", "wrong", batch_size=4)
-    table = pd.read_csv(written)
+    table = explain_split(run, phantoms, "test", tmp_path / "out", "wrong", batch_size=4)
     assert list(table.columns) == ["file", "label", *COLUMNS[1:]]
     manifest = pd.read_csv(phantoms)
     rows = manifest[manifest["split"] == "test"]
@@ -221,16 +215,17 @@ def test_no_case_is_an_empty_table_and_a_message(phantoms, tmp_path, capsys):
     manifest = pd.read_csv(phantoms)
     manifest["file"] = [str(phantoms.parent / file) for file in manifest["file"]]
     manifest.drop(columns="mask").query("label == 'bacteria'").to_csv(tmp_path / "one.csv", index=False)
-    written = explain_split(run, tmp_path / "one.csv", "test", tmp_path / "out", "wrong")
-    assert pd.read_csv(written).empty
-    assert list(pd.read_csv(written).columns) == ["file", "label", *COLUMNS[1:]]
+    explain_split(run, tmp_path / "one.csv", "test", tmp_path / "out", "wrong")
+    written = pd.read_csv(tmp_path / "out" / "explanations.csv")
+    assert written.empty
+    assert list(written.columns) == ["file", "label", *COLUMNS[1:]]
     assert "No image of the split test was classified wrongly" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_trained_run(phantoms, classifier_run, tmp_path):
     run = Run.open(classifier_run)
-    table = pd.read_csv(explain_split(run, phantoms, "val", tmp_path / "out", "all"))
+    table = explain_split(run, phantoms, "val", tmp_path / "out", "all")
     assert len(table) == (pd.read_csv(phantoms)["split"] == "val").sum()
     assert table["probability"].between(1 / 3, 1).all()
 
@@ -270,19 +265,21 @@ def test_a_caption_too_long_is_broken_within_the_panel():
 
 def test_the_caption_says_what_is_explained_predicted_and_true(tmp_path, monkeypatch):
     captions = []
-    monkeypatch.setattr(explain, "panel", lambda image, picture, caption: captions.append(caption) or image)
+    monkeypatch.setattr(
+        explanation_files, "panel", lambda image, picture, caption: captions.append(caption) or image
+    )
     run = a_run()
     run.model.get_layer("head").set_weights(
         [np.zeros((6, 3), np.float32), np.log(np.float32([0.2, 0.7, 0.1]))]
     )
     file = write_image(tmp_path / "a.png", 1)
-    write_explanations(run, [file], tmp_path / "out", class_name="virus", true_labels=["normal"])
+    explain_files(run, [file], tmp_path / "out", class_name="virus", true_labels=["normal"])
     assert captions == [
         [
             "grad-cam for virus: probability 0.100",
             "predicted: bacteria, probability 0.700",
             "true: normal",
-            "The map is 0 throughout: nothing spoke for the class.",
+            "The map is 0 everywhere: no evidence for the class was found.",
         ]
     ]
 
@@ -293,8 +290,8 @@ def test_a_name_that_is_not_utf_8_is_explained_and_escaped(tmp_path, storage):
     made = write_image(tmp_path / "a.png", 1)
     made.rename(tmp_path / os.fsdecode(b"m\xfcller.png"))
     with pd.option_context("mode.string_storage", storage):
-        written = write_explanations(a_run(), [tmp_path], tmp_path / "out")
-        table = pd.read_csv(written)
+        explain_files(a_run(), [tmp_path], tmp_path / "out")
+        table = pd.read_csv(tmp_path / "out" / "explanations.csv")
     assert table["file"].tolist() == [rf"{tmp_path}/m\xfcller.png"]
     assert table["panel"].tolist() == [r"m\xfcller_panel.png"]
     assert (tmp_path / "out" / table["panel"][0]).is_file()
@@ -322,8 +319,8 @@ def test_a_network_fed_lungs_alone_is_never_fed_a_whole_image(tmp_path):
     mask[:, :8] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     for masks in (None, [tmp_path / "mask.png", None]):
-        with pytest.raises(SemenetError, match="told where they are. Received: run and files without masks"):
-            write_explanations(run, files, tmp_path / "out", masks=masks)
+        with pytest.raises(SemenetError, match="mask for every image. Received: run and images without"):
+            explain_files(run, files, tmp_path / "out", masks=masks)
     image = keras.Input((16, 16, 1))
     x = keras.layers.Identity(name="features")(image)
     finder = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
@@ -331,11 +328,11 @@ def test_a_network_fed_lungs_alone_is_never_fed_a_whole_image(tmp_path):
     finder.get_layer("head").set_weights([np.float32([[[[1]]]]), np.float32([-127.5])])
     finder.save(tmp_path / "unet.keras")
     masks = [tmp_path / "mask.png", None]
-    path = write_explanations(run, files, tmp_path / "out", masks=masks, lungs=tmp_path / "unet.keras")
+    table = explain_files(run, files, tmp_path / "out", masks=masks, lungs=tmp_path / "unet.keras")
     images = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
     fed = np.stack([np.where(mask > 0, images[0], 0), np.where(images[1] >= 128, images[1], 0)])
     expected = run.model.predict(fed[..., None], verbose=0).max(axis=1)
-    np.testing.assert_allclose(pd.read_csv(path)["probability"], expected, rtol=1e-5)
+    np.testing.assert_allclose(table["probability"], expected, rtol=1e-5)
 
 
 def test_a_diverged_network_is_refused(phantoms, tmp_path):
@@ -343,7 +340,34 @@ def test_a_diverged_network_is_refused(phantoms, tmp_path):
     weights = run.model.get_layer("head").get_weights()
     run.model.get_layer("head").set_weights([weights[0] * np.nan, weights[1]])
     with pytest.raises(SemenetError, match="gives NaN or infinity"):
-        write_explanations(run, [write_image(tmp_path / "a.png", 0)], tmp_path / "out")
+        explain_files(run, [write_image(tmp_path / "a.png", 0)], tmp_path / "out")
     with pytest.raises(SemenetError, match="NaN among"):
         explain_split(run, phantoms, "val", tmp_path / "out")
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_explain_takes_one_path_several_or_a_split(phantoms, classifier_run, tmp_path):
+    first, second = (phantoms.parent / file for file in pd.read_csv(phantoms)["file"][:2])
+    one = explain(classifier_run, str(first), out=tmp_path / "one")
+    assert one["file"].tolist() == [str(first)]
+    assert list(one.columns) == COLUMNS
+    two = explain(
+        str(classifier_run), [first, str(second)], out=tmp_path / "two", true_labels=["virus", None]
+    )
+    assert two["file"].tolist() == [str(first), str(second)]
+    assert two["label"].tolist() == ["virus", None]
+    split = explain(classifier_run, manifest=phantoms, split="test", only="all", out=str(tmp_path / "split"))
+    rows = pd.read_csv(phantoms).query("split == 'test'")
+    assert split[["file", "label"]].values.tolist() == rows[["file", "label"]].values.tolist()
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "split" / "explanations.csv"), split, check_dtype=False
+    )
+
+
+def test_explain_takes_either_images_or_a_manifest(phantoms, classifier_run, tmp_path):
+    for images, manifest in ((None, None), ([], None), (phantoms.parent, phantoms)):
+        with pytest.raises(SemenetError, match="Either images or a manifest are explained"):
+            explain(classifier_run, images, manifest=manifest, out=tmp_path / "out")
+    with pytest.raises(SemenetError, match="Received: a manifest, which has its own"):
+        explain(classifier_run, manifest=phantoms, masks=[None], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from semenet.data.phantom.frontal import draw_radiograph
-from semenet.evaluation.explanation.lung_zones import ZONES, heat_shares, lung_zones, where_it_looks
+from semenet.evaluation.explanation.lung_zones import ZONES, heat_by_class, heat_shares, lung_zones
 from semenet.models.receptive_fields import ReceptiveField
 
 
@@ -154,7 +154,7 @@ def test_classes_are_summed_up_apart():
     mask, empty = two_lungs(), np.zeros((12, 12))
     heats = [right, right + 24 * outside, outside, np.zeros((12, 12)), right, right]
     masks = [mask, mask, mask, mask, empty, None]
-    found = where_it_looks(heats, masks, np.array([0, 0, 0, 0, 0, 1]), ("virus", "normal", "bacteria"))
+    found = heat_by_class(heats, masks, np.array([0, 0, 0, 0, 0, 1]), ("virus", "normal", "bacteria"))
     virus = found["virus"]
     assert (virus["count"], virus["empty_maps"], virus["without_lungs"]) == (3, 1, 1)
     assert virus["in_lung"]["mean"] == pytest.approx(0.5)
@@ -170,4 +170,4 @@ def test_classes_are_summed_up_apart():
     assert found["normal"] == nothing | {"without_lungs": 1}
     assert found["bacteria"] == nothing | {"without_lungs": 0}
     with pytest.raises(ValueError, match="Received: 2 maps, 1 masks, 2 classes"):
-        where_it_looks([right, right], [mask], [0, 0], ("virus",))
+        heat_by_class([right, right], [mask], [0, 0], ("virus",))

@@ -8,9 +8,9 @@ from scipy import stats
 import semenet
 from semenet.evaluation.explanation.randomization import (
     layer_groups,
+    plot_randomization,
     randomization_check,
     rank_correlation,
-    sanity_curve,
     structural_similarity,
 )
 from semenet.inference import class_activation
@@ -209,7 +209,7 @@ def test_without_maps_to_compare_there_is_no_verdict(monkeypatch):
         "count": 0,
         "empty": 2,
     }
-    labels = [text.get_text() for text in sanity_curve(result).axes[0].get_xticklabels()]
+    labels = [text.get_text() for text in plot_randomization(result).axes[0].get_xticklabels()]
     assert labels == ["trained", "head", "conv5", "conv4", "conv3", "conv2", "conv1"]
 
 

@@ -191,7 +191,7 @@ def test_a_segmentation_network_and_targets_that_are_no_shares_are_refused(tmp_p
 
     path = tmp_path / "unet.keras"
     semenet.build("unet", input_shape=(32, 32, 1), width=0.0625).save(path)
-    with pytest.raises(SemenetError, match=r"classifier's probabilities. Received: .*unet\.keras, a segment"):
+    with pytest.raises(SemenetError, match=r"of a classifier. Received: .*unet\.keras, a segment"):
         calibrate(path, data)
     for target in ("sensitivity", "specificity", "accuracy"):
         with pytest.raises(SemenetError, match=f"The {target} to reach .* Received: 90"):
@@ -264,7 +264,7 @@ def test_every_command_gives_the_same_calibrated_digits(run, data, tmp_path, tta
     rows = read_manifest(data).split("val")
     plain = predict(run, rows["path"].tolist(), tta=tta)
     result = calibrate(run, data)
-    evaluated = evaluate(run, data, "val", tmp_path / "evaluation", tta=tta)
+    evaluated = evaluate(run, data, "val", out=tmp_path / "evaluation", tta=tta)
     predict(run, rows["path"].tolist(), tmp_path / "predictions.csv", tta=tta)
     measured = pd.read_csv(tmp_path / "evaluation" / "predictions.csv", dtype=str)
     predicted = pd.read_csv(tmp_path / "predictions.csv", dtype=str)
@@ -322,7 +322,7 @@ def test_a_calibration_of_another_network_is_refused_until_it_is_made_anew(run, 
     file = data.parent / "0.png"
     for use in (
         lambda: Run.open(run).temperature,
-        lambda: evaluate(run, data, "val", tmp_path / "evaluation"),
+        lambda: evaluate(run, data, "val", out=tmp_path / "evaluation"),
         lambda: predict(run, [file]),
         lambda: predict_arrays(run, [np.zeros((9, 9), np.uint8)]),
         lambda: export(run, tmp_path / "saved"),

@@ -10,7 +10,7 @@ import pytest
 
 from semenet import metrics
 from semenet.errors import SemenetError
-from semenet.evaluation.measure.classification import RATES, measure_classification, usual_subgroups
+from semenet.evaluation.measure.classification import RATES, default_subgroups, measure_classification
 
 CLASSES = ("a", "b")
 # The split measured: the class and what the network gives for "b", an image a patient.
@@ -150,9 +150,9 @@ def test_an_interval_is_over_patients():
     assert set(details["intervals"].values()) == {None}
 
 
-def test_usual_subgroups_are_those_that_tell_the_rows_apart():
+def test_default_subgroups_have_several_values():
     table = rows(source=["x", "y"] * 4, sex="F", age=["", *"1234567"], room=list("abcdefgh"))
-    assert usual_subgroups(table) == ["source", "age"]
+    assert default_subgroups(table) == ["source", "age"]
     _, details = measured(a_run(), table=table)
     assert list(details["subgroups"]) == ["source", "age"]
     # Even places are x: 0.1, 0.3, 0.25, 0.85, of which 0.25 is wrong.
@@ -167,11 +167,11 @@ def test_usual_subgroups_are_those_that_tell_the_rows_apart():
 def test_a_usual_column_that_makes_no_subgroups_is_left_out_with_a_word():
     """Nobody asked for it; who does, is told why not."""
     table = pd.DataFrame({"source": [f"clinic {number}" for number in range(21)], "sex": ["F", "M", "F"] * 7})
-    with pytest.warns(UserWarning, match=r"No subgroups by source.*20 values at most.*21 values in 'source'"):
-        assert usual_subgroups(table) == ["sex"]
+    with pytest.warns(UserWarning, match=r"No subgroups by source.*at most 20 diff.*21 values in 'source'"):
+        assert default_subgroups(table) == ["sex"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert usual_subgroups(table[:20]) == ["source", "sex"]
+        assert default_subgroups(table[:20]) == ["source", "sex"]
     wide = pd.concat([rows()] * 3, ignore_index=True)[:21].assign(source=table["source"])
     with pytest.raises(SemenetError, match="21 values in 'source'"):
         measure_classification(a_run(), wide, np.zeros(21, int), np.full((21, 2), 0.5), by=("source",))

@@ -13,8 +13,8 @@ import semenet
 from semenet import metrics
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.errors import SemenetError
-from semenet.evaluation.measure.comparison import clustered_delong, compare, comparison_lines, delong
-from semenet.metrics.delong_test import TooFewImagesError
+from semenet.evaluation.measure.comparison import compare, comparison_lines
+from semenet.metrics.delong_test import TooFewImagesError, clustered_delong, delong
 from semenet.metrics.patient_bootstrap import paired_intervals
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 
@@ -194,7 +194,7 @@ def test_a_run_is_compared_with_a_run(data):
     first = brightness_network(data / "first.keras")
     # Its own size, and the classes in another order.
     second = brightness_network(data / "second.keras", ("virus", "normal", "bacteria"), 48, shift=0.2)
-    returned = compare(first, second, data / "manifest.csv", "test", data / "out", resamples=200)
+    returned = compare(first, second, data / "manifest.csv", "test", out=data / "out", resamples=200)
     assert json.loads((data / "out" / "comparison.json").read_text()) == returned
     of_first, of_second = probabilities_of(first, SIDE), probabilities_of(second, 48)
     true = np.repeat([0, 1, 2], 4)
@@ -235,7 +235,7 @@ def test_classes_with_too_few_images_have_no_test(data):
     rows[rows["file"] != "bacteria2.png"].to_csv(data / "few.csv", index=False)
     run = brightness_network(data / "first.keras")
     other = brightness_network(data / "other.keras", shift=0.2)
-    result = compare(run, other, data / "few.csv", "test", data / "out", resamples=200)
+    result = compare(run, other, data / "few.csv", "test", out=data / "out", resamples=200)
     assert result["delong"]["virus"] == {"plain": None, "clustered": None}
     assert result["delong"]["bacteria"]["clustered"] is not None
     lines = comparison_lines(result)
@@ -271,7 +271,7 @@ def test_other_classes_are_refused(data):
     first = brightness_network(data / "first.keras")
     second = brightness_network(data / "second.keras", ("normal", "bacteria", "fungus"))
     with pytest.raises(ValueError, match=r"the same classes.*normal, bacteria, fungus of .*second\.keras"):
-        compare(first, second, data / "manifest.csv", "test", data / "out")
+        compare(first, second, data / "manifest.csv", "test", out=data / "out")
     assert not (data / "out").exists()
 
 
@@ -280,14 +280,16 @@ def test_segmentation_networks_are_refused(data):
     head = SegmentationHead(("lung",), activation="sigmoid", name="head")
     keras.Model(image, head(image)).save(data / "unet.keras")
     run = brightness_network(data / "first.keras")
-    with pytest.raises(ValueError, match=r"classify. Received: .*unet\.keras, a segmentation network"):
+    with pytest.raises(
+        ValueError, match=r"Only classifiers.* Received: .*unet\.keras, a segmentation network"
+    ):
         compare(run, data / "unet.keras", data / "manifest.csv", "test")
 
 
 def test_an_unknown_split_is_refused(data):
     run = brightness_network(data / "first.keras")
     with pytest.raises(ManifestError, match="Received: 'val'"):
-        compare(run, run, data / "manifest.csv", "val", data / "out")
+        compare(run, run, data / "manifest.csv", "val", out=data / "out")
     assert not (data / "out").exists()
 
 
@@ -295,7 +297,7 @@ def test_one_class_alone_has_what_figures_there_are(data):
     run = brightness_network(data / "first.keras")
     frame = pd.read_csv(data / "manifest.csv")
     frame[frame["label"] == "normal"].to_csv(data / "manifest.csv", index=False)
-    found = compare(run, run, data / "manifest.csv", "test", data / "out", resamples=200)
+    found = compare(run, run, data / "manifest.csv", "test", out=data / "out", resamples=200)
     # Of 20, 40, 60 and 130 the last is taken for bacteria.
     assert found["figures"]["accuracy"]["first"] == pytest.approx(3 / 4)
     for value in found["figures"]["macro_auroc"].values():
@@ -308,9 +310,9 @@ def test_a_diverged_network_and_an_empty_split_s_name_are_refused(data):
     run = brightness_network(data / "first.keras")
     diverged = brightness_network(data / "nan.keras", shift=np.nan)
     with pytest.raises(SemenetError, match="36 NaN among 36 values"):
-        compare(run, diverged, data / "manifest.csv", "test", data / "out")
+        compare(run, diverged, data / "manifest.csv", "test", out=data / "out")
     with pytest.raises(ManifestError, match=r"Received: ''. There are: test \(12 rows\)"):
-        compare(run, run, data / "manifest.csv", "", data / "out")
+        compare(run, run, data / "manifest.csv", "", out=data / "out")
     assert not list((data / "out").glob("*"))
 
 
@@ -325,7 +327,7 @@ def test_a_network_fed_lungs_alone_beside_one_fed_whole_images(data):
     model.get_layer("head").lungs_alone = True
     model.save(alone)
     with pytest.raises(SemenetError, match=r"12 of 12 images without one.*--lungs"):
-        compare(whole, alone, data / "manifest.csv", "test", data / "out")
+        compare(whole, alone, data / "manifest.csv", "test", out=data / "out")
     # Before the work, too.
     assert not (data / "out").exists()
     frame.assign(mask="mask.png").to_csv(data / "manifest.csv", index=False)

@@ -6,7 +6,7 @@ import pytest
 
 from semenet import metrics
 from semenet.data.manifest.table import read_manifest
-from semenet.evaluation.measure.subgroups import subgroup_figures, subgroup_means, subgroups
+from semenet.evaluation.measure.subgroups import subgroup_means, subgroup_metrics, subgroups
 from semenet.metrics.patient_bootstrap import classification_intervals, mean_intervals
 
 CLASSES = ("normal", "bacteria", "virus")
@@ -92,19 +92,19 @@ def test_nothing_stated():
 
 def test_an_absent_column_is_refused():
     rows = table(sex=["M", "F"]).assign(path="x", mask_path="y")
-    with pytest.raises(ValueError, match="Received: 'age', 'path'. There are: file, patient, sex.$"):
+    with pytest.raises(ValueError, match="Received: 'age', 'path'. Available: file, patient, sex.$"):
         subgroups(rows, ["sex", "age", "path"])
 
 
 def test_too_many_values_are_refused():
     names = [f"name {index}" for index in range(21)]
-    with pytest.raises(ValueError, match="Received: 21 values in 'who', 'name 0' among.*fewer groups"):
+    with pytest.raises(ValueError, match="Received: 21 values in 'who', including 'name 0'.*Group them"):
         subgroups(table(who=names), ["who"])
     assert len(members(table(who=names[:20]), "who")) == 20
     ages = [*map(str, range(30)), "unknown"]
-    with pytest.raises(ValueError, match="'unknown' among them.*leave a cell empty"):
+    with pytest.raises(ValueError, match="including 'unknown'.*leave unknown cells empty"):
         subgroups(table(age=ages), ["age"])
-    with pytest.raises(ValueError, match="among them"):
+    with pytest.raises(ValueError, match="including"):
         subgroups(table(code=["0" * index + "1" for index in range(21)]), ["code"])
 
 
@@ -125,7 +125,7 @@ def test_figures_are_those_of_each_subgroups_own_rows():
     true = generator.integers(3, size=40)
     probabilities = generator.dirichlet([1, 1, 1], size=40)
     rows = table(sex=generator.choice(["M", "F"], 40), site=["x"] * 40)
-    found = subgroup_figures(true, probabilities, CLASSES, rows, ["sex", "site"], resamples=50)
+    found = subgroup_metrics(true, probabilities, CLASSES, rows, ["sex", "site"], resamples=50)
     assert list(found) == ["sex", "site"]
     assert list(found["site"]) == ["x"]
     women = (rows["sex"] == "F").to_numpy()
@@ -142,7 +142,7 @@ def test_figures_are_those_of_each_subgroups_own_rows():
 def test_a_subgroup_without_a_class_has_figures_without_it():
     true = np.array([0, 0, 1, 2])
     rows = table(sex=["M", "M", "F", "F"])
-    found = subgroup_figures(true, np.eye(3)[true], CLASSES, rows, ["sex"], resamples=20)["sex"]
+    found = subgroup_metrics(true, np.eye(3)[true], CLASSES, rows, ["sex"], resamples=20)["sex"]
     assert found["M"]["classes"] == {"normal": 2, "bacteria": 0, "virus": 0}
     assert found["M"]["figures"]["macro_auroc"] is None
     assert found["M"]["figures"]["accuracy"] == 1
@@ -170,6 +170,6 @@ def test_means_of_scores():
 def test_rows_of_another_number_are_refused():
     rows = table(sex=["M", "F"])
     with pytest.raises(ValueError, match="2 rows for 3 images"):
-        subgroup_figures(np.zeros(3, int), np.full((3, 2), 0.5), "ab", rows, ["sex"])
+        subgroup_metrics(np.zeros(3, int), np.full((3, 2), 0.5), "ab", rows, ["sex"])
     with pytest.raises(ValueError, match="2 rows for 1 images"):
         subgroup_means({"dice": [0.5]}, rows, ["sex"])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from semenet.evaluation.measure.calibration import calibrate
-from semenet.evaluation.shortcut_audit.run_audit import audit
+from semenet.evaluation.shortcut_audit.classifier_audit import audit
 from semenet.evaluation.split_evaluation import evaluate
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -250,10 +250,10 @@ def pages(phantoms, classifier_run, unet_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     run = shutil.copytree(classifier_run, folder / "run")
     calibrate(run, phantoms, "val")
-    audit(run, phantoms, folder / "audit", "test", resamples=200)
+    audit(run, phantoms, "test", out=folder / "audit", resamples=200)
     options = {"by": ["marker"], "audit": folder / "audit", "resamples": 200}
-    evaluate(run, phantoms, "test", folder / "classifier", **options)
-    evaluate(unet_run, phantoms, "test", folder / "unet", resamples=200)
+    evaluate(run, phantoms, "test", out=folder / "classifier", **options)
+    evaluate(unet_run, phantoms, "test", out=folder / "unet", resamples=200)
     return {
         "classifier": folder / "classifier" / "report.html",
         "unet": folder / "unet" / "report.html",

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semenet.evaluation.shortcut_audit.origins import LEAST, origin_probes
+from semenet.evaluation.shortcut_audit.origins import MIN_IMAGES, origin_probes
 
 COUNT = 60
 NOTHING = pd.DataFrame(columns=["source", "view", "marker"])
@@ -58,7 +58,7 @@ def test_how_well_the_value_tells_the_label():
 
 def test_missing_and_rare_values_are_left_out():
     """z has one image too few, and 20 cells are empty: the features are asked for x and y."""
-    values = [*["x"] * 20, *["y"] * (20 - LEAST + 1), *["z"] * (LEAST - 1), *[""] * 20]
+    values = [*["x"] * 20, *["y"] * (20 - MIN_IMAGES + 1), *["z"] * (MIN_IMAGES - 1), *[""] * 20]
     order = np.random.default_rng(0).permutation(COUNT)
     values = np.array(values)[order]
     features = telling(values)
@@ -83,7 +83,7 @@ def test_values_that_the_rows_to_fit_to_lack_are_left_out():
 
 
 @pytest.mark.parametrize(
-    "values", [["x"] * COUNT, [""] * COUNT, ["x"] * (COUNT - LEAST + 1) + ["y"] * (LEAST - 1)]
+    "values", [["x"] * COUNT, [""] * COUNT, ["x"] * (COUNT - MIN_IMAGES + 1) + ["y"] * (MIN_IMAGES - 1)]
 )
 def test_a_column_with_one_value_left_is_not_probed(values):
     found = origin_probes(table(view=values), np.zeros((COUNT, 2)), NOTHING, None)

@@ -1,7 +1,13 @@
 import pytest
 
 from semenet.evaluation.shortcut_audit import verdict
-from semenet.evaluation.shortcut_audit.verdict import CLASS_CLEAN, CLASS_LIMIT, LEARNT, LIMIT, dependence
+from semenet.evaluation.shortcut_audit.verdict import (
+    CLASS_CLEAN,
+    CLASS_LIMIT,
+    LEARNT,
+    LIMIT,
+    describe_corner_dependence,
+)
 
 
 def found(low, high, classes=()):
@@ -63,7 +69,7 @@ def test_undefined_evidence_leaves_it_open_unless_other_evidence_is_clear():
 def test_words_tell_data_that_offer_a_way_from_a_network_that_takes_it():
     offered = {"decisions_without_lungs": found(0.45, 0.55), "marks": found(0.95, 0.99)}
     taken = {"decisions_without_lungs": found(0.85, 0.95), "marks": found(0.95, 0.99)}
-    phrase = "can be read off the images"
+    phrase = "can be read from the images"
     assert phrase in decide(LEARNT_WELL, offered)[1][0]
     assert phrase not in decide(LEARNT_WELL, taken)[1][0]
 
@@ -90,7 +96,7 @@ def test_too_few_patients_or_bad_masks_leave_it_open():
     for evidence in (clean, told):
         answer, words = decide(LEARNT_WELL, evidence, fewest_patients=9)
         assert (answer, len(words)) == ("undecided", 1)
-        assert "a class has 9 patients" in words[0]
+        assert "a class has only 9 patients" in words[0]
         answer, words = decide(LEARNT_WELL, evidence, implausible=0.11)
         assert answer == "undecided"
         assert "11 % of the lung masks are implausible" in words[0]
@@ -99,8 +105,10 @@ def test_too_few_patients_or_bad_masks_leave_it_open():
 
 def test_dependence_on_the_corners():
     own = {"macro_auroc": 0.9}
-    sentence = dependence(own, {"changed": 0.25, "difference": -0.1, "difference_interval": [-0.2, -0.05]})
+    sentence = describe_corner_dependence(
+        own, {"changed": 0.25, "difference": -0.1, "difference_interval": [-0.2, -0.05]}
+    )
     assert "changes 25.0 % of the network's decisions" in sentence
     assert "from 0.900 by -0.100 (95 % interval -0.200 to -0.050)" in sentence
     nothing = {"changed": 0.0, "difference": None, "difference_interval": None}
-    assert "undefined" in dependence(own, nothing)
+    assert "undefined" in describe_corner_dependence(own, nothing)

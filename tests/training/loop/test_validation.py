@@ -115,7 +115,7 @@ def test_a_run_s_best_figure_is_the_one_that_evaluation_finds(phantoms, tiny_rec
     recipe = tiny_recipe("vgg19_gap", views=ALONE, monitor="val_accuracy", learning_rate=0.01)
     run = train(recipe, phantoms, tmp_path / "run")
     assert run.lungs_alone
-    figures = evaluate(run.path, phantoms, "val", tmp_path / "out", resamples=200)
+    figures = evaluate(run.path, phantoms, "val", out=tmp_path / "out", resamples=200)
     assert figures["accuracy"] == pytest.approx(run.record["best"])
     rows = read_manifest(phantoms).split("val")
     dataset = evaluation_dataset(rows, input_size=(32, 32), batch_size=8, masks=True)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from semenet.data.manifest.table import read_manifest
-from semenet.evaluation.report import report
+from semenet.evaluation.report import html_report as report
 
 FOLDER_ROWS = [
     ("a.png", "normal", "p1", "train"),
@@ -40,7 +40,7 @@ def test_warns_of_patients_that_were_trained_on(manifest):
     shared, chosen, few = report._warnings(manifest, "val", same)
     assert shared.startswith("1 patients of this split")
     assert "best epoch was chosen" in chosen
-    assert few == "The split has 2 patients: with fewer than 30, intervals come out too narrow."
+    assert few == "The split has 2 patients: with fewer than 30, the intervals are too narrow."
     trained, _ = report._warnings(manifest, "train", same)
     assert "training images" in trained
 
@@ -57,9 +57,9 @@ def test_training_curves_are_described(manifest):
     run.history = pd.DataFrame(
         {"epoch": [1, 2], "loss": [1.0, 0.5], "val_loss": [1.1, 1.2], "accuracy": [0.4, 0.75]}
     )
-    losses, figures = report._training_pictures(run)
-    assert losses["alt"] == "Curves over 2 epochs; in the last one loss 0.500, val_loss 1.200"
-    assert figures["alt"].endswith("accuracy 0.750")
+    losses, scores = report._training_pictures(run)
+    assert losses["alt"] == "Curves over 2 epochs; values of the last epoch: loss 0.500, val_loss 1.200"
+    assert scores["alt"].endswith("accuracy 0.750")
     run.history = None
     assert report._training_pictures(run) == []
 

@@ -9,9 +9,13 @@ import pandas as pd
 import pytest
 
 from semenet.data.manifest.table import read_manifest
-from semenet.evaluation.explanation import heat_maps_of_split as looking
-from semenet.evaluation.explanation.heat_maps_of_split import drawn_evenly, in_lung_plot
-from semenet.evaluation.explanation.lung_zones import where_it_looks
+from semenet.evaluation.explanation import heat_map_analysis
+from semenet.evaluation.explanation.heat_map_analysis import (
+    analyse_heat_maps,
+    draw_evenly,
+    plot_heat_in_lungs,
+)
+from semenet.evaluation.explanation.lung_zones import heat_by_class
 from semenet.evaluation.measure.predictions import Predictions
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function_with_maps
@@ -63,18 +67,18 @@ def rows_of(data):
 PREDICTED = np.array([0, 0, 0, 0, 0, 1, 1, 1])
 
 
-def look(run, rows, batch_size):
+def analyse(run, rows, batch_size):
     """As if the network predicted `PREDICTED`: the maps of both classes are the same."""
     predictions = Predictions(run, rows, scoring_function_with_maps(run), LungMasks(), batch_size)
     predictions.predicted = PREDICTED
-    return looking.look(run, rows, predictions, LungMasks(), batch_size)
+    return analyse_heat_maps(run, rows, predictions, LungMasks(), batch_size)
 
 
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 @pytest.mark.parametrize(("bright", "share"), [(True, 1), (False, 0)])
-def test_a_network_s_heat_lies_where_it_looks(data, bright, share, head):
+def test_a_network_s_heat_lies_heat_by_class(data, bright, share, head):
     run = network(data / "model.keras", bright, head)
-    found = look(run, rows_of(data), 3)
+    found = analyse(run, rows_of(data), 3)
     assert found["method"] == ("cam" if head == "gap" else "grad-cam")
     assert found["images"] == 8
     assert found["masks"] == "the manifest's masks"
@@ -94,7 +98,7 @@ def test_a_network_that_is_fed_lungs_alone_is_looked_at_so(data):
     rows, shares = rows_of(data), {}
     for alone in (False, True):
         run = network(data / f"{alone}.keras", lungs_alone=alone)
-        found = look(run, rows, 8)
+        found = analyse(run, rows, 8)
         shares[alone] = found["classes"]["a"]["in_lung"]["mean"]
     assert shares[False] == pytest.approx(20 * 24 / SIDE**2, abs=1e-4)
     assert shares[True] == pytest.approx(1, abs=1e-4)
@@ -105,44 +109,44 @@ def test_without_masks_only_the_maps_are_checked(data):
     whole = rows_of(data)
     bare = whole.drop(columns=["mask", "mask_path"])
     gap = whole.assign(mask_path=["", *whole["mask_path"][1:]])
-    found = look(run, bare, 8)
+    found = analyse(run, bare, 8)
     assert found["classes"] is found["masks"] is None
     assert found["images"] == 0
     assert found["sanity"]["groups"]
-    found = look(run, gap, 8)
+    found = analyse(run, gap, 8)
     assert {name: of_class["count"] for name, of_class in found["classes"].items()} == {"a": 4, "b": 3}
 
 
 def test_as_many_of_each_class_are_looked_at_as_can_be(data, monkeypatch):
-    monkeypatch.setattr(looking, "MOST_LOOKED_AT", 6)
-    monkeypatch.setattr(looking, "MOST_RANDOMIZED", 2)
+    monkeypatch.setattr(heat_map_analysis, "MAX_LOCATED", 6)
+    monkeypatch.setattr(heat_map_analysis, "MAX_RANDOMIZED", 2)
     run = network(data / "model.keras")
-    found = look(run, rows_of(data), 4)
+    found = analyse(run, rows_of(data), 4)
     assert found["images"] == 6
     assert {name: of_class["count"] for name, of_class in found["classes"].items()} == {"a": 3, "b": 3}
     group = found["sanity"]["groups"][0]
     assert group["count"] + group["empty"] == 2
 
 
-def test_drawn_evenly():
+def test_draw_evenly():
     index = np.array([0] * 90 + [1] * 9 + [2])
-    drawn = drawn_evenly(index, 20, seed=0)
+    drawn = draw_evenly(index, 20, seed=0)
     assert np.array_equal(drawn, np.unique(drawn))
     # The one of class 2, all nine of class 1 and, of twenty, the ten that are left.
     assert np.bincount(index[drawn]).tolist() == [10, 9, 1]
-    assert np.bincount(index[drawn_evenly(index, 3, seed=0)]).tolist() == [1, 1, 1]
-    assert not np.array_equal(drawn, drawn_evenly(index, 20, seed=1))
-    np.testing.assert_array_equal(drawn, drawn_evenly(index, 20, seed=0))
-    np.testing.assert_array_equal(drawn_evenly(index, 1000, seed=0), np.arange(100))
-    assert drawn_evenly(np.zeros(0, int), 5, seed=0).tolist() == []
+    assert np.bincount(index[draw_evenly(index, 3, seed=0)]).tolist() == [1, 1, 1]
+    assert not np.array_equal(drawn, draw_evenly(index, 20, seed=1))
+    np.testing.assert_array_equal(drawn, draw_evenly(index, 20, seed=0))
+    np.testing.assert_array_equal(draw_evenly(index, 1000, seed=0), np.arange(100))
+    assert draw_evenly(np.zeros(0, int), 5, seed=0).tolist() == []
 
 
 def test_the_plot_has_a_box_of_each_class_that_has_maps():
     heat, mask = np.zeros((4, 4)), np.zeros((4, 4), np.uint8)
     heat[:2] = 1
     mask[1:3] = 1
-    classes = where_it_looks([heat, heat], [mask, mask], [0, 0], CLASSES)
-    axes = in_lung_plot(classes).axes[0]
+    classes = heat_by_class([heat, heat], [mask, mask], [0, 0], CLASSES)
+    axes = plot_heat_in_lungs(classes).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a"]
     marks = next(line for line in axes.lines if line.get_marker() == "D")
     np.testing.assert_allclose(marks.get_xdata(), [0.5])

@@ -1,4 +1,6 @@
-"""Linear probes: how well something can be told from features, on patients that the probe has not seen."""
+"""Linear probes: how well a class can be predicted from features, on patients that the probe has not seen."""
+
+from collections.abc import Collection
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -9,25 +11,27 @@ from sklearn.preprocessing import StandardScaler
 from semenet.errors import SemenetError
 
 FOLDS = 5
-# Strong: there are about as many features as images.
+# Inverse regularisation strength. Strong, because there are about as many features as images.
 _REGULARISATION = 0.02
 
 
-def fitted_probabilities(features, index, other_features, classes):
+def fitted_probabilities(
+    features: np.ndarray, index: np.ndarray, other_features: np.ndarray, classes: int
+) -> np.ndarray | None:
     """Fits a logistic regression to some images and applies it to others.
 
     Args:
         features: float `(M, F)` of the images to fit to.
         index: int `(M,)`, their classes in [0, classes).
-        other_features: float `(N, F)`.
-        classes: int.
+        other_features: float `(N, F)` of the images to predict.
+        classes: number of classes.
 
     Returns:
-        float64 `(N, classes)`, rows that add up to 1; 0 for a class that no image to fit to is of. None where
-        these are all of one class.
+        float64 `(N, classes)`, rows that add up to 1; 0 for a class without images to fit to. None if the
+        images to fit to all have one class.
 
     Raises:
-        ValueError: for a feature that is not finite.
+        SemenetError: a feature is not finite.
 
     Reference:
         Alain & Bengio, "Understanding intermediate layers using linear classifier probes",
@@ -36,8 +40,8 @@ def fitted_probabilities(features, index, other_features, classes):
     bad = sum(int(np.count_nonzero(~np.isfinite(part))) for part in (features, other_features))
     if bad:
         raise SemenetError(
-            f"A network's features must be finite. Received: {bad} that are not. They come from a training "
-            "that diverged, or from a half-precision policy that overflows: load the network in float32."
+            f"A network's features must be finite. Received: {bad} values that are not. Training diverged, "
+            "or a half-precision policy overflows: load the network in float32."
         )
     if len(np.unique(index)) < 2:
         return None
@@ -48,18 +52,20 @@ def fitted_probabilities(features, index, other_features, classes):
     return probabilities
 
 
-def crossed_probabilities(features, index, patients, classes):
-    """Fits to some patients of a split and applies to its others, five times in turn.
+def crossed_probabilities(
+    features: np.ndarray, index: np.ndarray, patients: Collection[object], classes: int
+) -> np.ndarray | None:
+    """Predicts each image by five-fold cross-validation grouped by patient.
 
     Args:
         features: float `(N, F)`.
         index: int `(N,)` in [0, classes).
         patients: N values, each image's patient.
-        classes: int.
+        classes: number of classes.
 
     Returns:
-        float64 `(N, classes)`, as `fitted_probabilities`; None where a fold is all of one class or there are
-        fewer than five patients.
+        float64 `(N, classes)`, as `fitted_probabilities`; None if the training images of a fold all have one
+        class or there are fewer than five patients.
     """
     if len(set(patients)) < FOLDS:
         return None

@@ -1,40 +1,54 @@
-"""The report: one HTML file that needs nothing else."""
+"""Renders the report as one self-contained HTML file."""
 
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from semenet.data.manifest.table import Manifest
 from semenet.evaluation.drawing import plots
 from semenet.evaluation.drawing.pages import page
-from semenet.evaluation.report.sections import picture
+from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.shortcut_audit.tables import audit_tables
+from semenet.training.run_folder.run import Run
 
-# The bootstrap's intervals hold from about so many on.
-FEW_PATIENTS = 30
+# With fewer patients, the intervals of the bootstrap are too narrow.
+MIN_PATIENTS = 30
 
-# What a headline figure means, for who reads the report and not the paper.
+# Names and short explanations of the headline metrics.
 MEANINGS = {
-    "accuracy": ("Accuracy", "share of images whose class was predicted"),
-    "balanced_accuracy": ("Balanced accuracy", "mean over the classes of the share found"),
-    "macro_f1": ("Macro F1", "mean over the classes, each counting the same"),
-    "macro_auroc": ("Macro AUROC", "mean over the classes of class against rest; 0.5 is chance"),
-    "micro_auroc": ("Micro AUROC", "all decisions together, frequent classes counting more"),
-    "dice": ("Dice", "2 x overlap / sum of both areas, mean over images"),
-    "iou": ("IoU", "overlap / union, mean over images"),
-    "mean_iou": ("Mean IoU", "mean of the IoU inside and outside, over images"),
-    "hausdorff95": ("95 % Hausdorff", "distance of the outlines in pixels of the network's input"),
+    "accuracy": ("Accuracy", "share of images with the right predicted class"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes"),
+    "macro_f1": ("Macro F1", "mean over the classes, with equal weights"),
+    "macro_auroc": ("Macro AUROC", "mean over the classes, each against the rest; chance is 0.5"),
+    "micro_auroc": ("Micro AUROC", "over all decisions together; frequent classes weigh more"),
+    "dice": ("Dice", "2 x overlap / sum of both areas; mean over images"),
+    "iou": ("IoU", "overlap / union; mean over images"),
+    "mean_iou": ("Mean IoU", "mean IoU of foreground and background; mean over images"),
+    "hausdorff95": ("95 % Hausdorff", "distance between the outlines, in pixels of the network's input"),
 }
 
 
-def render(*, run, manifest, result, sections, audit, date):
+def render_report(
+    *,
+    run: Run,
+    manifest: Manifest,
+    result: dict[str, Any],
+    sections: Mapping[str, Any],
+    audit: dict[str, Any] | None,
+    date: datetime.datetime,
+) -> str:
     """Renders the report.
 
     Args:
-        run: `semenet.training.run_folder.run.Run`.
-        manifest: `semenet.data.manifest.table.Manifest`.
-        result: dict, the content of metrics.json.
-        sections: dict, of `semenet.evaluation.report.sections`.
-        audit: dict, the content of audit.json; or None.
-        date: aware datetime.
+        run: the run of the network.
+        manifest: the manifest that it was evaluated on.
+        result: the content of metrics.json.
+        sections: template variables of `semenet.evaluation.report.sections`.
+        audit: the content of audit.json; or None.
+        date: timezone-aware date of the evaluation.
 
     Returns:
-        str, an HTML document that refers to nothing outside itself.
+        str, an HTML document without external references.
     """
     counts = _split_counts(manifest, run)
     variables = {
@@ -78,7 +92,7 @@ def render(*, run, manifest, result, sections, audit, date):
     )
 
 
-def _headline(result):
+def _headline(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"name": name, "meaning": meaning, "value": result[key], "interval": result["intervals"][key]}
         for key, (name, meaning) in MEANINGS.items()
@@ -86,15 +100,15 @@ def _headline(result):
     ]
 
 
-def _training_pictures(run):
+def _training_pictures(run: Run) -> list[dict[str, Any]]:
     if run.history is None or run.history.empty:
         return []
     last = run.history.iloc[-1]
     return [
         picture(
-            {"losses": "Loss while training", "figures": "Figures while training"}[panel],
+            {"losses": "Loss during training", "metrics": "Metrics during training"}[panel],
             figure,
-            f"Curves over {len(run.history)} epochs; in the last one "
+            f"Curves over {len(run.history)} epochs; values of the last epoch: "
             + ", ".join(
                 f"{line.get_label()} {last[line.get_label()]:.3f}"
                 for line in figure.axes[0].lines
@@ -105,8 +119,8 @@ def _training_pictures(run):
     ]
 
 
-def _split_counts(manifest, run):
-    """For each split: images, patients, and images a class (labels the network lacks come last)."""
+def _split_counts(manifest: Manifest, run: Run) -> dict[str, dict[str, int]]:
+    """Counts images, patients and images per class in each split; unknown labels come last."""
     rows = manifest.rows
     labels = []
     if not run.segments:
@@ -121,52 +135,55 @@ def _split_counts(manifest, run):
     return counts
 
 
-def _warnings(manifest, split, run, tta=1):
-    """What makes the figures look better than the network is, or hard to compare."""
+def _warnings(manifest: Manifest, split: str, run: Run, tta: int = 1) -> list[str]:
+    """Returns warnings about what makes the metrics optimistic or hard to compare."""
     warnings = []
     rows = manifest.rows
     trained = set(rows.loc[rows["split"] == "train", "patient"])
     if split == "train":
-        warnings.append("These are the training images: the figures say how well they were learnt by heart.")
+        warnings.append(
+            "These are the training images: the metrics show how well the network memorised them, not how "
+            "well it generalises."
+        )
     elif shared := trained & set(rows.loc[rows["split"] == split, "patient"]):
         warnings.append(
-            f"{len(shared)} patients of this split also have images in the split train: the figures are "
+            f"{len(shared)} patients of this split also have images in the split train: the metrics are "
             "better than they would be on other patients."
         )
     if overlap := run.record.get("patient_overlap"):
         warnings.append(
-            f"The network was trained with {len(overlap)} patients standing in two splits, which had to be "
-            "asked for (--allow-patient-overlap): the epoch it is kept from was chosen on some of them."
+            f"The network was trained with {len(overlap)} patients in two splits (--allow-patient-overlap): "
+            "its best epoch was chosen on some of the patients it was trained on."
         )
     trained_with = run.record.get("manifest_sha256")
     if split == "val" and trained_with == manifest.sha256:
         warnings.append(
-            "The best epoch was chosen by its figures on this split, so they are somewhat flattered; a split "
-            "that chose nothing is a fairer judge."
+            "The best epoch was chosen by its metrics on this split, so they are somewhat optimistic. "
+            "Evaluate on a split that was not used for any choice."
         )
     chosen_on = run.calibration and (run.calibration["split"], run.calibration["manifest_sha256"])
     if chosen_on == (split, manifest.sha256):
         warnings.append(
-            "Temperature, operating points and abstention were chosen on this split: how well they hold, "
-            "another split says."
+            "Temperature, operating points and abstention were chosen on this split. Evaluate another split "
+            "to see how well they generalise."
         )
     patients = rows.loc[rows["split"] == split, "patient"].nunique()
-    if patients < FEW_PATIENTS:
+    if patients < MIN_PATIENTS:
         warnings.append(
-            f"The split has {patients} patients: with fewer than {FEW_PATIENTS}, intervals come out too "
+            f"The split has {patients} patients: with fewer than {MIN_PATIENTS}, the intervals are too "
             "narrow."
         )
     if tta > 1:
         warnings.append(
-            f"Probabilities are means over {tta} views of each image (--tta)"
-            + ("; temperature and thresholds were chosen without." if run.calibration else ".")
+            f"Probabilities are averaged over {tta} views of each image (--tta)"
+            + ("; temperature and thresholds were chosen without it." if run.calibration else ".")
         )
     if trained_with is None:
         warnings.append(
-            "What the network was trained on is not recorded: some of these images may have been among it."
+            "The training data of the network is not recorded: it may include some of these images."
         )
     elif trained_with != manifest.sha256:
         warnings.append(
-            "The network was trained with another manifest: whether patients stand in both was not checked."
+            "The network was trained with another manifest: whether the two share patients was not checked."
         )
     return warnings

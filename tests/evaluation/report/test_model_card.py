@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from semenet.evaluation.drawing.pages import RESEARCH_USE
-from semenet.evaluation.report.card import in_code, in_text, render
+from semenet.evaluation.report.model_card import in_code, in_text, render_card
 
 DATE = datetime.datetime(2025, 3, 9, tzinfo=datetime.UTC)
-AUDIT = {"verdict": "shortcut", "words": ["The label can be told.", "Marks: 0.9."], "split": "test"}
+AUDIT = {"verdict": "shortcut", "words": ["The label can be predicted.", "Marks: 0.9."], "split": "test"}
 
 
 def a_run(record=None, calibration=None, lungs_alone=False, name="seme_tiny"):
@@ -52,7 +52,7 @@ def a_result(names=("normal", "virus"), **changes):
         },
         "intervals": {"accuracy": [0.5, 0.75], "macro_auroc": None, "brier": None}
         | {key: value for name in names for key, value in figures(name).items()},
-        "interval_method": "95 % percentile interval, 99 resamples of the patients",
+        "interval_method": "95 % percentile interval, 99 bootstrap resamples of the patients",
         "model_sha256": "cd" * 32,
         "where": None,
         "audit": None,
@@ -63,7 +63,7 @@ def a_result(names=("normal", "virus"), **changes):
 
 
 def card(run=None, manifest=None, **result):
-    return render(run or a_run(), manifest or a_manifest(), a_result(**result), DATE)
+    return render_card(run or a_run(), manifest or a_manifest(), a_result(**result), DATE)
 
 
 def tables(text):
@@ -90,9 +90,9 @@ def test_the_facts_stand_in_the_card():
     assert ["Temperature", "1.000, not calibrated"] in network
     assert ["SHA-256", f"`{'cd' * 32}`"] in network
     assert "Trained by `semenet train x`." in lines
-    assert "41 images of 17 patients, the split val" in text
-    assert f"`{'ab' * 32}` (the one it was trained with)." in lines
-    assert "Intervals: 95 % percentile interval, 99 resamples of the patients." in lines
+    assert "Evaluated on 41 images of 17 patients, the split val" in text
+    assert f"`{'ab' * 32}` (the same as used for training)." in lines
+    assert "Intervals: 95 % percentile interval, 99 bootstrap resamples of the patients." in lines
     assert figures[2:] == [
         ["Accuracy", "0.625 (95 % interval 0.500 to 0.750)"],
         ["Macro AUROC", "undefined"],
@@ -110,12 +110,12 @@ def test_the_facts_stand_in_the_card():
 
 def test_what_is_not_known_is_said():
     text = card(a_run({"manifest_sha256": "0" * 64}, calibration={"temperature": 1.25}, lungs_alone=True))
-    assert "How it was trained is not recorded." in text
-    assert "(another than the one it was trained with)" in text
+    assert "The training is not recorded." in text
+    assert "(not the one used for training)" in text
     network = tables(text)[0]
     assert ["Temperature", "1.250"] in network
     assert ["Input", "224 x 160 x 1, values in [0, 255], with CLAHE, lungs alone"] in network
-    assert "trained with" not in card()
+    assert "used for training" not in card()
 
 
 def test_licences_are_those_of_the_split():
@@ -128,9 +128,9 @@ def test_licences_are_those_of_the_split():
 def test_an_audit_or_none():
     text = card(audit=AUDIT)
     assert "Verdict on the split test: **shortcut**." in text
-    assert "- The label can be told.\n- Marks: 0.9.\n" in text
+    assert "- The label can be predicted.\n- Marks: 0.9.\n" in text
     assert "Not audited" not in text
-    assert "Not audited: whether the label can be told without the lungs is not known." in card()
+    assert "Not audited: it is not known whether the label can be predicted without the lungs." in card()
 
 
 def test_where_it_looks_is_a_table_of_the_classes_that_have_maps():

@@ -1,10 +1,14 @@
-"""The model card: what a network is, is for and is not for, from its run and its measured figures."""
+"""Renders the model card: what a network is, its intended use, and its measured metrics."""
 
+import datetime
 import re
+from typing import Any
 
+from semenet.data.manifest.table import Manifest
 from semenet.evaluation.drawing.pages import number, page, with_interval
+from semenet.training.run_folder.run import Run
 
-FIGURES = {
+METRIC_NAMES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
@@ -19,14 +23,14 @@ FIGURES = {
 }
 
 
-def render(run, manifest, result, date):
-    """Writes the card of a network that was measured.
+def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: datetime.datetime) -> str:
+    """Renders the card of an evaluated network.
 
     Args:
-        run: `semenet.training.run_folder.run.Run`.
-        manifest: `semenet.data.manifest.table.Manifest`, what it was measured on.
-        result: dict, the content of metrics.json.
-        date: aware datetime.
+        run: the run of the network.
+        manifest: the manifest that it was evaluated on.
+        result: the content of metrics.json.
+        date: timezone-aware date of the evaluation.
 
     Returns:
         str, Markdown.
@@ -43,13 +47,13 @@ def render(run, manifest, result, date):
         class_names=[in_text(name) for name in result["class_names"]],
         split=in_text(result["split"]),
         trained_by=in_code(run.record["command"]) if "command" in run.record else None,
-        measured_by=in_code(result["command"]),
+        evaluated_by=in_code(result["command"]),
         audited_split=in_text(result["audit"]["split"]) if result["audit"] else None,
         licences=[in_text(licence) for licence in licences],
         parameters=run.model.count_params(),
-        figures=[
+        metric_rows=[
             (name, with_interval(result[key], result["intervals"][key]))
-            for key, name in FIGURES.items()
+            for key, name in METRIC_NAMES.items()
             if key in result
         ],
         per_class=[
@@ -63,27 +67,27 @@ def render(run, manifest, result, date):
             )
             for name, of_class in result.get("per_class", {}).items()
         ],
-        located=_located(result),
+        located=_heat_map_rows(result),
     )
 
 
-def in_text(text):
-    """Text, such as a class's name, as Markdown that shows it as it is, in a line and in a table's cell."""
+def in_text(text: object) -> str:
+    """Escapes text, such as a class name, for Markdown in a line or a table cell."""
     line = " ".join(str(text).split())
     return re.sub(r"[\\`*\[\]<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
-def in_code(text):
-    """Text as a span of code, on one line, whatever marks of code it holds itself."""
+def in_code(text: object) -> str:
+    """Formats text as a Markdown code span on one line, even if it contains backticks."""
     line = " ".join(str(text).splitlines())
     longest = max(map(len, re.findall("`+", line)), default=0)
     fence = "`" * (longest + 1)
-    # A blank beside a mark of its own, which Markdown takes off again.
+    # Separate leading and trailing backticks from the fence; Markdown strips the space.
     space = " " if line[:1] == "`" or line[-1:] == "`" else ""
     return f"{fence}{space}{line}{space}{fence}"
 
 
-def _located(result):
+def _heat_map_rows(result: dict[str, Any]) -> list[tuple[Any, ...]]:
     classes = (result.get("where") or {}).get("classes") or {}
     return [
         (

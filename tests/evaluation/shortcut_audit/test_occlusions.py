@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from semenet.evaluation.shortcut_audit import blackouts
+from semenet.evaluation.shortcut_audit import occlusions
 from semenet.inference.lung_masks import keep_only_lungs
 
 SIDE = 100
@@ -22,7 +22,7 @@ def masks():
 
 
 def test_lungs_alone_and_without(images, masks):
-    alone, without = keep_only_lungs(images, masks), blackouts.without_lungs(images, masks)
+    alone, without = keep_only_lungs(images, masks), occlusions.without_lungs(images, masks)
     assert (alone[~masks] == 0).all()
     assert (alone[masks] == images[masks]).all()
     assert (without[masks] == 0).all()
@@ -32,7 +32,7 @@ def test_lungs_alone_and_without(images, masks):
 
 
 def test_outlines_alone_keep_nothing_of_the_image(images, masks):
-    outlines = blackouts.outlines_alone(images, masks)
+    outlines = occlusions.outlines_alone(images, masks)
     assert outlines.dtype == np.uint8
     assert outlines.shape == images.shape
     assert (outlines[masks] == 128).all()
@@ -40,7 +40,7 @@ def test_outlines_alone_keep_nothing_of_the_image(images, masks):
 
 
 def test_corners_get_their_own_median(images, masks):
-    flattened = blackouts.without_corners(images, masks)
+    flattened = occlusions.without_corners(images, masks)
     for rows in (slice(30), slice(70, None)):
         for columns in (slice(25), slice(75, None)):
             corner = flattened[0, rows, columns, 0]
@@ -51,19 +51,19 @@ def test_corners_get_their_own_median(images, masks):
 
 def test_a_letter_in_a_corner_is_gone(masks):
     images = np.full((3, SIDE, SIDE, 1), 60, np.uint8)
-    plain = blackouts.without_corners(images, masks)
+    plain = occlusions.without_corners(images, masks)
     images[:, 8:16, 80:86] = 250
-    assert (blackouts.without_corners(images, masks) == plain).all()
+    assert (occlusions.without_corners(images, masks) == plain).all()
 
 
 def test_lungs_in_a_corner_stay(images, masks):
-    for flatten in (blackouts.without_corners, blackouts.without_border):
+    for flatten in (occlusions.without_corners, occlusions.without_border):
         flattened = flatten(images, masks)
         assert (flattened[2][masks[2]] == images[2][masks[2]]).all()
 
 
 def test_border(images, masks):
-    flattened = blackouts.without_border(images, masks)
+    flattened = occlusions.without_border(images, masks)
     assert (flattened[0, 10:90, 10:90] == images[0, 10:90, 10:90]).all()
     assert len(np.unique(flattened[0, :10, 20:80])) == 1
     assert len(np.unique(flattened[0, 20:80, 95:])) == 1
@@ -72,12 +72,12 @@ def test_border(images, masks):
 def test_three_channels_and_the_original_is_left_alone(images, masks):
     colour = np.repeat(images, 3, axis=-1)
     before = colour.copy()
-    for view in blackouts.views_of(False).values():
+    for view in occlusions.image_views(False).values():
         assert view(colour, masks).shape == colour.shape
     assert (colour == before).all()
 
 
 def test_a_network_fed_lungs_alone_has_views_of_what_it_is_fed(images, masks):
-    views = blackouts.views_of(True)
+    views = occlusions.image_views(True)
     assert list(views) == ["as_fed", "without_lungs"]
     assert (views["as_fed"](images, masks) == keep_only_lungs(images, masks)).all()

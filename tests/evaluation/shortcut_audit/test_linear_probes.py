@@ -5,8 +5,8 @@ import pytest
 
 from semenet import metrics
 from semenet.errors import SemenetError
-from semenet.evaluation.shortcut_audit import probes
-from semenet.evaluation.shortcut_audit.probes import FOLDS, crossed_probabilities, fitted_probabilities
+from semenet.evaluation.shortcut_audit import linear_probes
+from semenet.evaluation.shortcut_audit.linear_probes import FOLDS, crossed_probabilities, fitted_probabilities
 
 
 def separable(count, classes=3, seed=0):
@@ -66,7 +66,7 @@ def test_a_patient_s_images_are_never_in_both_parts(monkeypatch):
         applied.append(apply[:, 1].astype(int))
         return np.repeat(apply[:, 1:], classes, axis=1)
 
-    monkeypatch.setattr(probes, "fitted_probabilities", spy)
+    monkeypatch.setattr(linear_probes, "fitted_probabilities", spy)
     probabilities = crossed_probabilities(features, index, [f"p{patient}" for patient in patients], 2)
     assert len(applied) == FOLDS
     assert sorted(np.concatenate(applied)) == list(range(len(patients)))

@@ -13,8 +13,8 @@ import pytest
 from semenet.cli.main import main
 from semenet.data.manifest.table import ManifestError
 from semenet.errors import SemenetError
-from semenet.evaluation.shortcut_audit.earlier_audit import read_audit
-from semenet.evaluation.shortcut_audit.run_audit import audit
+from semenet.evaluation.shortcut_audit.classifier_audit import audit
+from semenet.evaluation.shortcut_audit.saved_audit import read_audit
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 
 SIDE = 64
@@ -86,7 +86,7 @@ def other(own, other):
 
 def run_audit(folder, model, manifest, **arguments):
     model.save(folder / "model.keras")
-    return audit(folder / "model.keras", manifest, folder / "audit", resamples=500, **arguments)
+    return audit(folder / "model.keras", manifest, out=folder / "audit", resamples=500, **arguments)
 
 
 def test_a_network_that_reads_the_corner_is_caught(tmp_path):
@@ -126,7 +126,7 @@ def test_letters_that_go_with_the_class_are_caught_though_the_network_ignores_th
     assert found["verdict"] == "shortcut"
     assert found["evidence"]["marks"]["macro_auroc"] > 0.95
     assert found["evidence"]["decisions_without_lungs"]["interval"][1] < 0.7
-    assert "can be read off the images" in found["words"][0]
+    assert "can be read from the images" in found["words"][0]
 
 
 def test_letters_that_tell_nothing_pass(tmp_path):
@@ -207,8 +207,8 @@ def test_masks_by_a_network(tmp_path):
 
 
 def test_unusable_networks_and_audits_are_refused(tmp_path, unet_run, phantoms):
-    with pytest.raises(SemenetError, match="audit is of a classifier"):
-        audit(unet_run, phantoms, tmp_path / "out")
+    with pytest.raises(SemenetError, match="Only a classifier can be audited"):
+        audit(unet_run, phantoms, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(SemenetError, match=r"audit.json that `semenet audit` writes.*FileNotFoundError"):
         read_audit(tmp_path, "1", "2")
@@ -298,7 +298,9 @@ def test_one_class_alone_leaves_it_undecided(splits, tmp_path):
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "undecided"
     assert "the network's macro AUROC is undefined on them" in found["words"][0]
-    assert "What the corners do to the network's decisions is undefined on these images." in found["words"]
+    assert (
+        "The effect of the corners on the network's decisions is undefined on these images." in found["words"]
+    )
     assert found["views"]["as_fed"]["accuracy"] == 1
     assert found["learnt"] == {"macro_auroc": None, "interval": None, "classes": dict.fromkeys(CLASSES)}
     assert "Verdict: undecided." in (tmp_path / "audit" / "audit.html").read_text()
@@ -330,7 +332,7 @@ def test_one_patient_alone_is_undecided(tmp_path):
     pd.read_csv(manifest).assign(patient="p").to_csv(manifest, index=False)
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "undecided"
-    assert "a class has 1 patients" in found["words"][0]
+    assert "a class has only 1 patients" in found["words"][0]
 
 
 @pytest.mark.parametrize("place", ["features", "head"])

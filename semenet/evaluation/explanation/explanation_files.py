@@ -1,0 +1,159 @@
+"""Writes heat maps, overlays and panels of images, and the table of explanations."""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from semenet import metrics
+from semenet.data.pipeline.datasets import prepare_image
+from semenet.data.pipeline.resized import read_image_and_mask
+from semenet.data.transforms import host as host_transforms
+from semenet.errors import SemenetError
+from semenet.evaluation.drawing.panels import panel
+from semenet.inference.class_activation import method_function
+from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
+from semenet.inference.lung_masks import LungMasks, keep_only_lungs
+from semenet.progress import track
+from semenet.storage.atomic import output_folder, write_bytes
+from semenet.training.run_folder.run import Run
+
+TABLE = "explanations.csv"
+COLUMNS = ("file", "label", "predicted", "probability", "class", "method", "heatmap", "overlay", "panel")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An image to explain.
+
+    Attributes:
+        name: the file's name in the table.
+        path: where the image lies.
+        stem: beginning of the names of its output files.
+        label: the true label, or None.
+        mask_path: path of its lung mask, outside which the network's input is 0; or None.
+    """
+
+    name: str
+    path: str
+    stem: str
+    label: str | None = None
+    mask_path: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """How predictions are explained.
+
+    Attributes:
+        name: a key of `semenet.inference.class_activation.METHODS`.
+        layer: name of the layer whose feature map is weighted.
+        class_name: the class to explain; None for each image's predicted class.
+    """
+
+    name: str
+    layer: str
+    class_name: str | None = None
+
+    def class_index(self, run: Run) -> int | None:
+        """Returns the index of the explained class in a run; None for the predicted class.
+
+        Raises:
+            SemenetError: the run has no such class.
+        """
+        if self.class_name is None:
+            return None
+        if self.class_name not in run.class_names:
+            raise SemenetError(
+                f"The class to explain is one of {', '.join(run.class_names)}. "
+                f"Received: {self.class_name!r}. Leave it out to explain the predicted class."
+            )
+        return run.class_names.index(self.class_name)
+
+
+def write_cases(
+    run: Run,
+    cases: Sequence[Case],
+    out: str | pathlib.Path,
+    batch_size: int,
+    method: Method,
+    finder: LungMasks,
+    labelled: bool,
+) -> pd.DataFrame:
+    """Explains images and writes their pictures and the table of explanations.
+
+    Args:
+        run: the run of a classifier.
+        cases: the images to explain.
+        out: the folder to write to; created if missing.
+        batch_size: number of images at a time.
+        method: how to explain.
+        finder: finds the lungs of images without a mask, for a network that takes lungs alone.
+        labelled: whether the table has the column label.
+
+    Returns:
+        DataFrame, the content of explanations.csv.
+
+    Raises:
+        ImageError: an image or mask cannot be read.
+        SemenetError: unknown method, layer or class; or outputs are not finite.
+    """
+    explained = method.class_index(run)
+    explain = method_function(method.name)(run.model, method.layer)
+    geometry = cell_geometry(run, method.layer)
+    out = output_folder(out)
+
+    def load(case: Case) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = read_image_and_mask(case.path, case.mask_path)
+        prepared = prepare_image(image, run.input_size, run.channels, run.inference_clahe)
+        if mask is not None:
+            prepared = prepared * host_transforms.resize_mask(mask, run.input_size)[..., None]
+        return image, prepared
+
+    def write(case: Case, image: np.ndarray, heat: np.ndarray, output: np.ndarray) -> dict[str, Any]:
+        predicted = int(output.argmax())
+        index = predicted if explained is None else explained
+        caption = [f"{method.name} for {run.class_names[index]}: probability {output[index]:.3f}"]
+        caption.append(f"predicted: {run.class_names[predicted]}, probability {output[predicted]:.3f}")
+        if case.label is not None:
+            caption.append(f"true: {case.label}")
+        if not heat.any():
+            caption.append("The map is 0 everywhere: no evidence for the class was found.")
+        grey = np.rint(resize_heat_map(heat, image.shape, geometry) * 255).astype(np.uint8)
+        picture = overlay_heat_map(image, heat, geometry=geometry)
+        pictures = {"heatmap": grey, "overlay": picture, "panel": panel(image, picture, caption)}
+        names = {kind: f"{case.stem}_{kind}.png" for kind in pictures}
+        for kind, name in names.items():
+            write_bytes(out / name, encode_image(pictures[kind]))
+        return {
+            "file": case.name,
+            "label": case.label,
+            "predicted": run.class_names[predicted],
+            "probability": float(output[predicted]),
+            "class": run.class_names[index],
+            "method": method.name,
+        } | names
+
+    rows = []
+    batches = (cases[start : start + batch_size] for start in range(0, len(cases), batch_size))
+    # Decoding and encoding release Python's global interpreter lock.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in track(batches, len(cases), "Explaining"):
+            images, inputs = zip(*pool.map(load, batch), strict=True)
+            inputs = np.stack(inputs)
+            unmasked = [position for position, case in enumerate(batch) if case.mask_path is None]
+            if run.lungs_alone and unmasked:
+                found = finder.segment([images[position] for position in unmasked], run.input_size)
+                inputs[unmasked] = keep_only_lungs(inputs[unmasked], found)
+            heat, outputs = explain(inputs, explained)
+            outputs = metrics.temper(outputs, run.temperature, run.activation)
+            rows += pool.map(write, batch, images, heat, outputs)
+    columns = [name for name in COLUMNS if labelled or name != "label"]
+    table = pd.DataFrame(rows, columns=columns)
+    write_bytes(out / TABLE, table.to_csv(index=False).encode())
+    return table
