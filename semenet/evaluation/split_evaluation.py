@@ -101,7 +101,7 @@ def evaluate(
             column; an audit of another network; or lung masks are needed and missing.
 
     Example:
-        >>> found = semenet.evaluate("run", "manifest.csv", "test", out="evaluation", resamples=100)
+        >>> found = semenet.evaluate("run", "manifest.csv", "test", out="evaluation", resamples=200)
         >>> 0 <= found["accuracy"] <= 1
         True
         >>> found["class_names"]

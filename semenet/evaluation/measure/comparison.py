@@ -69,7 +69,7 @@ def compare(
             classes, or lung masks are needed and missing.
 
     Example:
-        >>> found = semenet.compare("run", "run", "manifest.csv", "test", resamples=100)
+        >>> found = semenet.compare("run", "run", "manifest.csv", "test", resamples=200)
         >>> found["figures"]["accuracy"]["difference"]
         0.0
     """

@@ -81,7 +81,7 @@ def audit(
             are NaN.
 
     Example:
-        >>> found = semenet.audit("run", "manifest.csv", "test", out="audit", resamples=100)
+        >>> found = semenet.audit("run", "manifest.csv", "test", out="audit", resamples=200)
         >>> found["verdict"] in ("shortcut", "clean", "undecided")
         True
     """
