@@ -121,7 +121,7 @@ def test_an_interval_over_seeds_is_wider_than_one_over_patients(tool):
     half = stats.t.ppf(0.975, total**2 / (variances**2 / freedom).sum()) * np.sqrt(total)
     assert found.high - found.difference == pytest.approx(half, rel=0.15)
     assert found.low == pytest.approx(2 * found.difference - found.high)
-    assert str(found).endswith("not told apart")
+    assert str(found).endswith("no significant difference")
     one = module.difference_over_seeds([([worse], [better])], "accuracy", 20)
     assert (one.low, one.high) == (None, None)
     assert "no interval" in str(one)
@@ -162,7 +162,7 @@ def test_an_ablation_compares_rows_that_differ_in_one_change(tool, tmp_path, cap
     module = tool("paper/ablation")
     series, without = tmp_path / "series", tmp_path / "without"
     half, all_right = [0.9, 0.1, 0.1, 0.9], [0.1, 0.9, 0.1, 0.9]
-    with pytest.raises(SemenetError, match="no two belong together"):
+    with pytest.raises(SemenetError, match="no two rows to compare"):
         module.main(series)
     for seed in (0, 1):
         measured_row(series, "table4/resnet50_gap", seed, half, entry="resnet50_gap", clahe=0.0)

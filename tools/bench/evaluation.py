@@ -1,12 +1,12 @@
-"""What an evaluation costs beside the inference in it: seconds, their ratio, and memory.
+"""Measures the time and memory of an evaluation relative to the inference in it.
 
 Usage: python tools/bench/evaluation.py --manifest CSV [--split val] [--run RUN]
 
-Scores the split, evaluates it (figures with intervals, calibration, subgroups, where the network looks, the
-randomisation check, report and card), and scores it once more: the ratio is the evaluation's time over the
-mean of the two, so that a machine that slows down in between shows; the ratio of processor time is the one to
-trust where other jobs run. Without --run an untrained network of
-the catalogue is measured, which takes as long as a trained one.
+Runs inference on the split, evaluates it (metrics with intervals, calibration, subgroups, attention, the
+randomisation check, report and card), and runs inference again. The ratio is the evaluation's time over the
+mean of both inference times, so a change in the machine's speed is visible. On a machine with other jobs, use
+the ratio of processor times. Without --run an untrained network is used, which takes as long as a trained
+one.
 """
 
 import os
@@ -33,13 +33,13 @@ def main(
     """Runs the benchmark.
 
     Args:
-        manifest: CSV with the columns file, label, patient, split; mask too to measure where it looks.
+        manifest: CSV with the columns file, label, patient, split, and mask to measure the attention.
         split: The split to evaluate.
         run: Run folder or .keras file. None: an untrained network.
-        entry: Without --run: its name in the catalogue.
-        size: Without --run: height and width of its input, in pixels.
+        entry: Without --run: the entry of the network.
+        size: Without --run: height and width of its input in pixels.
         width: Without --run: scales its channels.
-        batch_size: Images a step.
+        batch_size: Images per step.
     """
     import semenet
     from semenet.data.manifest.table import read_manifest
@@ -75,12 +75,12 @@ def main(
     )
     print(f"evaluation: {evaluation[0]:.1f} s, {evaluation[0] / wall:.3f} times inference")
     print(f"processor time: {evaluation[1]:.1f} s, {evaluation[1] / processor:.3f} times inference")
-    print(f"of which figures, intervals and subgroups: {statistics[1]:.1f} s")
+    print(f"of which metrics, intervals and subgroups: {statistics[1]:.1f} s")
     print(f"peak memory grew by {grown:.0f} MB during the evaluation")
 
 
 def inference(run, rows, batch_size):
-    """What `timed` gives of scoring: its seconds, and the probabilities, float32 (N, K)."""
+    """Times the inference: returns the seconds, as `timed` does, and the probabilities, float32 (N, K)."""
     import numpy as np
 
     from semenet.inference.lung_masks import LungMasks
@@ -97,14 +97,14 @@ def inference(run, rows, batch_size):
 
 
 def timed(function, *arguments, **options):
-    """Seconds that a call takes, by the clock and of processors, and what it returns."""
+    """Calls a function: returns (wall-clock seconds, processor seconds) and its result."""
     began, used = time.monotonic(), time.process_time()
     result = function(*arguments, **options)
     return (time.monotonic() - began, time.process_time() - used), result
 
 
 def peak_memory():
-    """The most memory this process has had resident so far, in MB."""
+    """Returns the highest resident memory of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -1,8 +1,8 @@
-"""Times what is done with a manifest of a million rows before the first image is read.
+"""Times the operations on a manifest of a million rows before the first image is read.
 
 Usage: python tools/bench/manifest.py [--rows 1000000] [--patients 400000] [--seed 0]
 
-The manifest is drawn into a temporary folder; its images do not exist, since no step looks at one.
+The manifest is generated in a temporary folder. Its images do not exist, because no step reads them.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ def main(rows: int = 1_000_000, patients: int = 400_000, seed: int = 0) -> None:
     """Prints the seconds of each step.
 
     Args:
-        rows: Rows of the manifest.
-        patients: Different patients in it.
-        seed: Seed of who has how many images, and of the split.
+        rows: Number of rows.
+        patients: Number of different patients.
+        seed: Seed of the number of images per patient, and of the split.
     """
     from semenet.data.manifest.splitting import split_patients
     from semenet.data.manifest.table import check_patients, read_manifest, write_manifest
@@ -27,7 +27,7 @@ def main(rows: int = 1_000_000, patients: int = 400_000, seed: int = 0) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "manifest.csv"
         with timed("write_manifest"):
-            write_manifest(drawn(rows, patients, seed), path)
+            write_manifest(generated_rows(rows, patients, seed), path)
         with timed("read_manifest"):
             manifest = read_manifest(path)
         with timed("check_patients"):
@@ -38,8 +38,8 @@ def main(rows: int = 1_000_000, patients: int = 400_000, seed: int = 0) -> None:
     print(f"\n{rows:,} rows, {patients:,} patients; images by label and drawn split:\n{table.to_string()}")
 
 
-def drawn(rows, patients, seed):
-    """A DataFrame of a manifest, three labels, each patient in one split."""
+def generated_rows(rows, patients, seed):
+    """Returns a manifest as a DataFrame, with three labels, each patient in one split."""
     import numpy as np
     import pandas as pd
 
@@ -57,7 +57,7 @@ def drawn(rows, patients, seed):
 
 @contextlib.contextmanager
 def timed(step):
-    """Prints how long the step took."""
+    """Prints the duration of a step."""
     began = time.perf_counter()
     yield
     print(f"{step:16} {time.perf_counter() - began:6.2f} s", flush=True)

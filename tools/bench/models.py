@@ -2,9 +2,10 @@
 
 Usage: python tools/bench/models.py [PATTERN] [--size 224] [--batch-size 16] [--pairs 5] [--out FILE.csv]
 
-Steps of the two networks alternate, since machines are noisy: the ratio is the median over the pairs. The
-plain network is keras.applications' backbone with average pooling and a dense classifier, on the same
-input. MoEx runs with p=1, so that every step pays for an exchange: at the default 0.5 half of them do.
+The steps of the two networks alternate, because machines are noisy; the ratio is the median over the pairs.
+The plain network is the backbone of keras.applications with average pooling and a dense classifier, on the
+same input. MoEx runs with p=1, so that every step includes an exchange (at the default of 0.5, half of them
+do).
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @dataclasses.dataclass
 class Timings:
-    """Seconds of one network."""
+    """Timings of one network in seconds."""
 
     build: float
     first_step: float
@@ -36,14 +37,14 @@ def main(
     pairs: int = 5,
     out: pathlib.Path | None = None,
 ) -> None:
-    """Prints a line an entry.
+    """Prints one line for each entry.
 
     Args:
         pattern: Shell pattern of entries.
         size: Height and width in pixels.
-        batch_size: Images a step.
-        pairs: Alternated pairs of steps.
-        out: CSV to write as well.
+        batch_size: Images per step.
+        pairs: Number of alternating pairs of steps.
+        out: CSV to write.
     """
     import pandas as pd
 
@@ -55,14 +56,14 @@ def main(
         rows.append(measure(name, size, batch_size, pairs))
         print(pd.DataFrame(rows[-1:]).to_string(index=False), flush=True)
     table = pd.DataFrame(rows)
-    print(f"\n{size} x {size}, batch {batch_size}, median of {pairs} alternated pairs")
+    print(f"\n{size} x {size}, batch {batch_size}, median of {pairs} alternating pairs")
     print(table.to_string(index=False))
     if out is not None:
         table.to_csv(out, index=False)
 
 
 def measure(name, size, batch_size, pairs):
-    """One entry's figures, beside those of its plain backbone where there is one."""
+    """Measures an entry and, if there is one, its plain backbone."""
     import keras
     import numpy as np
 
@@ -116,7 +117,7 @@ def measure(name, size, batch_size, pairs):
 
 
 def start(make, x, y, segments):
-    """Builds and compiles a network and takes its first steps, which trace it."""
+    """Builds and compiles a network and runs its first steps, which trace it."""
     import keras
 
     began = time.perf_counter()
@@ -130,14 +131,14 @@ def start(make, x, y, segments):
 
 
 def seconds(function, *arguments):
-    """Wall-clock seconds of one call."""
+    """Returns the wall-clock seconds of one call."""
     began = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - began
 
 
 def median_ratio(mine, theirs):
-    """Median of the pairs' ratios of seconds: above 1, ours is slower."""
+    """Returns the median ratio of the pairs' times. Above 1, ours is slower."""
     return round(statistics.median(a / b for a, b in zip(mine, theirs, strict=True)), 3)
 
 

@@ -1,11 +1,11 @@
-"""Times the pipeline beside its peers, alternated in one run: decode, resize, CLAHE, rotation, batch.
+"""Times the pipeline and its peers alternately in one run: decode, resize, CLAHE, rotation, batch.
 
     python tools/bench/pipeline.py --manifest dataset1_hires/manifest.csv
 
-Every contestant reads all images of the manifest, stretches them to one size, applies CLAHE (clip 2.0, 8 x 8
-tiles), turns them by a random angle within ±30 degrees, and hands out batches of uint8, with a worker a core.
-The ratio is that of a round, whose contestants run one after another; the median over the rounds counts.
-PyTorch and albumentations take part where they are installed; the project does not depend on them.
+Each pipeline reads all images of the manifest, resizes them to one size, applies CLAHE (clip limit 2.0, 8 x 8
+tiles), rotates them by a random angle within ±30 degrees, and returns batches of uint8, with one worker per
+core. In each round the pipelines run one after another; the result is the median ratio over the rounds.
+PyTorch with albumentations is included if installed; semenet does not depend on them.
 """
 
 import concurrent.futures
@@ -30,7 +30,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import training_dataset
 from semenet.data.transforms.augmentation import Augmentation
 
-# The project's own number of threads.
+# The number of threads that semenet uses.
 WORKERS = os.cpu_count()
 CLAHE = {"clipLimit": 2.0, "tileGridSize": (8, 8)}
 ROTATION = 30
@@ -38,7 +38,7 @@ BATCH = 16
 
 
 def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1):
-    """The project's own, through tf.data; gives an iterator of batches and the batches an epoch."""
+    """Returns an iterator of semenet's batches, through tf.data, and the number of batches per epoch."""
     dataset, steps = training_dataset(
         rows,
         class_names=sorted(set(rows["label"])),
@@ -54,7 +54,7 @@ def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1):
 
 
 def opencv_threads(rows, size, interpolation):
-    """Nothing but OpenCV in threads, a batch each."""
+    """Yields batches made by OpenCV alone, one thread per batch."""
     paths = rows["path"].tolist()
     local = threading.local()
 
@@ -77,7 +77,7 @@ def opencv_threads(rows, size, interpolation):
 
 
 class _Radiographs:
-    """A PyTorch data set: albumentations' transforms on OpenCV's images."""
+    """A PyTorch data set with OpenCV's decoding and albumentations' transforms."""
 
     def __init__(self, paths, size):
         import albumentations
@@ -100,7 +100,7 @@ class _Radiographs:
 
 
 def torch_loader(rows, size):
-    """PyTorch's DataLoader with albumentations, in worker processes."""
+    """Yields batches of PyTorch's DataLoader with albumentations, in worker processes."""
     import torch.utils.data
 
     images = _Radiographs(rows["path"].tolist(), size)
@@ -108,37 +108,37 @@ def torch_loader(rows, size):
 
 
 def timed(batches, count):
-    """Images a second of an iterator that gives `count` images in all."""
+    """Returns the images per second of an iterator that yields `count` images in total."""
     start = time.perf_counter()
     seen = sum(len(batch) for batch in batches)
     if seen != count:
-        raise RuntimeError(f"A contestant gave {seen} images in place of {count}.")
+        raise RuntimeError(f"A pipeline returned {seen} images instead of {count}.")
     return count / (time.perf_counter() - start)
 
 
-def contestants(size):
-    """Name to function of rows."""
+def pipelines(size):
+    """Returns a dict from the name of a pipeline to a function of rows."""
     found = {
         "semenet": lambda rows: semenet_pipeline(rows, size)[0],
         "OpenCV, INTER_LINEAR": lambda rows: opencv_threads(rows, size, cv2.INTER_LINEAR),
         "OpenCV, INTER_AREA": lambda rows: opencv_threads(rows, size, cv2.INTER_AREA),
     }
-    absent = [name for name in ("torch", "albumentations") if importlib.util.find_spec(name) is None]
-    if absent:
-        print(f"PyTorch's DataLoader with albumentations is left out: {', '.join(absent)} not installed.")
+    missing = [name for name in ("torch", "albumentations") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"PyTorch's DataLoader with albumentations is skipped: {', '.join(missing)} not installed.")
     else:
         found["PyTorch + albumentations"] = lambda rows: torch_loader(rows, size)
     return found
 
 
 def compare(rows, size, rounds):
-    """Prints the contestants' images a second and the project's ratio to each."""
-    runs = contestants(size)
+    """Prints the images per second of each pipeline, and the ratio of semenet to it."""
+    runs = pipelines(size)
     speeds = {name: [] for name in runs}
     for _ in rich.progress.track(range(rounds), "Rounds", console=rich.console.Console(stderr=True)):
         for name, run in runs.items():
             speeds[name].append(timed(run(rows), len(rows)))
-    table = rich.table.Table("contestant", "images/s, median", "least", "most", "semenet over it", box=None)
+    table = rich.table.Table("pipeline", "images/s, median", "minimum", "maximum", "semenet / it", box=None)
     for name, values in speeds.items():
         ratios = [own / other for own, other in zip(speeds["semenet"], values, strict=True)]
         columns = (statistics.median(values), min(values), max(values))
@@ -147,7 +147,7 @@ def compare(rows, size, rounds):
 
 
 def measure_caches(rows, size):
-    """Prints the second epoch's speed with each cache, and the memory that epochs take."""
+    """Prints the speed and the memory use of each epoch, for each kind of cache."""
     with tempfile.TemporaryDirectory() as folder:
         for cache, place in ((None, None), ("memory", None), ("disk", folder)):
             batches, steps = semenet_pipeline(rows, size, cache, place, epochs=4)
@@ -172,10 +172,10 @@ def main(manifest: pathlib.Path, size: int = 512, rounds: int = 5, images: int |
     """Compares the pipeline with its peers.
 
     Args:
-        manifest: CSV of radiographs, of which all splits are read.
-        size: Height and width to stretch to, in pixels.
-        rounds: How often each contestant reads all images; the first round warms the disk's cache.
-        images: Only the first so many.
+        manifest: CSV of radiographs; all splits are read.
+        size: Height and width after resizing, in pixels.
+        rounds: How often each pipeline reads all images. The first round also warms the disk cache.
+        images: Number of images to read; None for all.
     """
     rows = read_manifest(manifest).rows.iloc[:images]
     print(f"{len(rows)} images to {size} x {size}, batches of {BATCH}, {os.cpu_count()} processors")

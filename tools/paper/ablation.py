@@ -1,18 +1,19 @@
-"""Asks of trained rows whether GAP, squeeze-and-excitation, MoEx and CLAHE helped, over seeds and patients.
+"""Measures the effect of GAP, squeeze-and-excitation, MoEx and CLAHE from trained rows.
 
 Usage: python tools/paper/ablation.py SERIES [--without-clahe WITHOUT] [--split val] [--resamples 1000]
 
-SERIES is a folder of tools/paper/tables.py, WITHOUT one of the same seeds and options and, beside them,
---rows "table4/seme_*" --clahe 0.
+SERIES is a folder written by tools/paper/tables.py. WITHOUT is another one, trained with the same seeds and
+options and with --rows "table4/seme_*" --clahe 0.
 
-The paper's rows SE and SEME differ in MoEx and in CLAHE: only the second series tells which of them it was.
-Each change is the difference between two rows that differ in nothing else, of runs with equal seeds, on the
-same images; the first line of several networks is the mean over them. Its 95 % interval is for other patients
-and other seeds alike: Student's, of the variance over bootstrap draws of patients and of that over seeds,
-each with its degrees of freedom (Satterthwaite). Intervals are not corrected for being many. Probabilities
-are those of the networks as trained, not calibrated.
+The paper's rows SE and SEME differ in both MoEx and CLAHE; the second series separates the two. Each change
+is the difference between two rows that differ in nothing else, over runs with the same seeds, on the same
+images. For several networks the first line is their mean. The 95 % interval covers other patients and other
+seeds: it is Student's interval for the sum of the variance over bootstrap draws of patients and the variance
+over seeds, with Satterthwaite's degrees of freedom. The intervals are not corrected for multiple comparisons.
+Probabilities are not calibrated.
 
-Writes ablation.md and ablation.csv into SERIES and prints the former. What was not trained is left out.
+Writes ablation.md and ablation.csv into SERIES and prints ablation.md. Rows that were not trained are
+skipped.
 """
 
 import dataclasses
@@ -34,13 +35,13 @@ WITH, WITHOUT = "series", "without_clahe"
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One change to a network, and the rows that show it.
+    """One change to a network, and the rows with and without it.
 
     Attributes:
-        name: what is changed.
-        table: the rows' table.
-        pairs: for each network (series, row) before and (series, row) after.
-        differs: fields of the recipe in which the two may differ.
+        name: description of the change.
+        table: name of the table.
+        pairs: for each network, (series, row) before and (series, row) after the change.
+        differs: recipe fields in which the two rows may differ.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Change:
 
 
 def _rows(before, after, networks=("resnet50", "densenet169")):
-    """Pairs of a change, from the rows' names with * for the network."""
+    """Returns the pairs of a change; the row names contain * for the network."""
     return tuple(
         tuple((series, row.replace("*", network)) for series, row in (before, after)) for network in networks
     )
@@ -84,10 +85,10 @@ def main(
     """Compares the rows of one or two series of tools/paper/tables.py.
 
     Args:
-        series: Its --out.
-        without_clahe: That of a series with --clahe 0.
-        split: The split that was measured.
-        resamples: Bootstrap draws of patients.
+        series: The --out of the series.
+        without_clahe: The --out of a series trained with --clahe 0.
+        split: The split that was evaluated.
+        resamples: Number of bootstrap draws of patients.
     """
     folders = {WITH: series, WITHOUT: without_clahe}
     lines, numbers = [], []
@@ -107,8 +108,8 @@ def main(
             numbers += number
     if not lines:
         raise SemenetError(
-            f"An ablation compares rows that tools/paper/tables.py trained and measured on {split!r}. "
-            f"Received: {series}, where no two belong together. Train more rows, of equal seeds."
+            f"An ablation compares rows that tools/paper/tables.py trained and evaluated on {split!r}. "
+            f"Received: {series}, which has no two rows to compare. Train more rows with the same seeds."
         )
     table = pd.DataFrame(lines)
     write_text(series / "ablation.md", seeded_runs.markdown(table))
@@ -117,10 +118,10 @@ def main(
 
 
 def read_pair(change, folders, before, after, split):
-    """The predictions of two rows for the seeds that both have: two lists of DataFrame, or None for no seed.
+    """Returns the predictions of two rows for their common seeds: two lists of DataFrame, or None.
 
     Raises:
-        SemenetError: their recipes differ in more than the change.
+        SemenetError: the recipes differ in more than the change.
     """
     sides = [
         read_row(folders[series], f"{change.table}/{row}", split) if folders[series] else {}
@@ -132,15 +133,15 @@ def read_pair(change, folders, before, after, split):
         different = {key for key in one | other if one.get(key) != other.get(key)} - set(change.differs)
         if different:
             raise SemenetError(
-                f"Rows are compared that differ in {', '.join(change.differs)} alone. Received: "
-                f"{before[1]} and {after[1]}, seed {seed}, which differ in {', '.join(sorted(different))} "
-                "too. Train both with the same options."
+                f"The compared rows may differ only in {', '.join(change.differs)}. Received: "
+                f"{before[1]} and {after[1]}, seed {seed}, which also differ in "
+                f"{', '.join(sorted(different))}. Train both with the same options."
             )
     return tuple([side[seed][1] for seed in seeds] for side in sides) if seeds else None
 
 
 def read_row(folder, row, split):
-    """Dict of seed to (recipe as a dict, predictions) of what was measured of a row."""
+    """Returns a dict from seed to (recipe as a dict, predictions) of one row."""
     found = {}
     for path in sorted((folder / "evaluations" / row).glob(f"seed*/{split}/result.json")):
         seed = path.parts[-3]
@@ -153,7 +154,7 @@ def read_row(folder, row, split):
 
 
 def compare(change, name, pairs, resamples):
-    """One line of the table as text, and its numbers, a dict a figure."""
+    """Returns one line of the table as text, and its numbers, one dict for each metric."""
     line = {"Change": change.name, "Network": name, "Pairs of runs": sum(len(before) for before, _ in pairs)}
     numbers = []
     for figure in FIGURES:

@@ -1,4 +1,4 @@
-"""Which pixels of the input a cell's gradient reaches: receptive fields as measured, and as used."""
+"""Measures receptive fields by gradients: which pixels a feature map cell depends on, and how strongly."""
 
 import keras
 import numpy as np
@@ -11,15 +11,15 @@ SHARE = 0.95
 
 
 def measured_field(model, layer="features", cell=None, input_size=None):
-    """Measures the pixels that a cell depends on by the gradient of a linear copy of the network.
+    """Measures the pixels that a cell depends on, by the gradient of a linear copy of the network.
 
-    A network's own gradient is 0 at pixels that ReLU or a maximum happens to pass over. The copy has none of
-    both: activations are linear, maxima are means over the same windows, and kernels are positive. Gates
-    computed from globally pooled features are held: their gradient is stopped. It computes in float64, in
-    which a far corner's share of DenseNet169's gradient, some 1e-45, is not yet 0.
+    The gradient of the network itself is 0 at pixels that a ReLU or a maximum ignores. The copy has linear
+    activations, means in place of maxima over the same windows, and positive kernels. The gradient through
+    gates computed from globally pooled features is stopped. The copy computes in float64, because the
+    gradient of a far corner in DenseNet169 is about 1e-45.
 
     Args:
-        model: a flat functional model with one input, as of `receptive_field`; its weights play no part.
+        model: a flat functional model with one input, as for `receptive_field`; its weights are not used.
         layer: name of a layer with a feature map.
         cell: (row, column) in the feature map; None for the middle one.
         input_size: (height, width) in pixels; None for the model's own.
@@ -48,21 +48,21 @@ def measured_field(model, layer="features", cell=None, input_size=None):
 
 
 def effective_field(model, images, layer="features", cell=None, share=SHARE):
-    """How much of its receptive field a cell uses: the square that holds most of the gradient's energy.
+    """Measures the effective receptive field: the square that holds most of the gradient's energy.
 
-    The gradient is that of the cell's sum over channels; its energy at a pixel the square, summed over
+    The gradient is taken of the cell's sum over channels. Its energy at a pixel is its square, summed over
     images and channels.
 
     Args:
         model: a flat functional model on the TensorFlow backend, with its trained weights.
-        images: `(N, H, W, C)`, values in [0, 255], as the model takes them.
+        images: `(N, H, W, C)`, values in [0, 255], the model's input.
         layer: name of a layer with a feature map.
         cell: (row, column) in the feature map; None for the middle one.
-        share: float in (0, 1), of the energy.
+        share: float in (0, 1), the share of the energy inside the square.
 
     Returns:
-        (side, energy): int, the side in pixels of the smallest square around the cell's centre that holds
-        `share` of the energy, an odd number; and the energy `(H, W)`, float64, its sum 1.
+        (side, energy): int, the side in pixels (an odd number) of the smallest square around the cell's
+        centre that holds `share` of the energy; and the energy, float64 `(H, W)` with sum 1.
 
     Raises:
         ValueError: as `receptive_field`, or the cell's gradient is 0 for all images.
@@ -83,8 +83,8 @@ def effective_field(model, images, layer="features", cell=None, share=SHARE):
     if not energy.any():
         raise SemenetError(
             "An effective field needs a gradient. "
-            f"Received: cell {tuple(cell)} of {layer!r}, which is 0 for all {len(images)} images: no unit "
-            "of it is active. Use other images, or a trained network."
+            f"Received: cell {tuple(cell)} of {layer!r}, whose gradient is 0 for all {len(images)} images, "
+            "because none of its units is active. Use other images, or a trained network."
         )
     energy /= energy.sum()
     distances = [
@@ -107,20 +107,20 @@ def _gradient(model, images, cell, dtype):
 
 
 class _HeldPooling(keras.layers.GlobalAveragePooling2D):
-    """A global pooling through which no gradient flows."""
+    """Global average pooling without a gradient."""
 
     def call(self, inputs):
         return tf.stop_gradient(super().call(inputs))
 
 
 def _linear(layer):
-    """A layer's like in the linear copy."""
+    """Returns the linear counterpart of a layer."""
     config = layer.get_config() | {"dtype": "float64"}
     if isinstance(layer, keras.layers.GlobalAveragePooling2D):
         return _HeldPooling.from_config(config)
     if isinstance(layer, keras.layers.MaxPooling2D):
         return keras.layers.AveragePooling2D.from_config(config)
-    # A gate of 0 would hide what it weighs: a sigmoid stays.
+    # A linear gate could be 0 and hide the features that it scales, so a sigmoid stays.
     if config.get("activation") == "relu":
         config["activation"] = "linear"
     return type(layer).from_config(config)

@@ -1,9 +1,9 @@
-"""The paper's figure 7 for any radiograph: as it is, equalised (HE) and after CLAHE, with their histograms.
+"""Draws the paper's figure 7 for a radiograph: original, equalised (HE) and CLAHE, with histograms.
 
 Usage: python tools/paper/equalization_figure.py IMAGE --out FOLDER [--clip-limit 2] [--tiles 8 8]
 
-Writes equalization.png and .pdf. The image is read, equalised and given CLAHE by what training uses, at the
-file's own size.
+Writes equalization.png and .pdf. The image is read and processed by the same functions as in training, at
+its original size.
 """
 
 import pathlib
@@ -31,13 +31,13 @@ def main(
     Args:
         image: A radiograph: PNG, JPEG, TIFF, BMP or DICOM.
         out: Folder to write into.
-        clip_limit: CLAHE's highest histogram bin, as a multiple of a flat histogram's; 0: no limit.
-        tiles: How many of CLAHE's tiles stand across and down.
+        clip_limit: Limit of CLAHE's histogram bins, as a multiple of a flat histogram's bin; 0 for no limit.
+        tiles: Number of CLAHE tiles, horizontally and vertically.
     """
     if clip_limit < 0 or min(tiles) < 1:
         raise SemenetError(
-            "CLAHE has a clip limit of 0 or more and one tile or more each way. "
-            f"Received: --clip-limit {clip_limit}, --tiles {tiles[0]} {tiles[1]}. The usual are 2 and 8 8."
+            "CLAHE needs a clip limit of 0 or more and at least one tile in each direction. "
+            f"Received: --clip-limit {clip_limit}, --tiles {tiles[0]} {tiles[1]}. Usual values: 2 and 8 8."
         )
     output_folder(out)
     figure = draw(read_image(image), clip_limit, tiles)
@@ -48,7 +48,7 @@ def main(
 
 
 def draw(image, clip_limit=2.0, tiles=(8, 8)):
-    """The figure: three images above their histograms.
+    """Draws three images above their histograms.
 
     Args:
         image: uint8 `(height, width)`, values in [0, 255].
@@ -69,7 +69,7 @@ def draw(image, clip_limit=2.0, tiles=(8, 8)):
     figure = Figure(figsize=(3 * width, height + 2.2), layout="constrained")
     figure.get_layout_engine().set(wspace=0.05)
     grid = figure.subplots(2, 3, sharex="row", sharey="row", height_ratios=(height, 1.6))
-    # Black borders make one level stand over all others, which would leave them flat.
+    # Black borders make one level dominate; the axis is limited so that the other levels stay visible.
     top = 1.25 * max(np.quantile(level[level > 0], 0.98) for level in map(shares, panels.values()))
     for (title, picture), above, below in zip(panels.items(), *grid, strict=True):
         above.imshow(picture, cmap="gray", vmin=0, vmax=255)
@@ -89,7 +89,7 @@ def draw(image, clip_limit=2.0, tiles=(8, 8)):
 
 
 def shares(image):
-    """The share of an image's pixels at each grey level: float64 `(256,)`, of sum 1."""
+    """Returns the share of pixels at each grey level: float64 `(256,)` with sum 1."""
     return np.bincount(image.ravel(), minlength=256) / image.size
 
 

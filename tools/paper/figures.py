@@ -1,4 +1,4 @@
-"""The paper's curves, ROC curves and confusion matrices from runs over several seeds, as PNG and PDF."""
+"""Draws the paper's training curves, ROC curves and confusion matrices over several seeds."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ from semenet.storage.atomic import replacing
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """What one panel compares.
+    """The rows that one panel compares.
 
     Attributes:
         title: str, with the paper's letter.
-        rows: dict of the paper's name to the name of the row in the tables.
+        rows: dict from the name in the paper to the name of the row in the tables.
     """
 
     title: str
@@ -47,7 +47,7 @@ _RESNET_2 = _rows("table5", MoEx_ResNet50="moex_resnet50", SEME_ResNet50="seme_r
 _DENSENET_2 = _rows("table5", MoEx_DenseNet169="moex_densenet169", SEME_DenseNet169="seme_densenet169")
 _UNET = {"U-Net": "figure15/unet"}
 
-# The paper's figure 10 d says dataset 2; its section 4.1 and its networks are those of dataset 1.
+# The caption of the paper's figure 10 d names dataset 2, but its section and networks are of dataset 1.
 CURVES = {
     "figure10": [
         Panel("(a) base networks, dataset 1", _BASE),
@@ -77,19 +77,19 @@ _RATES = np.linspace(0, 1, 201)
 
 
 def write_figures(out, results, note):
-    """Writes each figure of which a row was run, as .png and .pdf; a panel names what was not run.
+    """Writes each figure with at least one trained row, as .png and .pdf. Panels name the missing rows.
 
     Args:
         out: pathlib.Path of a folder.
-        results: dict of row name to list of `seeded_runs.Result`.
-        note: str under each figure: split, seeds, options.
+        results: dict from row name to list of `seeded_runs.Result`.
+        note: str below each figure: split, seeds, options.
     """
     for draw, figures in ((curves, CURVES), (roc, ROC), (confusion, CONFUSION)):
         for name, panels in figures.items():
             parts = [panels] if isinstance(panels, dict) else [panel.rows for panel in panels]
             files = [out / f"{name}{suffix}" for suffix in (".png", ".pdf")]
             if not any(row in results for part in parts for row in part.values()):
-                # An earlier call's, which these tables do not tell of.
+                # A figure of an earlier call would not match the present tables.
                 for file in files:
                     file.unlink(missing_ok=True)
                 continue
@@ -101,11 +101,11 @@ def write_figures(out, results, note):
 
 
 def curves(panels, results):
-    """Training loss and the figure on val by epoch: the seeds' mean, and a band of one sd either side.
+    """Draws the training loss and the validation metric by epoch: mean and one standard deviation over seeds.
 
     Args:
-        panels: list of `Panel`, a row of the figure each.
-        results: dict of row name to list of `Result`.
+        panels: list of `Panel`, one for each row of the figure.
+        results: dict from row name to list of `Result`.
 
     Returns:
         Figure.
@@ -135,14 +135,14 @@ def curves(panels, results):
 
 
 def mean_curve(histories, column):
-    """A column's mean and sd by epoch, over the seeds that came so far.
+    """Returns the mean and sd of a column by epoch, over the seeds that reached that epoch.
 
     Args:
         histories: list of DataFrame with `epoch` and the column.
         column: str.
 
     Returns:
-        arrays `(E,)`: epochs, mean, sd (n - 1; 0 where one seed is left).
+        arrays `(E,)`: epochs, mean, sd (n - 1; 0 for a single seed).
     """
     values = [history.set_index("epoch")[column] for history in histories]
     by_epoch = (
@@ -158,11 +158,11 @@ def mean_curve(histories, column):
 
 
 def roc(panels, results):
-    """ROC curves, one-vs-rest and averaged over the classes: the seeds' mean, and a band of one sd.
+    """Draws macro-averaged one-vs-rest ROC curves: mean and one standard deviation over seeds.
 
     Args:
         panels: list of `Panel`.
-        results: dict of row name to list of `Result`.
+        results: dict from row name to list of `Result`.
 
     Returns:
         Figure.
@@ -193,34 +193,34 @@ def roc(panels, results):
 
 
 def macro_roc(predictions):
-    """Mean over the classes of the one-vs-rest true positive rate, on 201 equal false positive rates.
+    """Returns the mean over the classes of the one-vs-rest true positive rate, at 201 false positive rates.
 
     Args:
-        predictions: DataFrame with `label` and a column of probabilities a class.
+        predictions: DataFrame with `label` and one column of probabilities for each class.
 
     Returns:
-        array `(201,)`; NaN where no class has both images of it and of others.
+        array `(201,)`; NaN if no class has both positive and negative images.
     """
     rates = []
     for name in class_names(predictions):
         is_true = (predictions["label"] == name).to_numpy()
         if is_true.any() and not is_true.all():
             false_positive, true_positive = metrics.roc_curve(is_true, predictions[name].to_numpy())
-            # The greatest true positive rate that each false positive rate allows: the curve is a staircase.
+            # The ROC curve is a step function: take the highest true positive rate at each position.
             at = np.searchsorted(false_positive, _RATES + 1e-9, side="right") - 1
             rates.append(true_positive[at])
     return np.mean(rates, axis=0) if rates else np.full(len(_RATES), np.nan)
 
 
 def confusion(rows, results):
-    """Confusion matrices: the seeds' mean counts and each true class's mean shares.
+    """Draws confusion matrices: mean counts over seeds, and their share of the true class.
 
     Args:
-        rows: dict of the paper's name to row name.
-        results: dict of row name to list of `Result`.
+        rows: dict from the name in the paper to the row name.
+        results: dict from row name to list of `Result`.
 
     Returns:
-        Figure; a network that was not run has an empty panel that says so.
+        Figure. A network that was not trained has an empty panel with a note.
     """
     columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
@@ -249,7 +249,7 @@ def confusion(rows, results):
 
 
 def count_pairs(predictions, names):
-    """Counts of images, int `(K, K)`: a row a true class, a column a predicted one."""
+    """Returns the confusion matrix, int `(K, K)`: rows are true classes, columns predicted ones."""
     true, predicted = (predictions[column].map(names.index) for column in ("label", "predicted"))
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (true, predicted), 1)
@@ -257,7 +257,7 @@ def count_pairs(predictions, names):
 
 
 def class_names(predictions):
-    """The classes of a predictions.csv, in the order of the network's outputs."""
+    """Returns the classes of a predictions.csv, in the order of the network's outputs."""
     return list(predictions.columns[list(predictions.columns).index("predicted") + 1 :])
 
 

@@ -1,18 +1,16 @@
-"""Compares input sizes, the claim of the paper's figure 4: same network, same epochs, same seeds, two sizes.
+"""Compares input sizes (the paper's figure 4): the same network, epochs and seeds at two sizes.
 
 Usage: python tools/paper/input_sizes.py --manifest dataset1_hires/manifest.csv --out FOLDER
            [--sizes 224 512] [--seeds 0 1 2] [--entry seme_resnet50] [recipe options, such as --epochs 20]
 
-Give it radiographs whose files are as large as the larger size: dataset1_hires, not dataset1. The latter's
-files are 224 pixels, so that a network of 512 sees them enlarged: no detail comes back, and the comparison
-would only measure a larger network input on the same information. The tool looks at 100 files, and refuses
-where most are smaller than the largest size.
+The image files must be as large as the larger size: use dataset1_hires, not dataset1. The files of dataset1
+have 224 pixels, so a 512-pixel network would see them enlarged, without additional detail. The tool checks
+100 files and stops if most of them are smaller than the largest size.
 
 Prints, and writes to FOLDER/input_size.md and .csv, accuracy, macro F1 and macro AUROC on --split for each
-size and seed, mean ± sd, and how far each size lies over the first: on the same images, the mean over
-the seeds, with a 95 % bootstrap interval over patients. The interval tells what other patients would do to
-the difference; what other seeds would do, the sd tells. Started again, finished runs are skipped and killed
-ones go on.
+size and seed, mean ± sd, and the difference of each size to the first one: on the same images, the mean over
+the seeds, with a 95 % bootstrap interval over patients. The interval shows the variation over patients, the
+sd the variation over seeds. Run the same command again to resume: finished runs are skipped.
 """
 
 import dataclasses
@@ -53,21 +51,21 @@ def main(
     Args:
         manifest: CSV of radiographs as large as the largest size.
         out: Folder of the runs and tables.
-        sizes: Heights and widths in pixels; the first is what the others are compared with.
-        seeds: A run of each size for each of these.
-        entry: Name of a committed recipe, of a network with a GAP head: a flatten head grows with the input.
-        split: Split to measure on.
-        resamples: Bootstrap draws of patients.
-        data: How the runs treat their data.
+        sizes: Heights and widths in pixels. The others are compared with the first.
+        seeds: Each size is trained once with each of these seeds.
+        entry: Name of a recipe of a network with a GAP head. (A flatten head grows with the input.)
+        split: Split to evaluate.
+        resamples: Number of bootstrap draws of patients.
+        data: Data options of the runs.
     """
     return manifest, out, sizes, seeds, entry, split, resamples, data
 
 
 def check_files(path, largest):
-    """Looks at the manifest's files, and says how many are smaller than the largest size.
+    """Checks a sample of the manifest's files, and prints how many are smaller than the largest size.
 
     Raises:
-        SemenetError: where most of them are.
+        SemenetError: most of them are smaller.
     """
     import cv2
 
@@ -76,28 +74,29 @@ def check_files(path, largest):
     images = [cv2.imread(file, cv2.IMREAD_GRAYSCALE) for file in files]
     if all(image is None for image in images):
         raise SemenetError(
-            f"The tool looks at PNG, JPEG, TIFF and BMP files. Received: {path}, of which it reads none. "
-            "Convert them, or check its paths."
+            f"The tool checks PNG, JPEG, TIFF and BMP files. Received: {path}, which has none that can be "
+            "read. Convert the files, or check the paths."
         )
     small = sum(min(image.shape) < largest for image in images if image is not None)
     read = sum(image is not None for image in images)
     if small > read / 2:
         raise SemenetError(
-            f"Most images must have {largest} pixels a side, or a larger input shows nothing more. "
-            f"Received: {path}, where {small} of {read} are smaller. Give other images, or smaller --sizes."
+            f"Most images must have {largest} pixels or more on each side, or a larger input adds nothing. "
+            f"Received: {path}, where {small} of {read} are smaller. Use other images, or smaller --sizes."
         )
-    print(f"{small} of {read} images looked at have less than {largest} pixels a side.", file=sys.stderr)
+    print(f"{small} of {read} checked images have a side of less than {largest} pixels.", file=sys.stderr)
 
 
 def tabulate(series, resamples):
-    """The comparison as people read it, and as programs do.
+    """Returns the comparison as text and as numbers.
 
     Args:
-        series: dict of size to list of `Result`, the first size that to compare with.
+        series: dict from size to list of `Result`. The others are compared with the first size.
         resamples: int.
 
     Returns:
-        (DataFrame of text, a row a size and figure; DataFrame of numbers, a row a size and seed).
+        (DataFrame of text, one row for each size and metric; DataFrame of numbers, one row for each size and
+        seed).
     """
     first = next(iter(series))
     lines, numbers = [], []
@@ -109,7 +108,7 @@ def tabulate(series, resamples):
                 | {"seconds": result.seconds}
             )
         for figure in FIGURES:
-            line = {"Input": size, "Figure": figure, "n": len(results)}
+            line = {"Input": size, "Metric": figure, "n": len(results)}
             line["Mean ± sd"] = mean_sd([result.figures[figure] for result in results], 4)
             line["By seed"] = ", ".join(
                 "undefined" if result.figures[figure] is None else f"{result.figures[figure]:.4f}"
@@ -134,8 +133,10 @@ if __name__ == "__main__":
     )
     with report_errors():
         if len(set(sizes)) < 2 or any(option.startswith("--input-size") for option in overrides):
-            raise SemenetError(f"The tool compares sizes. Received: {sizes}. Give two or more --sizes.")
-        recipe = seeded_runs.with_overrides(find_recipe(entry), overrides, "bench_input_size.py")
+            raise SemenetError(
+                f"The tool compares at least two sizes. Received: {sizes}. Give two or more --sizes."
+            )
+        recipe = seeded_runs.with_overrides(find_recipe(entry), overrides, "input_sizes.py")
         read_manifest(manifest).split(split)
         check_files(manifest, max(sizes))
         output_folder(out)

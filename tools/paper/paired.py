@@ -1,4 +1,4 @@
-"""Compares two series of runs on the same images: what the tools share."""
+"""Paired differences between two series of runs on the same images, with intervals."""
 
 import dataclasses
 import itertools
@@ -14,21 +14,21 @@ FIGURES = {"accuracy": metrics.accuracy, "macro_f1": metrics.macro_f1, "macro_au
 
 
 def arrays(predictions):
-    """True classes `(N,)` and probabilities `(N, K)` of a predictions.csv."""
+    """Returns the true classes `(N,)` and the probabilities `(N, K)` of a predictions.csv."""
     names = class_names(predictions)
     return predictions["label"].map(names.index).to_numpy(), predictions[names].to_numpy()
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far a figure changes from one series of runs to another.
+    """The change of a metric from one series of runs to another.
 
     Attributes:
-        before: float, the mean over the runs.
-        after: likewise.
-        difference: float, after less before.
-        low: lower end of its 95 % interval; None where there is none.
-        high: upper end.
+        before: float, the mean over the runs before the change.
+        after: float, the mean over the runs after the change.
+        difference: float, after minus before.
+        low: lower end of the 95 % interval of the difference; None without an interval.
+        high: upper end of the interval.
     """
 
     before: float
@@ -41,24 +41,25 @@ class Difference:
         words = f"{self.before:.3f} to {self.after:.3f}: {self.difference:+.3f} "
         if self.low is None:
             return words + "(one seed: no interval)"
-        verdict = "higher" if self.low > 0 else "lower" if self.high < 0 else "not told apart"
+        verdict = "higher" if self.low > 0 else "lower" if self.high < 0 else "no significant difference"
         return words + f"({self.low:+.3f} to {self.high:+.3f}), {verdict}"
 
 
 def paired_difference(first, second, figure, resamples):
-    """How far a figure is higher in the second of two series, with a 95 % bootstrap interval over patients.
+    """Returns the difference of a metric between two series, with a 95 % bootstrap interval over patients.
 
     Args:
-        first: list of DataFrame as in predictions.csv, a seed each.
+        first: list of DataFrame as in predictions.csv, one for each seed.
         second: list of DataFrame of the same seeds and images.
         figure: name in `FIGURES`.
         resamples: int.
 
     Returns:
-        (difference, low, high, number of resamples in which the figure was undefined and which do not count).
+        (second minus first, low, high, number of resamples in which the metric is undefined; these are not
+        used).
 
     Raises:
-        SemenetError: if the two are not of the same images.
+        SemenetError: the two series have different images.
     """
     whole, draws = _draws(first, second, figure, resamples)
     defined = [np.mean(draw) for draw in draws if draw is not None]
@@ -70,23 +71,23 @@ def paired_difference(first, second, figure, resamples):
 
 
 def difference_over_seeds(networks, figure, resamples):
-    """How far a figure is higher after a change, with a 95 % interval for other patients and other seeds.
+    """Returns the change of a metric with a 95 % interval over patients and seeds.
 
-    Student's interval of the sum of two variances: that of the mean difference over bootstrap draws of
-    patients, and that of the differences over the seeds of each network, over their number. Its degrees of
-    freedom are Satterthwaite's. Networks are taken as they are: the interval does not speak for others.
+    Student's interval for the sum of two variances: the variance of the mean difference over bootstrap draws
+    of patients, and the variance of the mean over the seeds of each network. The degrees of freedom are
+    Satterthwaite's. The interval does not cover other networks.
 
     Args:
-        networks: list of (first, second), as for `paired_difference`, a network each; all of the same
-            images. They count alike, however many seeds each has.
+        networks: list of (first, second) as for `paired_difference`, one for each network, all on the same
+            images. Each network has the same weight, whatever its number of seeds.
         figure: name in `FIGURES`.
         resamples: int.
 
     Returns:
-        `Difference`; without an interval where a network has one seed.
+        `Difference`, without an interval if a network has only one seed.
 
     Raises:
-        SemenetError: the images differ, or the figure is undefined.
+        SemenetError: the images differ, or the metric is undefined.
     """
     counts = [len(first) for first, _ in networks]
     weights = np.repeat([1 / count / len(networks) for count in counts], counts)
@@ -95,9 +96,9 @@ def difference_over_seeds(networks, figure, resamples):
     defined = [weights @ draw for draw in draws if draw is not None]
     if whole is None or len(defined) < 2:
         raise SemenetError(
-            f"A difference needs images of every class, and 2 draws of patients that have them. Received: "
-            f"{len(first[0])} images, {len(defined)} of {resamples} draws in which {figure} is defined. "
-            "Measure on more images."
+            f"A difference needs images of every class, and at least 2 draws of patients with every class. "
+            f"Received: {len(first[0])} images, {len(defined)} of {resamples} draws in which {figure} is "
+            "defined. Evaluate more images."
         )
     before = float(weights @ [FIGURES[figure](*arrays(one)) for one in first])
     difference = float(weights @ whole)
@@ -115,16 +116,16 @@ def difference_over_seeds(networks, figure, resamples):
 
 
 def _draws(first, second, figure, resamples):
-    """The differences of each pair on all images, and those on each draw of patients; None where undefined.
+    """Returns the differences of each pair on all images and on each draw of patients; None if undefined.
 
     Raises:
-        SemenetError: the images of the two are not the same.
+        SemenetError: the two sides have different images.
     """
     for one in [*first, *second]:
         if one["file"].tolist() != first[0]["file"].tolist():
             raise SemenetError(
-                "A paired difference needs the same images on both sides. Received: other files in "
-                "predictions.csv. Evaluate both on one manifest."
+                "A paired difference needs the same images on both sides. Received: predictions.csv with "
+                "different files. Evaluate both sides on the same manifest."
             )
     pairs = [(arrays(one), arrays(other)) for one, other in zip(first, second, strict=True)]
 
@@ -137,7 +138,7 @@ def _draws(first, second, figure, resamples):
             values.append(high - low)
         return values
 
-    # The rows of each patient; a draw takes patients with replacement, each with all images.
+    # The rows of each patient. A draw takes patients with replacement, each with all of its images.
     groups = list(first[0].groupby("patient").indices.values())
     generator = np.random.default_rng(0)
     drawn = (generator.integers(len(groups), size=len(groups)) for _ in range(resamples))

@@ -1,15 +1,15 @@
-"""Measures what each part of the modern preset does on validation: alone, and all together.
+"""Measures the effect of each part of the modern preset, alone and together.
 
 Usage: python tools/paper/presets.py --manifest dataset1/manifest.csv --out FOLDER [--seeds 0 1 2]
            [--entry seme_resnet50] [--tta 5] [recipe options, such as --input-size 96 --epochs 8]
 
-The base is the committed recipe with the given options. Each part of the preset is then added to it alone,
-and at last all of them; test-time augmentation is measured on the base's networks and on those of the whole
-preset. Give the base a learning rate that fits the budget: the paper's 1e-4 learns nothing in few epochs.
+The base is the recipe with the given options. Each part of the preset is added to it alone, and finally all
+of them together. Test-time augmentation is measured on the networks of the base and of the whole preset.
+Choose a learning rate that suits the number of epochs: with the paper's 1e-4 little is learnt in few epochs.
 
 Prints, and writes to FOLDER/preset.md and .csv, accuracy, macro F1 and macro AUROC on --split, mean ± sd over
-the seeds, and how far each lies over the base: on the same images, the mean over the seeds, with a 95 %
-bootstrap interval over patients. Started again, finished runs are skipped and killed ones go on.
+the seeds, and the difference to the base: on the same images, the mean over the seeds, with a 95 % bootstrap
+interval over patients. Run the same command again to resume: finished runs are skipped.
 """
 
 import dataclasses
@@ -54,19 +54,19 @@ def main(
     Args:
         manifest: CSV with the columns file, label, patient, split.
         out: Folder of the runs and tables.
-        seeds: A run of each variant for each of these.
-        entry: Name of a committed recipe of a classifier.
-        parts: Which parts of the preset to measure.
-        tta: Views of test-time augmentation; 1 for none.
-        split: Split to measure on.
-        resamples: Bootstrap draws of patients.
-        data: How the runs treat their data.
+        seeds: Each variant is trained once with each of these seeds.
+        entry: Name of a recipe of a classifier.
+        parts: The parts of the preset to measure.
+        tta: Number of views of test-time augmentation; 1 for none.
+        split: Split to evaluate.
+        resamples: Number of bootstrap draws of patients.
+        data: Data options of the runs.
     """
     return manifest, out, seeds, entry, parts, tta, split, resamples, data
 
 
 def variants(recipe, parts):
-    """The base and the base with each part: a dict of name to `Recipe`."""
+    """Returns the base, and the base with each part, as a dict from name to `Recipe`."""
     changed = {
         part: with_preset(recipe, WHOLE) if part == WHOLE else dataclasses.replace(recipe, **MODERN[part])
         for part in parts
@@ -75,14 +75,14 @@ def variants(recipe, parts):
 
 
 def tabulate(series, resamples):
-    """The comparison as people read it.
+    """Returns the comparison as text.
 
     Args:
-        series: dict of name to list of `Result`, the base among them.
+        series: dict from name to list of `Result`, including the base.
         resamples: int.
 
     Returns:
-        DataFrame of text, a row a variant.
+        DataFrame of text, one row for each variant.
     """
     lines = []
     for name, results in series.items():
@@ -106,7 +106,7 @@ if __name__ == "__main__":
         main, description=__doc__, return_unknown_args=True
     )
     with report_errors():
-        recipe = seeded_runs.with_overrides(find_recipe(entry), overrides, "bench_preset.py")
+        recipe = seeded_runs.with_overrides(find_recipe(entry), overrides, "presets.py")
         check_view_count(tta)
         read_manifest(manifest).split(split)
         output_folder(out)

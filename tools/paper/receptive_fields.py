@@ -1,12 +1,13 @@
-"""How much of a radiograph a cell of each network's last feature map sees: derived, measured, and as used.
+"""Prints the receptive field of each network's last feature map: derived, measured, and effective.
 
 Usage: python tools/paper/receptive_fields.py [ENTRY ...] [--run RUN] [--out FOLDER]
 
-Prints for each entry its receptive field by the formula of the paper's section 3.1, and the rows that the
-middle cell of `features` sees, from the graph and by the gradient of a linear copy (an eighth as wide, which
-changes no field); fails where the two differ. Gates of squeeze-and-excitation are held. Behind the U-Net's
-transposed convolutions cells differ by their place; its field is the largest. With --run, the field that a
-trained network makes use of: the square with 95 % of the gradient's energy. With --out, figure 5 (b) and (c).
+For each entry: the receptive field by the formula of the paper's section 3.1, and the rows that the middle
+cell of `features` depends on, derived from the graph and measured by the gradient of a linear copy. (The copy
+has an eighth of the channels, which does not change the field.) The exit status is 1 if the two differ. The
+gates of squeeze-and-excitation are constant. In the U-Net the field depends on the position of the cell,
+because of the transposed convolutions; the largest is shown. With --run, the effective field of a trained
+network: the square with 95 % of the gradient's energy. With --out, figure 5 (b) and (c).
 """
 
 import os
@@ -30,14 +31,14 @@ def main(
     out: pathlib.Path | None = None,
     depth: float = 1.0,
 ) -> None:
-    """Prints the table, and writes the figure.
+    """Prints the table and writes the figure.
 
     Args:
-        entries: Entries of the catalogue; none for all of them, or with --run for the run alone.
+        entries: Entries of the zoo. None: all of them, or with --run only the run.
         run: A trained run, a folder or .keras file, whose effective field is measured.
-        images: Radiographs to measure it on, and to draw the figure over; none for synthetic ones.
+        images: Radiographs for the measurement and the figure. None: synthetic ones.
         out: Folder for figure5.png and figure5.pdf.
-        depth: Scales the layers of each stage of the entries, for a quick trial.
+        depth: Scales the number of layers of each stage, for a quick trial.
     """
     from semenet.models.entries import CATALOG, find_entry
 
@@ -52,11 +53,11 @@ def main(
     if out is not None:
         write_figure(drawn, images, out)
     if wrong:
-        sys.exit(f"The gradient reaches other rows than the graph says: {', '.join(wrong)}.")
+        sys.exit(f"The measured rows differ from the derived rows for {', '.join(wrong)}.")
 
 
 def row_of(name, entry, depth, drawn, wrong):
-    """An entry's row of the table, as a dict; notes its field in `drawn`, and its name in `wrong`."""
+    """Returns an entry's row of the table as a dict; adds its field to `drawn` and errors to `wrong`."""
     from effective_field import measured_field
 
     import semenet
@@ -65,7 +66,7 @@ def row_of(name, entry, depth, drawn, wrong):
     sides = (64, 64) if entry.head == "flatten" else (None, None)
     model = semenet.build(name, input_shape=(*sides, 1), width=0.125, depth=depth)
     own = receptive_field(model, input_size=(entry.input_size, entry.input_size))
-    # Long enough for the whole field of the middle cell, and thin, for speed.
+    # Tall enough for the whole field of the middle cell, and narrow for speed.
     tall = (32 * (own.size[0] // 32 + 4), THIN)
     field = receptive_field(model, input_size=tall)
     cell = tuple(count // 2 for count in field.cells)
@@ -73,7 +74,7 @@ def row_of(name, entry, depth, drawn, wrong):
     measured, _ = measured_field(model, "features", cell, tall)
     if measured != (top, bottom):
         wrong.append(name)
-    # At the larger of the paper's two sizes the image shows where the field ends.
+    # At the larger of the paper's two input sizes the field ends inside the image.
     shown = drawn.get(entry.backbone)
     if not entry.segments and (shown is None or shown[1].input_size < own.input_size):
         drawn[entry.backbone] = (name, own, None)
@@ -91,7 +92,7 @@ def row_of(name, entry, depth, drawn, wrong):
 
 
 def print_run(path, files, drawn):
-    """Prints the effective field of a trained run, and notes it in `drawn`."""
+    """Prints the effective field of a trained run and adds it to `drawn`."""
     from effective_field import effective_field
 
     from semenet.data.pipeline.datasets import prepare_image
@@ -114,7 +115,7 @@ def print_run(path, files, drawn):
 
 
 def radiographs(files, size, count=8):
-    """uint8 images `(H, W)`: those of files, or phantoms."""
+    """Returns uint8 images `(H, W)`, from files or phantoms."""
     from semenet.data.images.listing import list_images
     from semenet.data.images.reading import read_image
     from semenet.data.phantom.dataset import CLASSES
@@ -129,7 +130,7 @@ def radiographs(files, size, count=8):
 
 
 def write_figure(drawn, files, out):
-    """Draws figure 5 (b) and (c): the middle cell's field before global average pooling, and after it."""
+    """Draws figure 5 (b) and (c): the middle cell's field before and after global average pooling."""
     import cv2
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -149,7 +150,7 @@ def write_figure(drawn, files, out):
         ]
         boxes = {before: [(field.size, "-")], after: [((2 * height, 2 * width), "-")]}
         titles = {
-            before: f"(b) {name}: a cell sees {field.size[0]} x {field.size[1]}",
+            before: f"(b) {name}: receptive field {field.size[0]} x {field.size[1]}",
             after: "(c) after global average pooling: the whole image",
         }
         if side is not None:

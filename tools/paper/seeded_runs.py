@@ -1,7 +1,7 @@
-"""Trains and measures a recipe over several seeds, so that a killed series goes on: what the tools share.
+"""Trains and evaluates a recipe over several seeds, and resumes a series that was stopped.
 
-A series lies in one folder: `runs/<name>/seed<n>` are run folders, `evaluations/<name>/seed<n>/<split>` what
-`semenet evaluate` writes, `result.json` beside it the line that a table needs.
+A series is one folder. `runs/<name>/seed<n>` are run folders. `evaluations/<name>/seed<n>/<split>` are
+written by `semenet evaluate`, and `result.json` in them holds the values for the tables.
 """
 
 import dataclasses
@@ -17,21 +17,21 @@ from semenet.errors import SemenetError
 from semenet.storage.atomic import write_text
 from semenet.training.recipe import Recipe
 
-# The figures a table shows, of those in metrics.json.
+# The metrics of metrics.json that the tables show.
 FIGURES = ("accuracy", "macro_f1", "macro_auroc", "dice", "iou", "mean_iou")
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One seed of one recipe, trained and measured.
+    """One seed of one recipe, trained and evaluated.
 
     Attributes:
         seed: int.
-        figures: dict of figure to float, as in metrics.json; None where it is undefined.
-        parameters: int, the network's.
-        seconds: float, the wall time of all epochs, validation included.
+        figures: dict from metric to float, as in metrics.json; None for an undefined metric.
+        parameters: int, the number of the network's parameters.
+        seconds: float, the wall time of all epochs, including validation.
         history: DataFrame of history.csv.
-        predictions: DataFrame of predictions.csv, a row an image.
+        predictions: DataFrame of predictions.csv, one row for each image.
     """
 
     seed: int
@@ -43,37 +43,37 @@ class Result:
 
 
 def with_overrides(recipe, overrides, program):
-    """A recipe with the options of its own command line.
+    """Returns a recipe changed by command-line options.
 
     Args:
         recipe: `Recipe`.
         overrides: list of str, such as `["--epochs", "5"]`.
-        program: str, for the usage that an unknown option brings up.
+        program: str, the program's name in the usage message.
 
     Returns:
         `Recipe`.
 
     Raises:
-        SystemExit: status 2 for an option that no recipe has.
-        RecipeError: for a value that this recipe's network cannot have.
+        SystemExit: status 2 for an unknown option.
+        RecipeError: a value does not fit the recipe's network.
     """
     if any(option.split("=")[0] == "--seed" for option in overrides):
-        raise SemenetError("A series has several seeds. Received: --seed. Give --seeds 0 1 2.")
+        raise SemenetError("A series has several seeds. Received: --seed. Use --seeds 0 1 2.")
     return tyro.cli(Recipe, default=recipe, args=list(overrides), prog=program)
 
 
 def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
-    """Trains and measures one seed; what is done already is not done again.
+    """Trains and evaluates one seed. Finished steps are not repeated.
 
     Args:
         recipe: `Recipe`, with its seed.
         name: str, the folder of this recipe in the series.
-        out: the series' folder.
-        manifest: the manifest's CSV.
-        split: the split to measure, such as "val".
-        root: the folder that the manifest's paths start from; None for the CSV's own.
+        out: folder of the series.
+        manifest: CSV of the manifest.
+        split: split to evaluate, such as "val".
+        root: folder that relative paths start from; None for the folder of the CSV.
         data: `DataOptions`.
-        tta: views of each image that are averaged, 1 for the image alone.
+        tta: number of views that are averaged; 1 for the image alone.
 
     Returns:
         `Result`.
@@ -118,7 +118,7 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
             "parameters": run.model.count_params(),
             "seconds": float(pd.read_csv(folder / TIMINGS)["seconds"].sum()),
         }
-        # Last, so that a series that is killed here measures this seed again.
+        # Written last, so that a series that is killed before evaluates this seed again.
         write_text(path, json.dumps(result, indent=2, allow_nan=False) + "\n")
     keras.backend.clear_session()
     return Result(
@@ -132,14 +132,14 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
 
 
 def read_predictions(path):
-    """DataFrame of a predictions.csv, names as text whatever they look like."""
+    """Returns the DataFrame of a predictions.csv, with names as text even if they look like numbers."""
     return pd.read_csv(path, dtype={"patient": str, "label": str, "predicted": str})
 
 
 def run_series(recipe, seeds, **arguments):
-    """`run_seed` for each seed, with a line on stderr before each; returns the list of `Result`."""
+    """Calls `run_seed` for each seed, prints a line on stderr before each, and returns the results."""
     if len(set(seeds)) < len(seeds):
-        raise SemenetError(f"Seeds stand once each. Received: {seeds}. Give others, such as 0 1 2.")
+        raise SemenetError(f"Seeds must be unique. Received: {seeds}. Use different seeds, such as 0 1 2.")
     results = []
     for number, seed in enumerate(seeds, 1):
         print(f"{arguments['name']}: seed {seed} ({number} of {len(seeds)})", file=sys.stderr, flush=True)
@@ -148,6 +148,6 @@ def run_series(recipe, seeds, **arguments):
 
 
 def markdown(table):
-    """A DataFrame of text as a Markdown table."""
+    """Returns a DataFrame of text as a Markdown table."""
     lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
     return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)

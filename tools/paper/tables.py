@@ -1,18 +1,18 @@
-"""Trains rows of the paper's tables over several seeds, and writes its tables and figures anew.
+"""Trains rows of the paper's tables over several seeds, and writes the tables and figures.
 
 Usage: python tools/paper/tables.py --dataset1 CSV --dataset2 CSV --lung CSV --out FOLDER
            [--rows table4/seme_resnet50 ...] [--seeds 0 1 2] [--split val] [recipe options] [data options]
 
-Every setting of a recipe (`python recipes/seme_resnet50.py --help`, up to --seed), such as --input-size,
---width, --epochs or --batch-size, holds for all rows, and is named above each table. Started again with the
-same command, finished runs are skipped and killed ones go on.
+Every recipe option (`python recipes/seme_resnet50.py --help`, except --seed), such as --input-size, --width,
+--epochs or --batch-size, applies to all rows and is shown above each table. Run the same command again to
+resume: finished runs are skipped.
 
-FOLDER gets table4, table5 and figure15 as .md and .csv (the last is the U-Net, whose figures the paper only
-plots) and figures 10, 12, 13, 15a, 16, 18 and 19 as .png and .pdf. The published figures are on the paper's
-test splits, ours on --split of the given manifests: they stand side by side, and are not the same
-measurement. A row whose training fails is reported, the others go on, and the exit status is 1. --rows takes
-shell patterns; without it, all rows run whose manifest is given. A row that is not asked for stands as not
-run, whatever an earlier call did.
+Writes table4, table5 and figure15 as .md and .csv (figure15 is the U-Net, for which the paper has only plots)
+and figures 10, 12, 13, 15a, 16, 18 and 19 as .png and .pdf. The published values are of the paper's test
+splits and ours of --split of the given manifests, so they are not the same measurement. If the training of a
+row fails, the error is reported, the other rows continue, and the exit status is 1. --rows takes shell
+patterns; without it, all rows with a manifest are trained. Rows that were not requested are shown as "not
+run", even if an earlier call trained them.
 """
 
 import dataclasses
@@ -42,17 +42,17 @@ from semenet.training.recipe import find_recipe
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A row of the paper: where it stands, the recipe that repeats it, and what was published.
+    """A row of the paper: its place, its recipe, and the published values.
 
     Attributes:
         table: "table4", "table5" or "figure15".
-        kind: the table's row, or what is shown.
-        network: the table's column.
-        recipe: name of the committed recipe.
-        dataset: which manifest: "dataset1", "dataset2" or "lung".
-        accuracy: the table's, in [0, 1]; None where the paper has none.
-        f1: the table's.
-        auroc: that of section 4.1 or 4.2, whose text gives some; how it was averaged is not said.
+        kind: row of the table, or subject of the figure.
+        network: column of the table.
+        recipe: name of the recipe.
+        dataset: the manifest: "dataset1", "dataset2" or "lung".
+        accuracy: published accuracy in [0, 1]; None if the paper has none.
+        f1: published F1 score.
+        auroc: published AUC from the text of section 4.1 or 4.2; the paper does not say how it is averaged.
     """
 
     table: str
@@ -66,7 +66,7 @@ class Row:
 
     @property
     def name(self):
-        """What --rows calls it."""
+        """The name of the row for --rows."""
         return f"{self.table}/{self.recipe.removesuffix('_dataset2')}"
 
 
@@ -93,7 +93,7 @@ TITLES = {
     "table5": "Table 5: COVID-19 against other viral pneumonia, dataset 2",
     "figure15": "Figure 15a: lung segmentation",
 }
-# Column, its figure in metrics.json, the published one's attribute, and the decimal places the paper gives.
+# Column, key in metrics.json, attribute with the published value, and its number of decimal places.
 CLASSIFICATION = (
     ("Accuracy", "accuracy", "accuracy", 4),
     ("F1", "macro_f1", "f1", 2),
@@ -101,8 +101,8 @@ CLASSIFICATION = (
 )
 SEGMENTATION = (("Dice", "dice", None, 0), ("IoU", "iou", None, 0), ("Mean IoU", "mean_iou", None, 0))
 SOURCE_WARNING = (
-    "In dataset 2 children stand against adults and one set of scanners against another: a network can "
-    "learn the source and not the disease."
+    "In dataset 2 the classes differ in age (children and adults) and in scanners: a network can learn the "
+    "source instead of the disease."
 )
 
 
@@ -124,49 +124,52 @@ def main(
         dataset2: Manifest of table 5's rows, with lung masks.
         lung: Manifest of the U-Net, with lung masks.
         rows: Names or shell patterns of rows: table4/..., table5/..., figure15/unet.
-        seeds: A run of each row for each of these.
-        split: Split to measure on; never one that was trained on.
-        data: How the runs treat their data.
+        seeds: Each row is trained once with each of these seeds.
+        split: Split to evaluate; never the training split.
+        data: Data options of the runs.
     """
     return out, {"dataset1": dataset1, "dataset2": dataset2, "lung": lung}, rows, seeds, split, data
 
 
 def choose(patterns, manifests):
-    """The rows of these patterns.
+    """Returns the rows that match the patterns.
 
     Raises:
-        SemenetError: for a pattern that fits none, or, where rows were named, a row without its manifest.
+        SemenetError: a pattern matches no row, or the manifest of a named row is missing.
     """
     unknown = [pattern for pattern in patterns if not fnmatch.filter([row.name for row in ROWS], pattern)]
     if unknown:
         names = ", ".join(row.name for row in ROWS)
-        raise SemenetError(f"--rows takes names of rows. Received: {unknown[0]!r}. There are {names}.")
+        raise SemenetError(f"--rows takes names of rows. Received: {unknown[0]!r}. The rows are {names}.")
     chosen = [row for row in ROWS if any(fnmatch.fnmatch(row.name, pattern) for pattern in patterns)]
     if tuple(patterns) == ("*",):
         chosen = [row for row in chosen if manifests[row.dataset] is not None]
-    absent = next((row for row in chosen if manifests[row.dataset] is None), None)
-    if absent is not None or not chosen:
-        name = "dataset1" if absent is None else absent.dataset
-        raise SemenetError(f"A row needs its manifest. Received: no --{name}. Give its CSV, or other --rows.")
+    without_manifest = next((row for row in chosen if manifests[row.dataset] is None), None)
+    if without_manifest is not None or not chosen:
+        name = "dataset1" if without_manifest is None else without_manifest.dataset
+        raise SemenetError(
+            f"A row needs its manifest. Received: no --{name}. Add its CSV, or choose other --rows."
+        )
     return chosen
 
 
 def train_rows(chosen, manifests, overrides, out, seeds, split, data):
-    """Trains and measures the rows.
+    """Trains and evaluates the rows.
 
     Returns:
-        (dict of row name to list of `Result`, dict of row name to the error that stopped it).
+        (dict from row name to list of `Result`, dict from row name to the error that stopped it).
     """
     results, failures = {}, {}
     for number, row in enumerate(chosen, 1):
         print(f"Row {number} of {len(chosen)}: {row.name}", file=sys.stderr, flush=True)
         try:
-            recipe = seeded_runs.with_overrides(find_recipe(row.recipe), overrides, "paper_tables.py")
+            recipe = seeded_runs.with_overrides(find_recipe(row.recipe), overrides, "tables.py")
             results[row.name] = seeded_runs.run_series(
                 recipe, seeds, name=row.name, out=out, manifest=manifests[row.dataset], split=split, data=data
             )
         except Exception as error:
-            # Any: hours of other rows must not depend on this one. It is printed, tabled, sets the status.
+            # Any error: the other rows take hours and must not stop. It is printed, shown in the table, and
+            # sets the exit status.
             failures[row.name] = f"{type(error).__name__}: {error}"
             if not isinstance(error, SemenetError):
                 traceback.print_exc()
@@ -175,12 +178,12 @@ def train_rows(chosen, manifests, overrides, out, seeds, split, data):
 
 
 def tables(table, results, failures):
-    """A table as people read it, and as programs do.
+    """Returns a table as text and as numbers.
 
     Args:
         table: "table4", "table5" or "figure15".
-        results: dict of row name to list of `Result`.
-        failures: dict of row name to error.
+        results: dict from row name to list of `Result`.
+        failures: dict from row name to error.
 
     Returns:
         (DataFrame of text, DataFrame of numbers).
@@ -189,22 +192,22 @@ def tables(table, results, failures):
     lines, numbers = [], []
     for row in [row for row in ROWS if row.table == table]:
         done = results.get(row.name, [])
-        absent = "failed" if row.name in failures else "not run"
+        status = "failed" if row.name in failures else "not run"
         line = {"Network": row.network, "Row": row.kind, "Recipe": row.recipe}
-        number = {"row": row.name, "recipe": row.recipe, "status": "run" if done else absent, "n": len(done)}
+        number = {"row": row.name, "recipe": row.recipe, "status": "run" if done else status, "n": len(done)}
         for column, figure, published, places in columns:
             if published is not None:
                 paper = getattr(row, published)
                 line[f"{column}, paper"] = "not given" if paper is None else f"{paper:.{places}f}"
                 number[f"{figure}_paper"] = paper
             values = [result.figures[figure] for result in done]
-            line[f"{column}, ours"] = mean_sd(values, 4) if done else absent
+            line[f"{column}, ours"] = mean_sd(values, 4) if done else status
             number[f"{figure}_mean"] = pd.Series(values, dtype=float).mean(skipna=False)
             number[f"{figure}_sd"] = pd.Series(values, dtype=float).std(skipna=False)
         seconds = [result.seconds for result in done]
         line["n"] = len(done)
-        line["Parameters"] = f"{done[0].parameters:,}" if done else absent
-        line["Training, s"] = mean_sd(seconds, 0) if done else absent
+        line["Parameters"] = f"{done[0].parameters:,}" if done else status
+        line["Training, s"] = mean_sd(seconds, 0) if done else status
         number |= {"parameters": done[0].parameters if done else None}
         number |= {"seconds_mean": pd.Series(seconds, dtype=float).mean()}
         lines.append(line)
@@ -214,24 +217,24 @@ def tables(table, results, failures):
 
 
 def caption(table, overrides, seeds, split, manifest):
-    """What a reader must know before a figure is quoted."""
-    options = " ".join(overrides) or "none: the recipes as committed"
+    """Returns the notes that a reader needs before quoting a value."""
+    options = " ".join(overrides) or "none"
     averages = "F1 and one-vs-rest AUROC are means over the classes."
     if table == "figure15":
-        averages = "Dice and IoU are means over the images, at the network's input size."
+        averages = "Dice and IoU are means over the images at the network's input size."
     lines = [
-        "Paper: as published, on its own test split. Ours: mean ± sd (n - 1) over n runs of a row, seeds "
-        f"{', '.join(map(str, seeds))}, on the split `{split}` of `{manifest}`, with the epoch kept that the "
-        f"recipe's monitor preferred. {averages} Training: wall time of all epochs.",
-        f"Recipe options beside the committed ones: {options}.",
+        "Paper: published values on the paper's test split. Ours: mean ± sd (n - 1) over n runs with seeds "
+        f"{', '.join(map(str, seeds))}, on the split `{split}` of `{manifest}`, at the best epoch by the "
+        f"recipe's monitor. {averages} Training: wall time of all epochs.",
+        f"Changed recipe options: {options}.",
     ]
     if split == "val":
-        lines.append("The best epoch was chosen on this same split, which flatters ours.")
+        lines.append("The best epoch was chosen on the same split, so our values are optimistic.")
     return "\n\n".join(lines + ([SOURCE_WARNING] if table == "table5" else [])) + "\n\n"
 
 
 def write_tables(out, results, failures, overrides, seeds, split, manifests):
-    """Writes a .md and a .csv a table, whatever was run of it."""
+    """Writes a .md and a .csv for each table, even if none of its rows was trained."""
     for table, title in TITLES.items():
         text, numbers = tables(table, results, failures)
         manifest = manifests[next(row.dataset for row in ROWS if row.table == table)]
@@ -248,8 +251,8 @@ if __name__ == "__main__":
     )
     with report_errors():
         chosen = choose(patterns, manifests)
-        # A mistyped option stops here, before the first hour of training.
-        seeded_runs.with_overrides(find_recipe(chosen[0].recipe), overrides, "paper_tables.py")
+        # A mistyped option is reported here, before hours of training.
+        seeded_runs.with_overrides(find_recipe(chosen[0].recipe), overrides, "tables.py")
         for path in {manifests[row.dataset] for row in chosen}:
             read_manifest(path, required=()).split(split)
         output_folder(out)
