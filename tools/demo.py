@@ -1,9 +1,10 @@
-"""The whole path on synthetic radiographs: from a folder of images to a served prediction.
+"""Runs everything on synthetic radiographs: from a folder of images to a served prediction.
 
 Usage: python tools/demo.py [--out FOLDER]
 
-Generates phantoms, trains a small SEME-ResNet50, evaluates it on held-out patients, explains and exports
-it, and predicts from the export. Figures on phantoms say that the path works, nothing about patients.
+Generates phantoms, trains a small SEME-ResNet50, evaluates it on held-out patients, explains and exports it,
+and predicts with the export. Metrics on phantoms show that the software works; they say nothing about
+patients.
 """
 
 import contextlib
@@ -30,11 +31,11 @@ def main(
     """Runs the demo.
 
     Args:
-        out: Folder to write into; what an earlier demo left there is replaced.
-        count: Synthetic radiographs in total.
-        size: Their height and width in pixels.
-        epochs: Passes over the training images.
-        seed: Seed of images and training.
+        out: Folder to write into; the files of an earlier demo are replaced.
+        count: Number of synthetic radiographs.
+        size: Height and width in pixels.
+        epochs: Training epochs.
+        seed: Seed of the images and the training.
     """
     clear(out)
     with step("Generating synthetic radiographs"):
@@ -62,7 +63,7 @@ def main(
         from semenet.evaluation.measure.calibration import calibrate
 
         calibrate(out / "run", manifest, "val")
-    with step("Auditing it: can it tell without the lungs?"):
+    with step("Auditing it: can it predict without the lungs?"):
         from semenet.evaluation.shortcut_audit.classifier_audit import audit
 
         audited = audit(out / "run", manifest, "test", out=out / "audit")
@@ -79,7 +80,7 @@ def main(
         from semenet.serving.exports.saved_model import export
 
         export(out / "run", out / "savedmodel")
-    with step("Predicting from the export, by TensorFlow alone"):
+    with step("Predicting with the export and TensorFlow alone"):
         import tensorflow as tf
 
         served = tf.saved_model.load(str(out / "savedmodel")).signatures["serving_default"]
@@ -99,7 +100,7 @@ def main(
 
 @contextlib.contextmanager
 def step(title):
-    """Prints a step's title, and its seconds when it is done."""
+    """Prints the title of a step, and its duration when it is done."""
     began = time.monotonic()
     print(f"{title} ...", file=sys.stderr, flush=True)
     yield
@@ -107,9 +108,9 @@ def step(title):
 
 
 def clear(out):
-    """Removes an earlier demo, and nothing else."""
+    """Removes the files of an earlier demo, and nothing else."""
     if out.exists() and (not out.is_dir() or {item.name for item in out.iterdir()} - MINE):
-        sys.exit(f"The demo replaces its own folder only. Received: {out}, which holds other files.")
+        sys.exit(f"The demo replaces only its own folder. Received: {out}, which contains other files.")
     if out.exists():
         shutil.rmtree(out)
 

@@ -1,14 +1,14 @@
-"""What a cascade says of radiographs whose label is known, end to end.
+"""Evaluates a cascade on labelled radiographs, end to end.
 
 Usage: python tools/evaluate_cascade.py CASCADE --manifests CSV [CSV ...] --out FOLDER
            [--split val] [--resamples 2000] [--refined LABEL]
 
-The manifests together have every class of the cascade as a label; a label that stage 1 knows and stage 2
-divides (virus) is --refined, one of stage 2's classes (other_viral). An image that stands in two manifests
-counts once. Writes predictions.csv, confusion.csv and figures.md, with 95 % bootstrap intervals over
-patients: the confusion matrix with abstained and rejected columns, accuracy and sensitivities, of the most
-probable class and of what is answered; of each class, and each source, the share that stage 1 takes for the
-class that it sends on to stage 2; and the accuracy there would be if stage 1 sent on all of these classes.
+The labels of the manifests are the cascade's classes. The label that stage 1 passes on to stage 2 (virus)
+counts as --refined, one of stage 2's classes (other_viral). An image that is in two manifests counts once.
+Writes predictions.csv, confusion.csv and figures.md, with 95 % bootstrap intervals over patients: the
+confusion matrix with columns for abstained and rejected images; accuracy and sensitivities of the most
+probable class and of the answered images; for each class and source, the share that stage 1 passes on to
+stage 2; and the accuracy if stage 1 passed on all images of stage 2's classes.
 """
 
 import os
@@ -44,16 +44,16 @@ def main(
     resamples: int = 2000,
     seed: int = 0,
 ) -> None:
-    """Writes the figures, and prints them.
+    """Writes and prints the results.
 
     Args:
-        cascade: Folder that `semenet cascade` wrote.
+        cascade: Folder written by `semenet cascade`.
         manifests: CSVs whose labels are the cascade's classes, or the class that stage 2 divides.
         out: Folder to write into.
-        split: Which rows.
-        refined: What the class that stage 2 divides counts as.
-        resamples: Bootstrap draws of patients.
-        seed: Of the draws.
+        split: Split to evaluate.
+        refined: Class that the label divided by stage 2 counts as.
+        resamples: Number of bootstrap draws of patients.
+        seed: Seed of the draws.
     """
     out = output_folder(out)
     opened = Cascade.open(cascade)
@@ -67,8 +67,8 @@ def main(
     confusion.to_csv(out / "confusion.csv")
     text = "\n".join(
         [
-            f"{len(frame)} images of {frame['patient'].nunique()} patients, split {split}. In brackets the "
-            "95 % interval over patients.",
+            f"{len(frame)} images of {frame['patient'].nunique()} patients, split {split}. The parentheses "
+            "show the 95 % interval over patients.",
             "",
             *_table(confusion),
             "",
@@ -80,7 +80,7 @@ def main(
 
 
 def _rows(manifests, split, cascade, refined):
-    """The rows of all manifests, each image once."""
+    """Returns the rows of all manifests, each image once."""
     parts = []
     for number, path in enumerate(manifests):
         part = read_manifest(path).split(split)
@@ -93,14 +93,14 @@ def _rows(manifests, split, cascade, refined):
     rows = rows.drop_duplicates("path").reset_index(drop=True)
     if unknown := set(rows["label"]) - set(cascade.class_names):
         raise SemenetError(
-            f"Labels are classes of the cascade: {', '.join(cascade.class_names)}. "
-            f"Received: {', '.join(sorted(unknown))}. Name other manifests."
+            f"Labels must be classes of the cascade: {', '.join(cascade.class_names)}. "
+            f"Received: {', '.join(sorted(unknown))}. Use other manifests."
         )
     return rows
 
 
 def _decide(cascade, rows):
-    """The rows with what the cascade gives."""
+    """Returns the rows with the cascade's results."""
 
     def read(path):
         contents = read_contents(path)
@@ -120,36 +120,36 @@ def _decide(cascade, rows):
     frame["stage2"] = np.array(cascade.stage2.class_names)[second.argmax(axis=1)]
     frame["predicted"] = [name for part in found for name in part.predicted]
     frame["reason"] = [reason for part in found for reason in part.reasons]
-    # No network's word counts on what is rejected.
+    # The networks' outputs are not used for rejected images.
     frame.loc[frame["predicted"] == REJECTED, ["likeliest", "stage1", "stage2"]] = REJECTED
     frame["lung_flags"] = [" ".join(flags) for part in found for flags in part.lung_flags]
     return frame
 
 
 def _figures(frame, cascade, resamples, seed):
-    """A line a share of images: of a name, which images have it, and among which."""
+    """Returns one table line for each share of images, with its interval and counts."""
     truth = frame["label"].to_numpy()
     likeliest, predicted = frame["likeliest"].to_numpy(), frame["predicted"].to_numpy()
     answered = ~np.isin(predicted, [ABSTAIN, REJECTED])
     sent = frame["stage1"].to_numpy() == cascade.rule.refines
     second = frame["stage2"].to_numpy()
-    # Stage 2's own answer wherever it is the one to ask.
+    # The answer of stage 2 for all images of its classes.
     routed = np.where(np.isin(truth, cascade.stage2.class_names), second, likeliest)
     every = np.ones(len(frame), bool)
     right = "most probable class is right"
     shares = {
         right: (likeliest == truth, every),
         "answered": (answered, every),
-        "right of what is answered": (predicted == truth, answered),
+        "right, of the answered images": (predicted == truth, answered),
         "rejected by the input gate": (predicted == REJECTED, every),
         "lungs not plausible": (frame["lung_flags"].to_numpy() != "", every),
         **{f"{name}: {right}": (likeliest == name, truth == name) for name in cascade.class_names},
-        **{f"{name}: stage 1 sends it on to stage 2": (sent, truth == name) for name in cascade.class_names},
+        **{f"{name}: passed on to stage 2": (sent, truth == name) for name in cascade.class_names},
         **{
             f"{name}: stage 2 is right": (second == name, truth == name)
             for name in cascade.stage2.class_names
         },
-        "right if stage 1 sent on all that stage 2 divides": (routed == truth, every),
+        "right if stage 1 passed on all images of stage 2's classes": (routed == truth, every),
     }
     for source in sorted(set(frame["source"])):
         shares[f"source {source}: {right}"] = (likeliest == truth, (frame["source"] == source).to_numpy())

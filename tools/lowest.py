@@ -1,4 +1,4 @@
-"""Prints pip constraints for the lowest version that setup.cfg allows of each dependency.
+"""Prints pip constraints with the lowest version of each dependency that setup.cfg allows.
 
 Usage: python3 tools/lowest.py > constraints.txt
 """
@@ -9,7 +9,7 @@ import re
 
 
 def main():
-    """Prints one `name==version` a line."""
+    """Prints one `name==version` per line."""
     config = configparser.ConfigParser()
     config.read(pathlib.Path(__file__).parents[1] / "setup.cfg")
     extras = config["options.extras_require"]

@@ -1,9 +1,9 @@
-"""Makes a virtual environment, also on a Debian that lacks the package for it.
+"""Creates a virtual environment, also on a Debian without the package `python3-venv`.
 
 Usage: python3 tools/venv.py FOLDER
 
-Debian's python3 cannot make one before `python3-venv` is installed; this installs it where it may.
-It runs before anything is installed, so it uses the standard library alone.
+Debian's python3 cannot create one before `python3-venv` is installed, so this script installs it if it has
+the permission. It runs before anything is installed and uses only the standard library.
 """
 
 import importlib.util
@@ -16,12 +16,12 @@ MINIMUM = (3, 11)
 
 
 def main():
-    """Checks Python's version, installs `python3-venv` where it lacks, makes the environment."""
+    """Checks Python's version, installs `python3-venv` if it is missing, and creates the environment."""
     folder = sys.argv[1]
     if sys.version_info < MINIMUM:
         sys.exit(
             f"semenet needs Python {'.'.join(map(str, MINIMUM))} or later. Received: {sys.executable}, "
-            f"Python {sys.version.split()[0]}. Name another one: make PYTHON=python3.12 demo"
+            f"Python {sys.version.split()[0]}. Use another one: make PYTHON=python3.12 demo"
         )
     if importlib.util.find_spec("ensurepip") is None:
         install_venv_package()
@@ -29,7 +29,7 @@ def main():
 
 
 def install_venv_package():
-    """Installs Debian's `python3-venv`, as root or by sudo."""
+    """Installs Debian's `python3-venv`, as root or with sudo."""
     prefix = [] if os.geteuid() == 0 else ["sudo"]
     if shutil.which("apt-get") is None or (prefix and shutil.which("sudo") is None):
         sys.exit(

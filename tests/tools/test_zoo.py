@@ -131,7 +131,7 @@ def test_figures_alone_are_published_with_those_of_other_seeds(publication, tool
         Run.open("seme_resnet50:figures")
     # A card with weights is none with figures alone.
     (folder / "model.weights.h5").write_bytes(b"")
-    with pytest.raises(ValueError, match="names every file"):
+    with pytest.raises(ValueError, match="list every file"):
         tools[1].verify_zoo(tmp_path / "zoo", index=tmp_path / "index.json")
 
 
@@ -191,10 +191,13 @@ BREAKS = {
         lambda unet: flip(unet, "model_00000.weights.h5"),
     ),
     "another golden output": ("hash of their metadata", lambda unet: flip(unet, "golden.npz")),
-    "a card mended by hand": ("made from its metadata", lambda unet: append(unet / "card.md", "Fine.")),
-    "metadata mended by hand": ("index has the hash", lambda unet: append(unet / "metadata.json", " ")),
-    "a file nobody names": ("names every file", lambda unet: append(unet / "notes.txt", "x")),
-    "no set": ("index names the sets", shutil.rmtree),
+    "a card edited by hand": ("equal the rendered metadata", lambda unet: append(unet / "card.md", "Fine.")),
+    "metadata edited by hand": (
+        "match the package's index",
+        lambda unet: append(unet / "metadata.json", " "),
+    ),
+    "an unlisted file": ("list every file", lambda unet: append(unet / "notes.txt", "x")),
+    "no set": ("index must list the sets", shutil.rmtree),
 }
 
 
@@ -229,7 +232,7 @@ def test_another_network_s_weights_do_not_give_the_golden_output(published_unet,
     metadata["files"]["golden.npz"] = {"sha256": file_sha256(folder / "golden.npz"), "bytes": size}
     (folder / "metadata.json").write_text(json.dumps(metadata))
     (folder / "card.md").write_text(tools[1].render_zoo_card(metadata))
-    with pytest.raises(ValueError, match="gives its golden output"):
+    with pytest.raises(ValueError, match="differ from the reference"):
         tools[1].verify_entry(folder, None)
 
 
@@ -242,7 +245,7 @@ def test_a_command_is_given_as_on_another_machine(tool):
 @pytest.mark.slow
 def test_a_run_of_no_commit_is_not_published(publication, unet_run, phantoms, tools, tmp_path):
     (tmp_path / "about.json").write_text(json.dumps({"version": "1.0.0"}))
-    with pytest.raises(ValueError, match="about.json has .* without change"):
+    with pytest.raises(ValueError, match="about.json must .* without change"):
         publication(unet_run, "a")
     (tmp_path / "about.json").write_text(json.dumps(ABOUT))
     loose = committed(unet_run, tmp_path / "loose")

@@ -1,10 +1,10 @@
-"""Times a training from the command to its first step.
+"""Times a training run from the command to its first step.
 
 Usage: python tools/bench/startup.py [RECIPE] [--size 224] [--repeats 3] [--against CHECKOUT]
 
-Starts the recipe's own command on phantoms, stops it after its first step, and prints the median of the
-seconds from the command to the first step, and of those that `fit` took of them, tracing included. With
---against the same is done with another checkout of semenet, the two in turn.
+Starts the recipe's command on phantoms, stops it after its first step, and prints the median number of
+seconds from the command to the first step, and of the seconds within `fit`, including tracing. With --against
+another checkout of semenet is timed as well, alternating.
 """
 
 import os
@@ -29,14 +29,14 @@ def main(
     repeats: int = 3,
     against: pathlib.Path | None = None,
 ) -> None:
-    """Prints a line a checkout.
+    """Prints one line for each checkout.
 
     Args:
-        recipe: Name of a committed recipe of a classifier on dataset 1.
+        recipe: Name of a recipe of a classifier on dataset 1.
         size: Height and width in pixels.
-        batch_size: Images a step.
-        repeats: Starts of each checkout.
-        against: Another checkout, that prints its first step too.
+        batch_size: Images per step.
+        repeats: Number of starts of each checkout.
+        against: Another checkout, which must also print its first step.
     """
     from semenet.data.phantom.dataset import write_phantoms
 
@@ -54,11 +54,11 @@ def main(
                 print(f"{checkout}: {seconds[checkout][-1]}", file=sys.stderr, flush=True)
     for checkout, found in seconds.items():
         whole, fit = (statistics.median(part) for part in zip(*found, strict=True))
-        print(f"{checkout}: first step {whole:.1f} s after the command, {fit:.1f} s of them in fit")
+        print(f"{checkout}: first step {whole:.1f} s after the command, {fit:.1f} s of which in fit")
 
 
 def start(command, checkout):
-    """Runs a command until its first step is done; returns the seconds, and those within `fit`."""
+    """Runs a command until its first step is done; returns the total seconds and those within `fit`."""
     began = time.monotonic()
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:

@@ -1,26 +1,26 @@
-"""Times every recipe's training step with the real pipeline feeding it, and beside timm's on PyTorch.
+"""Times the training step of every recipe, fed by the real pipeline, and timm's network on PyTorch.
 
 Usage: python tools/bench/training.py [PATTERN] [--manifest CSV] [--size 512] [--width 1.0] [--batch-size 16]
            [--steps 20] [--rounds 3] [--cache none memory] [--out FILE.csv] [--no-timm]
 
-A recipe trains with its own network, optimizer, augmentation and precision. Two kinds of blocks of steps
-alternate: steps on batches that the pipeline makes, and steps on one batch that stays in memory. From these:
+A recipe trains with its own network, optimizer, augmentation and precision. Two kinds of blocks alternate:
+steps on batches from the pipeline, and steps on one constant batch in memory. The results:
 
-- images_s: of the steps that the pipeline feeds, the median over the rounds;
-- waiting: the share of their wall time that passes in `next(iterator)`, as `fit` spends it between two steps;
-- slowdown: how much longer they take than those on the constant batch, as a share. On a CPU the pipeline's
-  threads take processors from the step, which waiting does not show and this does.
+- images_s: images per second with the pipeline, the median over the rounds;
+- waiting: the share of the wall time spent in `next(iterator)`, as in `fit` between two steps;
+- slowdown: the relative extra time compared with the constant batch. On a CPU the pipeline's threads compete
+  with the step for processors, which `waiting` does not show.
 
-The first steps of a block, which find the batches ready that were made during the other block, are not timed.
-"none" reads and resizes every file in every epoch. With a cache the first epoch, which fills it, passes
-through the pipeline alone; what is timed begins with the second. Validation is not timed.
+The first steps of a block use batches that were prepared during the other block, so they are not timed.
+"none" reads and resizes every file in every epoch. With a cache, the first epoch fills it without training,
+and timing begins with the second epoch. Validation is not timed.
 
-timm takes part where it and torch are installed: the same network, SGD with momentum, batch, size, float32
-and as many threads as processors (on a GPU bfloat16 autocast on theirs, the recipe's precision on ours),
-steps on a constant batch, alternated; the ratio is the median over the pairs, above 1 where ours is slower.
-timm has no SE-DenseNet, no MoEx, no VGG19 with GAP, and no flatten heads of ResNet50 and DenseNet169; its
-vgg19 has the same dense layers as ours at --size 224 alone. The parameters of both are printed; ours count
-batch normalization's means and variances, and the biases of convolutions before it, which timm leaves out.
+timm is included if it and torch are installed: the same network, SGD with momentum, batch size, input size,
+float32 and number of threads (on a GPU: bfloat16 autocast for timm, the recipe's precision for ours),
+alternating steps on a constant batch. The ratio is the median over the pairs; above 1, ours is slower. timm
+has no SE-DenseNet, no MoEx, no VGG19 with GAP, and no flatten heads of ResNet50 and DenseNet169. Its vgg19
+has the same dense layers as ours only at --size 224. The parameters of both are printed; ours include the
+means and variances of batch normalization and the biases of convolutions before it, which timm does not have.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ import tyro
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# Entry of the catalogue to the same network in timm, heads and squeeze-and-excitation included.
+# From an entry to the same network in timm, including its head and squeeze-and-excitation.
 TIMM = {
     "vgg19": "vgg19",
     "resnet50_gap": "resnet50",
@@ -63,21 +63,21 @@ def main(
     timm: bool = True,
     out: pathlib.Path | None = None,
 ) -> None:
-    """Prints a line a recipe and cache, and one a pair with timm.
+    """Prints one line for each recipe and cache, and one for each comparison with timm.
 
     Args:
         pattern: Shell pattern of recipes.
-        manifest: CSV of the images to feed, with masks for unet and the recipes of dataset 2. None: 96
-            phantoms of the input's size, which are drawn first.
-        size: Height and width of the input in pixels; None for the recipe's own.
+        manifest: CSV of the images, with masks for unet and the recipes of dataset 2. None: 96 phantoms of
+            the input size, which are generated first.
+        size: Height and width of the input in pixels; None for the recipe's value.
         width: Scales the networks' channels.
         depth: Scales the networks' layers.
-        batch_size: Images a step; None for the recipe's own.
-        steps: Timed steps a block.
-        rounds: Alternated pairs of blocks.
-        cache: Caches to try, a line each.
+        batch_size: Images per step; None for the recipe's value.
+        steps: Timed steps per block.
+        rounds: Number of alternating pairs of blocks.
+        cache: Kinds of cache, one line for each.
         timm: Whether to compare with timm, which needs width and depth 1.
-        out: CSV to write as well.
+        out: CSV to write.
     """
     import pandas as pd
 
@@ -89,15 +89,17 @@ def main(
     changes |= {} if batch_size is None else {"batch_size": batch_size}
     names = fnmatch.filter(list_recipes(), pattern)
     if not names:
-        sys.exit(f"PATTERN must fit a recipe. Received: {pattern!r}. There are {', '.join(list_recipes())}.")
-    absent = [package for package in ("torch", "timm") if importlib.util.find_spec(package) is None]
-    compares = timm and width == depth == 1 and not absent
+        sys.exit(
+            f"PATTERN must match a recipe. Received: {pattern!r}. The recipes: {', '.join(list_recipes())}."
+        )
+    missing = [package for package in ("torch", "timm") if importlib.util.find_spec(package) is None]
+    compares = timm and width == depth == 1 and not missing
     if timm and not compares:
-        reason = f"{', '.join(absent)} not installed" if absent else "its networks have width and depth 1"
-        print(f"timm is left out: {reason}.")
+        reason = f"{', '.join(missing)} not installed" if missing else "its networks have width and depth 1"
+        print(f"timm is skipped: {reason}.")
     share_gpu()
     lines = []
-    # As a run has it; moving averages and class weights, which cost next to nothing, are left out.
+    # As in a run, but without moving averages and class weights, whose cost is negligible.
     with quick_start(), tempfile.TemporaryDirectory() as folder:
         for name in names:
             recipe = dataclasses.replace(find_recipe(name), **changes)
@@ -108,7 +110,7 @@ def main(
                 lines.append({"recipe": name} | measure_pipeline(recipe, path, kind, kept, steps, rounds))
                 print(pd.DataFrame(lines[-1:]).to_string(index=False), flush=True)
             if compares and name in TIMM:
-                print(f"{name} and timm's {TIMM[name]} ...", file=sys.stderr, flush=True)
+                print(f"{name} and {TIMM[name]} of timm ...", file=sys.stderr, flush=True)
                 lines.append({"recipe": name} | compare_with_timm(recipe, TIMM[name], steps * rounds))
                 print(pd.DataFrame(lines[-1:]).to_string(index=False), flush=True)
     table = pd.DataFrame(lines)
@@ -119,7 +121,7 @@ def main(
 
 
 def share_gpu():
-    """Keeps TensorFlow from taking the whole GPU's memory, of which PyTorch's process needs a part."""
+    """Keeps TensorFlow from reserving all GPU memory, because the PyTorch process needs some of it."""
     import tensorflow as tf
 
     for gpu in tf.config.list_physical_devices("GPU"):
@@ -127,10 +129,10 @@ def share_gpu():
 
 
 def phantoms(folder, size):
-    """Draws 96 phantoms with masks, once a size; returns their manifest."""
+    """Generates 96 phantoms with masks, once for each size, and returns their manifest."""
     from semenet.data.phantom.dataset import write_phantoms
 
-    # A phantom has 64 pixels or more; the pipeline makes them smaller, as it does with any image.
+    # Phantoms have at least 64 pixels; the pipeline resizes them.
     size = max(size, 64)
     target = folder / f"phantoms_{size}"
     manifest = target / "manifest.csv"
@@ -138,7 +140,7 @@ def phantoms(folder, size):
 
 
 def compiled(recipe):
-    """The recipe's network as a run compiles it, under its numeric policy."""
+    """Returns the recipe's network, compiled as in a run with the recipe's precision."""
     import keras
     import tensorflow as tf
 
@@ -157,18 +159,18 @@ def compiled(recipe):
 
 
 def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
-    """Times steps that the pipeline feeds against steps on a constant batch.
+    """Times steps on batches of the pipeline and steps on a constant batch.
 
     Args:
         recipe: `Recipe`.
         manifest: CSV; its split `train` is read.
         cache: "none", "memory" or "disk".
         cache_folder: folder of a cache on disk, or None.
-        steps: int, timed steps a block.
+        steps: int, timed steps per block.
         rounds: int, pairs of blocks.
 
     Returns:
-        dict of figures, a line of the table.
+        dict of results, one line of the table.
     """
     import keras
 
@@ -177,7 +179,7 @@ def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
 
     rows = read_manifest(manifest, required=("mask",) if recipe.segments else ("label",)).split("train")
     if not recipe.segments:
-        # Spread over as many outputs as the recipe has: their number sets the cost, not their names.
+        # Map the labels to the recipe's classes: the cost depends on their number, not on their names.
         places = {label: at % len(recipe.classes) for at, label in enumerate(sorted(set(rows["label"])))}
         rows["label"] = rows["label"].map(lambda label: recipe.classes[places[label]])
     dataset, steps_an_epoch = training_dataset(
@@ -200,7 +202,7 @@ def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
             next(batches)
     model = compiled(recipe)
     model.train_on_batch(*constant)
-    # Two are ready and one a processor is being made when a block begins.
+    # When a block begins, two batches are ready and one per processor is in progress.
     ahead = 2 + os.cpu_count()
     fed, still, waits = [], [], []
     for _ in range(rounds):
@@ -223,16 +225,16 @@ def measure_pipeline(recipe, manifest, cache, cache_folder, steps, rounds):
 
 
 def block(model, batches, ahead, steps):
-    """Trains on batches, and times all but the first.
+    """Trains on batches and times all but the first ones.
 
     Args:
         model: compiled `keras.Model`.
         batches: iterator of pairs (images, targets).
-        ahead: int, batches that are trained on before the clock starts.
-        steps: int, batches that are timed.
+        ahead: int, number of batches before timing starts.
+        steps: int, number of timed batches.
 
     Returns:
-        (seconds of the timed steps, seconds of these in `next`, images).
+        (seconds of the timed steps, seconds of those in `next`, number of images).
     """
     for _ in range(ahead):
         model.train_on_batch(*next(batches))
@@ -241,25 +243,25 @@ def block(model, batches, ahead, steps):
         before = time.perf_counter()
         batch = next(batches)
         waited += time.perf_counter() - before
-        # Gives the loss as a number, so that a GPU's step has ended, as in a run, which checks each loss.
+        # Returns the loss as a number, so a GPU has finished the step, as in a run, which checks each loss.
         model.train_on_batch(*batch)
         images += len(batch[0])
     return time.perf_counter() - began, waited, images
 
 
 def compare_with_timm(recipe, name, pairs):
-    """Alternates steps with the same network of timm on PyTorch, both on a constant batch.
+    """Times alternating steps of our network and the same network of timm on PyTorch, on a constant batch.
 
-    PyTorch runs in a process of its own, since its LLVM and TensorFlow's may collide in one. It waits while
-    ours steps.
+    PyTorch runs in a process of its own, because its LLVM and TensorFlow's can conflict. It waits while our
+    step runs.
 
     Args:
-        recipe: `Recipe`, of which network, size, batch, learning rate and momentum hold for both.
+        recipe: `Recipe`; its network, size, batch size, learning rate and momentum apply to both.
         name: str, timm's name.
-        pairs: int, alternated pairs of steps.
+        pairs: int, alternating pairs of steps.
 
     Returns:
-        dict of figures, a line of the table.
+        dict of results, one line of the table.
     """
     import keras
     import numpy as np
@@ -274,7 +276,7 @@ def compare_with_timm(recipe, name, pairs):
     here, there = context.Pipe()
     peer = context.Process(target=timm_steps, args=(there, name, images, classes, recipe), daemon=True)
     peer.start()
-    # With our end of theirs closed, a peer that dies ends the wait for it with an EOFError.
+    # With the peer's end closed here, waiting for a peer that died raises EOFError.
     there.close()
     parameters = here.recv()
     mine, theirs = [], []
@@ -284,7 +286,7 @@ def compare_with_timm(recipe, name, pairs):
         seconds = time.perf_counter() - began
         here.send("step")
         their_seconds = here.recv()
-        # The first two trace, allocate and choose algorithms.
+        # The first two steps trace, allocate memory and choose algorithms.
         if turn >= 2:
             mine.append(seconds)
             theirs.append(their_seconds)
@@ -304,7 +306,7 @@ def compare_with_timm(recipe, name, pairs):
 
 
 def timm_steps(connection, name, images, classes, recipe):
-    """Takes a training step for each message, and answers with its seconds; sends the parameters first.
+    """Sends the number of parameters, then runs a training step for each message and sends its seconds.
 
     Args:
         connection: end of a pipe.
@@ -321,7 +323,7 @@ def timm_steps(connection, name, images, classes, recipe):
     model = timm.create_model(name, num_classes=len(recipe.classes), in_chans=recipe.channels)
     model.to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), recipe.learning_rate, momentum=recipe.momentum)
-    # PyTorch's layout, scaled and on the device beforehand: ours does both in every step, and pays for it.
+    # Scaled, in PyTorch's layout and on the device beforehand. Ours does this in every timed step.
     x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype("float32") / 255).to(device)
     y = torch.from_numpy(classes).to(device)
     connection.send(sum(value.numel() for value in model.parameters()))
@@ -333,7 +335,7 @@ def timm_steps(connection, name, images, classes, recipe):
                 loss = torch.nn.functional.cross_entropy(model(x), y)
             loss.backward()
             optimizer.step()
-            # A number, so that a GPU's step has ended.
+            # Waits until a GPU has finished the step.
             loss.item()
             connection.send(time.perf_counter() - began)
 

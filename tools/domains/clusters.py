@@ -1,25 +1,26 @@
-"""The paper's table 2 and figure 3: does K-means, which sees no label, find the sets that images come from?
+"""The paper's table 2 and figure 3: does K-means find the data sets that images come from, without labels?
 
 Usage: python tools/domains/clusters.py --manifest NAME=CSV --manifest NAME=CSV ... --out FOLDER
            [--features hash|RUN] [--clusters K] [--per-set 500] [--by COLUMN] [--split SPLIT ...] [--seed 0]
 
-A set is a manifest, or the rows of it that NAME=CSV:COLUMN=VALUE picks; manifests of one NAME become one set.
-The paper's three, COVID-19, other X-rays and ImageNet:
+A set is a manifest, or the rows of a manifest selected by NAME=CSV:COLUMN=VALUE. Manifests with the same NAME
+form one set. The paper's three sets, COVID-19, other X-rays and ImageNet:
 
     --manifest COVID-19=dataset2.csv:label=COVID-19 --manifest "other X-rays=dataset1.csv"
     --manifest ImageNet=imagenet.csv
 
-No ImageNet comes with this project: any folder of images becomes a manifest with `semenet data folder`. With
+ImageNet is not part of this project; `semenet data folder` makes a manifest of any folder of images. With
 --by, each value of a column is a set, such as each `source` or each `label` of one manifest.
 
-Features: `hash`, 64 bits that say which slow patterns are strong in the image (the paper says "hash trac"; we
-read it as a perceptual hash). Brightness and contrast do not enter into them; framing, posture, borders,
-large burnt-in text and inversion do. Or RUN, a run folder: what goes into its network's head, unscaled.
+Features: `hash` is a perceptual hash, 64 bits that show which low frequencies are strong in the image (the
+paper says "hash trac", which we read as a perceptual hash). It does not depend on brightness and contrast,
+but on framing, position, borders, large burnt-in text and inversion. With a run folder, the features are the
+inputs of its network's head, not scaled.
 
-A purity near 1 says that the images fall into the sets by themselves: these are told apart by how the images
-were made (scanner, framing, age of the patients, file processing) before any disease is looked for. A network
-that is to tell classes apart which stand in such sets can score well by the source alone. A purity near
-chance says only that these features do not show it.
+A purity near 1 shows that the sets can be separated by how the images were made (scanner, framing, age of the
+patients, file processing), without any sign of disease. A network that learns classes that coincide with such
+sets can score well by recognising the source. A purity near chance shows only that these features do not
+separate the sets.
 
 Writes domain_clusters.png and .pdf (the first two principal components) and domain_clusters.json.
 """
@@ -67,14 +68,14 @@ def main(
     """Clusters the images and compares the clusters with the sets.
 
     Args:
-        manifest: NAME=CSV, or NAME=CSV:COLUMN=VALUE for some of its rows; once for each.
+        manifest: NAME=CSV, or NAME=CSV:COLUMN=VALUE for some of its rows. Can be repeated.
         out: Folder to write into.
-        features: "hash", or a run folder whose network's pooled features are taken.
+        features: "hash", or a run folder whose network computes pooled features.
         clusters: K of K-means. None: the number of sets.
-        per_set: Images drawn from each set; a smaller set is taken whole.
-        by: Column whose values are sets of their own within each manifest. None: a name is a set.
-        split: Splits to draw from. None: all.
-        seed: Seed of the draw, of K-means and of the shuffles.
+        per_set: Number of images sampled from each set; all images of a smaller set.
+        by: Column whose values form separate sets within each manifest. None: each name is one set.
+        split: Splits to sample from. None: all.
+        seed: Seed of the sampling, of K-means and of the permutations.
     """
     output_folder(out)
     sources = [read_source(text, split) for text in manifest]
@@ -83,9 +84,9 @@ def main(
     rows = draw_images(sets, per_set, seed)
     if not 2 <= clusters <= len(MARKERS):
         raise SemenetError(
-            f"The figure has markers for 2 to {len(MARKERS)} clusters. Received: {clusters}. Give --clusters."
+            f"The figure has markers for 2 to {len(MARKERS)} clusters. Received: {clusters}. Set --clusters."
         )
-    values, told = hash_features(rows) if features == "hash" else network_features(features, rows)
+    values, description = hash_features(rows) if features == "hash" else network_features(features, rows)
     names = list(sets)
     of_set = rows["set"].map(names.index).to_numpy()
     cluster = find_clusters(values, of_set, clusters, seed)
@@ -100,7 +101,7 @@ def main(
         "by": by,
         "splits": list(split),
         "seed": seed,
-        "features": told,
+        "features": description,
         "clusters": clusters,
         **compare(of_set, cluster, len(names), clusters, seed),
     }
@@ -115,14 +116,15 @@ def main(
 
 
 def perceptual_hash(image):
-    """Which of an image's 64 slowest patterns are stronger than the middle one of them.
+    """Computes a perceptual hash: which of the 64 lowest frequencies are stronger than their median.
 
     Args:
         image: uint8 `(height, width)`, values in [0, 255].
 
     Returns:
-        float32 `(64,)` of 0 and 1: whether each discrete cosine coefficient of the image's thumbnail, of the
-        frequencies 1 to 8 both ways, lies above their median. The squared distance of two is Hamming's.
+        float32 `(64,)` of 0 and 1: whether each discrete cosine coefficient of the image's thumbnail, with
+        frequencies 1 to 8 in both directions, is above their median. The squared Euclidean distance of two
+        hashes is their Hamming distance.
 
     Reference:
         Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010.
@@ -132,7 +134,7 @@ def perceptual_hash(image):
 
 
 def hash_features(rows):
-    """`perceptual_hash` of the images at `path`: float32 `(N, 64)`, and a dict that says so."""
+    """Returns the `perceptual_hash` of the images at `path`, float32 `(N, 64)`, and a description."""
     with show_steps("Reading") as show, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = []
         for bits in pool.map(lambda path: perceptual_hash(read_image(path)), rows["path"]):
@@ -142,10 +144,12 @@ def hash_features(rows):
 
 
 def network_features(path, rows):
-    """What goes into the head of a run's classifier: float32 `(N, C)`, and a dict that says whose it is.
+    """Returns the inputs of the head of a run's classifier, float32 `(N, C)`, and a description.
 
     Raises:
-        SemenetError: the network segments; WeightsError: there is none; ImageError: an image cannot be read.
+        SemenetError: the network is a segmentation network.
+        WeightsError: the run has no network.
+        ImageError: an image cannot be read.
     """
     import keras
 
@@ -155,7 +159,7 @@ def network_features(path, rows):
     run = Run.open(path)
     if run.segments:
         raise SemenetError(
-            f"Pooled features are those of a classifier. Received: {path}, which segments. Give another run."
+            f"Pooled features need a classifier. Received: {path}, a segmentation network. Use another run."
         )
     network = keras.Model(run.model.input, run.model.get_layer("head").input)
     dataset = evaluation_dataset(
@@ -168,23 +172,24 @@ def network_features(path, rows):
     with unwrapped_errors():
         found = [network.predict_on_batch(images) for images in track(dataset, len(rows), "Reading")]
     values = np.concatenate(found).astype(np.float32)
-    told = {"kind": "network", "values": values.shape[1], "run": str(path)}
-    return values, told | {"trained_on": run.record.get("manifest_sha256")}
+    description = {"kind": "network", "values": values.shape[1], "run": str(path)}
+    return values, description | {"trained_on": run.record.get("manifest_sha256")}
 
 
 def find_clusters(values, of_set, clusters, seed):
-    """K-means: an int array `(N,)` of clusters, those in which the first set is commonest first.
+    """Runs K-means and returns the clusters, int `(N,)`, ordered by their most common set.
 
     Raises:
-        SemenetError: there are fewer different values than clusters.
+        SemenetError: there are fewer different feature vectors than clusters.
     """
     from sklearn.cluster import KMeans
 
     different = len(np.unique(values, axis=0))
     if different < clusters:
         raise SemenetError(
-            f"K-means needs as many different features as clusters. Received: {different} different among "
-            f"{len(values)} images, for {clusters} clusters. Choose fewer, or other features."
+            f"K-means needs at least as many different feature vectors as clusters. Received: {different} "
+            f"different vectors of {len(values)} images, for {clusters} clusters. Use fewer clusters, or "
+            "other features."
         )
     found = KMeans(clusters, n_init=10, random_state=seed).fit_predict(values)
     counts = count(of_set, found, of_set.max() + 1, clusters)
@@ -193,20 +198,20 @@ def find_clusters(values, of_set, clusters, seed):
 
 
 def count(of_set, cluster, sets, clusters):
-    """Images by cluster and set: int `(clusters, sets)`."""
+    """Counts the images by cluster and set: int `(clusters, sets)`."""
     return np.bincount(cluster * sets + of_set, minlength=sets * clusters).reshape(clusters, sets)
 
 
 def purity(counts):
-    """The share of images that are of their cluster's commonest set, from `count`'s array."""
+    """Returns the share of images that belong to the most common set of their cluster."""
     return float(counts.max(axis=1).sum() / counts.sum())
 
 
 def compare(of_set, cluster, sets, clusters, seed):
-    """How far clusters and sets agree: a dict for JSON.
+    """Measures the agreement of clusters and sets, as a dict for JSON.
 
-    Chance is what the same clusters give when images swap their sets at random: with one large set purity is
-    high whatever the features, which the other two figures are corrected or scaled for.
+    Chance is the purity of the same clusters with randomly permuted sets. With one large set the purity is
+    high for any features; the other two scores are corrected or scaled for that.
     """
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
@@ -229,7 +234,7 @@ def compare(of_set, cluster, sets, clusters, seed):
 
 
 def project(values):
-    """The first two principal components, `(N, 2)`, and the shares of the variance they explain."""
+    """Returns the first two principal components, `(N, 2)`, and their shares of the variance."""
     from sklearn.decomposition import PCA
 
     components = PCA(2, svd_solver="full")
@@ -237,18 +242,18 @@ def project(values):
 
 
 def draw_figure(places, of_set, cluster, result):
-    """The images by their first two components: a set a colour, a cluster a marker."""
+    """Plots the images by their first two components; colours are sets, markers are clusters."""
     figure = Figure(figsize=(9.2, 5.8), layout="constrained")
     axes = figure.add_subplot()
-    sizes = [told["images"] for told in result["sets"].values()]
-    # Large sets first, or they would cover the small ones.
+    sizes = [part["images"] for part in result["sets"].values()]
+    # Large sets first, so that they do not cover the small ones.
     for index in np.argsort(sizes)[::-1]:
         for number in range(result["clusters"]):
             here = places[(of_set == index) & (cluster == number)]
             axes.scatter(*here.T, s=26, c=COLOURS[index], marker=MARKERS[number], alpha=0.6, linewidths=0)
     colours = [
-        Patch(color=COLOURS[index], label=f"{name} ({told['images']} images)")
-        for index, (name, told) in enumerate(result["sets"].items())
+        Patch(color=COLOURS[index], label=f"{name} ({part['images']} images)")
+        for index, (name, part) in enumerate(result["sets"].items())
     ]
     markers = [
         Line2D([], [], color="0.4", linestyle="", marker=MARKERS[index], label=f"cluster {index + 1}")
@@ -266,11 +271,11 @@ def draw_figure(places, of_set, cluster, result):
 
 
 def summary(result):
-    """The figures in two lines."""
+    """Returns the scores in two lines."""
     chance = result["purity_by_chance"]
     return (
         f"K-means, {result['clusters']} clusters of {result['features']['kind']} features: purity "
-        f"{result['purity']:.3f}; by chance {chance['mean']:.3f}, in 95 % up to {chance['quantile_95']:.3f}\n"
+        f"{result['purity']:.3f}; by chance {chance['mean']:.3f}, 95 % quantile {chance['quantile_95']:.3f}\n"
         f"Adjusted Rand index {result['adjusted_rand_index']:.3f}, normalised mutual information "
         f"{result['normalized_mutual_information']:.3f}"
     )

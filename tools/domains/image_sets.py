@@ -1,4 +1,4 @@
-"""Sets of images to compare with one another, from manifests: by their names, by conditions, by a column."""
+"""Sets of images from manifests, selected by name, by a condition or by a column."""
 
 import dataclasses
 import os
@@ -13,11 +13,11 @@ from semenet.evaluation.drawing.plots import COLOURS
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Rows of one manifest that go into sets.
+    """The selected rows of one manifest.
 
     Attributes:
-        name: str.
-        path: str, the CSV.
+        name: str, name of the set.
+        path: str, path of the CSV.
         sha256: str, `Manifest.sha256`.
         where: str "COLUMN=VALUE", or None for all rows.
         rows: DataFrame.
@@ -31,7 +31,7 @@ class Source:
 
 
 def read_source(text, splits):
-    """Reads what a --manifest names.
+    """Reads one --manifest.
 
     Args:
         text: str "NAME=CSV" or "NAME=CSV:COLUMN=VALUE".
@@ -41,7 +41,8 @@ def read_source(text, splits):
         `Source`.
 
     Raises:
-        SemenetError: the text has no such form, or picks no row; ManifestError as of `read_manifest`.
+        SemenetError: the text has another form, or no row is selected.
+        ManifestError: as `read_manifest`.
     """
     name, _, path = text.partition("=")
     where = None
@@ -51,7 +52,7 @@ def read_source(text, splits):
     if not name.strip() or not path:
         raise SemenetError(
             f"A manifest is given as NAME=CSV or NAME=CSV:COLUMN=VALUE. Received: {text!r}. "
-            "Write its set's name and an equals sign before the path."
+            "Write the name of the set and an equals sign before the path."
         )
     found = read_manifest(path, required=(), require_split=bool(splits))
     rows = pd.concat([found.split(part) for part in splits]) if splits else found.rows
@@ -60,35 +61,35 @@ def read_source(text, splits):
         rows = rows[column_of(rows, column, path) == value]
         if rows.empty:
             raise SemenetError(
-                f"A condition must hold for a row or more. Received: {where}, but for none of {path}. "
-                f"The column has: {', '.join(sorted(set(found.rows[column]))[:20])}."
+                f"A condition must match at least one row. Received: {where}, which matches none of {path}. "
+                f"The column has the values {', '.join(sorted(set(found.rows[column]))[:20])}."
             )
     return Source(name.strip(), str(path), found.sha256, where, rows)
 
 
 def column_of(rows, column, path):
-    """A column of a manifest's rows; raises SemenetError, which names the columns there are, for another."""
+    """Returns a column of a manifest's rows; if it is missing, raises a SemenetError that lists them."""
     if column not in rows:
         raise SemenetError(
-            f"Sets are made by a column that the manifest has. Received: {column!r} for {path}. "
-            f"It has: {', '.join(rows.columns)}."
+            f"The column must be in the manifest. Received: {column!r} for {path}. "
+            f"Its columns are {', '.join(rows.columns)}."
         )
     return rows[column]
 
 
 def gather_sets(sources, by=None):
-    """Puts the sources' rows into sets.
+    """Combines the rows of the sources into sets.
 
     Args:
-        sources: list of `Source`; those of one name become one set.
-        by: column whose values make sets of their own within each name, or None.
+        sources: list of `Source`; sources with the same name form one set.
+        by: column whose values form separate sets within each name, or None.
 
     Returns:
-        dict of set name to DataFrame with the rows of manifests, no image twice.
+        dict from set name to DataFrame with the rows of the manifests, without repeated images.
 
     Raises:
-        SemenetError: there are fewer than two sets, or more than there are colours that everybody can tell
-            apart; or an image stands in two.
+        SemenetError: there are fewer than two sets, more sets than distinguishable colours, or an image is in
+            two sets.
     """
     parts = {}
     for source in sources:
@@ -100,7 +101,7 @@ def gather_sets(sources, by=None):
     if not 2 <= len(parts) <= len(COLOURS):
         raise SemenetError(
             f"The tool compares 2 to {len(COLOURS)} sets of images. Received: {', '.join(parts) or 'none'}. "
-            "Give more --manifest or a --by; or give several manifests one name, which makes them one set."
+            "Add another --manifest or --by, or use the same name for several manifests to join them."
         )
     sets, owner = {}, {}
     for name, frames in parts.items():
@@ -109,9 +110,8 @@ def gather_sets(sources, by=None):
         shared = [real for real in rows["real"] if real in owner]
         if shared:
             raise SemenetError(
-                f"An image must stand in one set, or it lies between them. Received: {shared[0]} in "
-                f"{owner[shared[0]]!r} and {name!r} ({len(shared)} such images). Leave it out of one, with "
-                "NAME=CSV:COLUMN=VALUE."
+                f"An image must be in one set only. Received: {shared[0]} in {owner[shared[0]]!r} and "
+                f"{name!r} ({len(shared)} such images). Exclude it from one set with NAME=CSV:COLUMN=VALUE."
             )
         owner |= dict.fromkeys(rows["real"], name)
         sets[name] = rows
@@ -119,23 +119,23 @@ def gather_sets(sources, by=None):
 
 
 def draw_images(sets, per_set, seed):
-    """Draws images of each set, each as likely; a set with fewer is taken whole.
+    """Samples images from each set with equal probability; takes all images of a smaller set.
 
     Args:
         sets: dict of `gather_sets`.
-        per_set: int, how many of each.
+        per_set: int, number of images from each set.
         seed: int, 0 or more.
 
     Returns:
-        DataFrame with the columns `path` and `set`, set after set.
+        DataFrame with the columns `path` and `set`, ordered by set.
 
     Raises:
-        SemenetError: `per_set` is not 1 or more, or the seed not 0 or more.
+        SemenetError: `per_set` is less than 1, or the seed is negative.
     """
     if per_set < 1 or seed < 0:
         raise SemenetError(
-            "A draw takes 1 image or more of each set, by a seed of 0 or more. "
-            f"Received: {per_set} images, seed {seed}. The usual are 500 and 0."
+            "Sampling needs at least 1 image from each set, and a seed of 0 or more. "
+            f"Received: {per_set} images, seed {seed}. Usual values: 500 and 0."
         )
     drawn = []
     for index, (name, rows) in enumerate(sets.items()):

@@ -1,10 +1,10 @@
-"""Says what the input gate makes of images: the share of each set that each code rejects.
+"""Measures the input gate: the share of each image set that each code rejects.
 
 Usage: python tools/input_gate/measure.py NAME=CSV|FOLDER ... [--split val] [--out FILE.csv]
 
-Of a CSV, a manifest, the images of --split are taken; of a folder all that can be read, and it is said how
-many could not. With --turned the inverted and the turned images of each set are measured too, and
---phantoms N and --laterals N draw that many.
+For a manifest (CSV), the images of --split are used; for a folder, all readable files, and the number of
+unreadable files is printed. With --turned, inverted and rotated copies of each set are measured too.
+--phantoms N and --laterals N generate N synthetic images.
 """
 
 import os
@@ -30,9 +30,9 @@ from semenet.progress import track
 LABELS = ("normal", "bacteria", "virus", "COVID-19")
 _VARIANTS = {
     "inverted": lambda image: 255 - image,
-    "turned by 90": lambda image: np.rot90(image, 1),
-    "turned by 180": lambda image: np.rot90(image, 2),
-    "turned by 270": lambda image: np.rot90(image, 3),
+    "rotated by 90": lambda image: np.rot90(image, 1),
+    "rotated by 180": lambda image: np.rot90(image, 2),
+    "rotated by 270": lambda image: np.rot90(image, 3),
 }
 
 
@@ -44,15 +44,15 @@ def main(
     laterals: int = 0,
     out: pathlib.Path | None = None,
 ) -> None:
-    """Prints a line a set.
+    """Prints one line for each set.
 
     Args:
         sets: NAME=CSV or NAME=FOLDER.
-        split: Which rows of a CSV.
-        turned: Whether to measure inverted and turned copies of each set.
-        phantoms: How many frontal phantoms to draw, of 96 to 512 pixels.
-        laterals: How many lateral ones to draw.
-        out: CSV to write the table to.
+        split: Split of a manifest.
+        turned: Whether to measure inverted and rotated copies of each set.
+        phantoms: Number of frontal phantoms to generate, of 96 to 512 pixels.
+        laterals: Number of lateral phantoms to generate.
+        out: CSV to write.
     """
     gate = gate_graph()
     lines = []
@@ -62,7 +62,7 @@ def main(
         found = np.asarray(gate(np.stack(thumbnails), np.stack(facts)))
         shares = dict(zip(CODES, found.mean(axis=0).round(4), strict=True))
         lines.append(
-            {"set": name, "images": len(found), "let in": round(1 - found.any(axis=1).mean(), 4)} | shares
+            {"set": name, "images": len(found), "accepted": round(1 - found.any(axis=1).mean(), 4)} | shares
         )
         print(pd.DataFrame(lines[-1:]).to_csv(index=False, header=len(lines) == 1), end="", flush=True)
 
@@ -82,7 +82,7 @@ def main(
         ]
         measure("frontal phantoms", [(image, False) for image in drawn])
     if laterals:
-        # Other seeds than those that tools/input_gate/train.py draws.
+        # Seeds that tools/input_gate/train.py does not use.
         drawn = [draw_lateral_radiograph(size=256, seed=10_000 + seed) for seed in range(laterals)]
         measure("lateral phantoms", [(image, False) for image in drawn])
     if out is not None:
@@ -90,7 +90,7 @@ def main(
 
 
 def _read(path, split):
-    """The images of a manifest's split or of a folder, each with whether it is coloured."""
+    """Returns the images of a manifest's split or of a folder, each with whether it is coloured."""
     whole = path.is_dir()
     files = list_images([path]) if whole else pd.unique(read_manifest(path).split(split)["path"])
     images, unread = [], 0

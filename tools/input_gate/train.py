@@ -3,21 +3,20 @@
 Usage: python tools/input_gate/train.py --frontal CSV [CSV ...] --others FOLDER
            --out semenet/inference/input_gate.npz [--licenses NAME ...]
 
-The frontal radiographs are the train rows of manifests whose `license` begins with one of --licenses, so
-that the file can go with the code; those of a manifest that has few are drawn oftener. Others are any
-pictures that are no radiographs: photographs, drawings, diagrams, in FOLDER and below; what cannot be read
-is left out.
-Every image drawn is posed, exposed and framed anew; frontal ones also have patches added, as devices and
-disease are. Lateral ones are `semenet.data.phantom.lateral`'s. tools/input_gate/measure.py says what
-came of it.
+The frontal radiographs are the train rows of manifests whose `license` begins with one of --licenses, so that
+the weights can be distributed with the code. Images of small manifests are sampled more often. The others are
+any pictures that are not radiographs (photographs, drawings, diagrams) in FOLDER and its sub-folders;
+unreadable files are skipped. Each sample has a random position, exposure and frame. Frontal ones also have
+random patches, similar to devices and disease. The lateral images come from `semenet.data.phantom.lateral`.
+tools/input_gate/measure.py measures the result.
 
-The file in this project was made so, in 4 minutes on two cores:
+The file in this project was made with this command, in 4 minutes on two cores:
 
     python tools/input_gate/train.py --frontal dataset1/manifest.csv dataset1_hires/manifest.csv
         dataset2/manifest.csv --others pictures --out semenet/inference/input_gate.npz
 
-from Kermany's radiographs (CC BY 4.0) and 56 of covid-chestxray-dataset (CC BY), and the documentation of
-OpenCV 4.6 and the stamps of Tux Paint 2022.06.04 as Debian packs them.
+from Kermany's radiographs (CC BY 4.0), 56 radiographs of covid-chestxray-dataset (CC BY), and the pictures in
+Debian's packages of the OpenCV 4.6 documentation and the Tux Paint 2022.06.04 stamps.
 """
 
 import os
@@ -62,16 +61,16 @@ def main(
     epochs: int = 10,
     seed: int = 7,
 ) -> None:
-    """Trains, and writes the weights.
+    """Trains the network and writes its weights.
 
     Args:
         frontal: Manifests of frontal radiographs, with the column license.
-        others: Folder of pictures that are no radiographs.
+        others: Folder of pictures that are not radiographs.
         out: File .npz to write.
-        licenses: Beginnings of the licences whose radiographs may be used.
-        images: How many images to draw.
-        epochs: Passes over them.
-        seed: Equal seeds draw equal images.
+        licenses: Prefixes of the licences whose radiographs may be used.
+        images: Number of images to generate.
+        epochs: Number of epochs.
+        seed: The same seed generates the same images.
     """
     rng = np.random.default_rng(seed)
     radiographs = np.concatenate([_radiographs(manifest, licenses, rng) for manifest in frontal])
@@ -79,7 +78,7 @@ def main(
     laterals = np.stack(
         [draw_lateral_radiograph(size=_WORK_SIDE, seed=number) for number in range(_LATERALS)]
     )
-    print(f"{len(radiographs)} frontal radiographs, repeated ones included; {len(pictures)} other pictures")
+    print(f"{len(radiographs)} frontal radiographs, including repetitions; {len(pictures)} other pictures")
     labels = rng.choice(len(GATE_CLASSES), images, p=_SHARES)
     drawn = np.empty((images, SIDE, SIDE, 1), "uint8")
     for place, label in enumerate(track(labels, images, "Drawing", size=lambda label: 1)):
@@ -127,8 +126,8 @@ def _radiographs(manifest, licenses, rng):
     rows = rows[rows["license"].str.startswith(licenses)]
     if rows.empty:
         raise SemenetError(
-            f"A manifest must have train rows under {', '.join(licenses)}. Received: {manifest} without any. "
-            "Name other --licenses."
+            f"A manifest must have train rows under {', '.join(licenses)}. Received: {manifest}, which has "
+            "none. Set other --licenses."
         )
     files = pd.unique(rows["path"])
     repeated = max(1, _OF_EACH // len(files))
@@ -154,8 +153,8 @@ def _draw(label, radiographs, laterals, pictures, rng):
     if label == "not_a_radiograph":
         return _picture(pictures, rng)
     if label == "lateral":
-        return _exposed(_posed(laterals[rng.integers(len(laterals))], rng), rng)
-    frontal = _exposed(_posed(radiographs[rng.integers(len(radiographs))], rng), rng)
+        return _random_exposure(_random_position(laterals[rng.integers(len(laterals))], rng), rng)
+    frontal = _random_exposure(_random_position(radiographs[rng.integers(len(radiographs))], rng), rng)
     if label == "inverted":
         return 255 - frontal
     if label == "turned":
@@ -163,7 +162,7 @@ def _draw(label, radiographs, laterals, pictures, rng):
     return frontal
 
 
-def _posed(image, rng):
+def _random_position(image, rng):
     side = len(image)
     matrix = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(-8, 8), rng.uniform(0.75, 1.2))
     stretch = rng.uniform(0.85, 1.18)
@@ -175,8 +174,8 @@ def _posed(image, rng):
     return cv2.warpAffine(image, matrix, (side, side), borderMode=int(border), borderValue=filled)
 
 
-def _exposed(image, rng):
-    """Another exposure, patches lighter or darker than their surroundings, blur, noise and frames."""
+def _random_exposure(image, rng):
+    """Changes the exposure and adds bright or dark patches, blur, noise and frames."""
     grey = (image / 255.0) ** rng.uniform(0.5, 2.0)
     grey = grey * rng.uniform(0.4, 1) + rng.uniform(0, 0.3)
     side = len(image)
@@ -199,7 +198,7 @@ def _exposed(image, rng):
 
 
 def _picture(pictures, rng):
-    """A part of another picture, clouds of some size, or shapes and letters."""
+    """Returns a crop of a picture, random clouds, or shapes and letters."""
     kind = rng.random()
     if kind < 0.65:
         image = pictures[rng.integers(len(pictures))]

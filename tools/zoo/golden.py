@@ -1,4 +1,4 @@
-"""What published weights give on synthetic radiographs: a check that they are still those published."""
+"""Reference outputs of published weights on synthetic radiographs, to verify the weights."""
 
 import hashlib
 
@@ -16,12 +16,12 @@ _STRIDE = 8
 
 
 def golden_input(published, labels=LABELS, seed=SEED):
-    """Draws the radiographs and prepares them as the network is fed them.
+    """Generates the radiographs and prepares them as the network's input.
 
     Args:
         published: `semenet.models.weights.published.PublishedSet`.
-        labels: of `semenet.data.phantom.frontal.draw_radiograph`, one an image.
-        seed: int, of the first image; each further one has the next.
+        labels: as in `semenet.data.phantom.frontal.draw_radiograph`, one for each image.
+        seed: int, seed of the first image; the following images use the following integers.
 
     Returns:
         uint8 `(N, H, W, C)`.
@@ -38,11 +38,11 @@ def golden_input(published, labels=LABELS, seed=SEED):
 
 
 def golden_output(model, images):
-    """The network's outputs, not calibrated: `(N, K)`, or every 8th row and column of masks."""
+    """Returns the network's outputs without calibration: `(N, K)`, or every 8th row and column of masks."""
     output = np.asarray(model(images, training=False))
     return output if output.ndim == 2 else output[:, ::_STRIDE, ::_STRIDE]
 
 
 def digest(images):
-    """str, the SHA-256 of an array's bytes."""
+    """Returns the SHA-256 of an array's bytes as str."""
     return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()

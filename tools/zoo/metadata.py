@@ -1,4 +1,4 @@
-"""What the metadata.json of published weights says of a run, measured on the network that is published."""
+"""Creates the metadata.json of published weights, with metrics measured on the published network."""
 
 import dataclasses
 import json
@@ -27,12 +27,12 @@ _FIGURES = ("accuracy", "macro_f1", "macro_auroc", "dice", "mean_iou")
 
 
 def describe(publication, about, run, copy, work):
-    """The metadata but for what depends on the files written, measured on a copy of the run: dict."""
+    """Returns the metadata, measured on a copy of the run, without the fields about the written files."""
     manifest = read_manifest(publication.manifest, required=("mask",) if run.segments else ("label",))
     if run.record["manifest_sha256"] != manifest.sha256:
         raise SemenetError(
-            "Weights are described beside the manifest they were trained with, whose hash the run has. "
-            f"Received: {publication.manifest}. Give that manifest."
+            "Weights are published with the manifest that they were trained on, whose hash is in the run. "
+            f"Received: {publication.manifest}, which has another hash. Use the manifest of the training."
         )
     rows = manifest.split(publication.split)
     calibration, measured = calibrate_and_measure(copy, publication, work / "evaluation")
@@ -98,7 +98,7 @@ def describe(publication, about, run, copy, work):
 
 
 def calibrate_and_measure(copy, publication, folder):
-    """What metadata hold of a copy's calibration, None where it segments, and what `evaluate` returns."""
+    """Returns the calibration for the metadata (None for a segmentation network) and `evaluate`'s result."""
     where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
     calibration = None
     if not copy.segments:
@@ -110,7 +110,7 @@ def calibrate_and_measure(copy, publication, folder):
 
 
 def largest_change(run, rounded, publication):
-    """How far rounding moves an output at most, on all images of a split: float."""
+    """Returns the largest change of an output by rounding, over all images of a split."""
     rows = read_manifest(publication.manifest, required=()).split(publication.split)
     masks = LungMasks.open(publication.lungs)
     before, after = (scoring_function(one, calibrated=False) for one in (run, rounded))
@@ -119,26 +119,26 @@ def largest_change(run, rounded, publication):
 
 
 def same_but_for_its_seed(repeat, run):
-    """`repeat`, if it is finished and its recipe and manifest are those of `run`, all but the seed.
+    """Returns `repeat` if it is finished and has the recipe (except the seed) and manifest of `run`.
 
     Raises:
-        SemenetError: it differs elsewhere.
+        SemenetError: it is not finished or differs in something else.
     """
     same = dataclasses.replace(repeat.recipe, seed=run.recipe.seed) == run.recipe
     data = repeat.record["manifest_sha256"] == run.record["manifest_sha256"]
     if not (same and data and repeat.record.get("status") == "finished"):
         raise SemenetError(
-            "A repeat is a training that has ended, of the same recipe on the same manifest. Received: "
-            f"{repeat.path} beside {run.path}. Give runs that differ in --seed alone."
+            "A repeat must be finished and have the same recipe and manifest. Received: "
+            f"{repeat.path} for {run.path}. Use runs that differ only in --seed."
         )
     return repeat
 
 
 def by_seed(publication, metadata, run, repeats, work):
-    """The main figures of a run and of its repeats: dict of figure to dict of seed to float."""
+    """Returns the main metrics of a run and its repeats: dict from metric to dict from seed to float."""
     seeds = [run.recipe.seed, *(repeat.recipe.seed for repeat in repeats)]
     if len(set(seeds)) < len(seeds):
-        raise SemenetError(f"Each repeat has a seed of its own. Received: {seeds}. Leave out what is twice.")
+        raise SemenetError(f"Each repeat must have another seed. Received: {seeds}. Remove repeated seeds.")
     measured = {run.recipe.seed: metadata["metrics"]["figures"]}
     for repeat in repeats:
         folder = work / f"seed{repeat.recipe.seed}"
@@ -153,7 +153,7 @@ def by_seed(publication, metadata, run, repeats, work):
 
 
 def copy_run(run, folder, rounded):
-    """A copy of a run, not calibrated; the kernels of its network those that float16 holds, if so asked."""
+    """Copies a run without its calibration, and optionally rounds the kernels to float16."""
     shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns("checkpoints", "tensorboard", "last*"))
     (folder / CALIBRATION).unlink(missing_ok=True)
     copy = Run.open(folder)
@@ -164,10 +164,7 @@ def copy_run(run, folder, rounded):
 
 
 def portable(command):
-    """A command as another machine would give it.
-
-    Of the script and of absolute paths it has the last two parts, of --out the last.
-    """
+    """Shortens the paths of a command: the last two parts of absolute paths, the last part of --out."""
     script, *arguments = shlex.split(command)
     words = ["python", "/".join(pathlib.PurePath(script).parts[-2:]), *arguments]
     parts = [pathlib.PurePath(word).parts if word.startswith("/") else None for word in words]

@@ -3,13 +3,15 @@
 Usage: python tools/zoo/publish.py RUN --name lung --manifest CSV --about about.json [--lungs unet:lung]
            [--figures-only] [--repeats RUN ...]
 
-The kernels are rounded to float16 first; what is measured, calibrated and audited on --split is the network
-that is published. about.json holds what no file tells: version, change (of this version), summary,
-intended_use, not_for, cautions, license, sources (name, url, license) and cut (of the paper's size). Of an
-earlier version in the same place the changelog is kept. A killed run leaves no half-written entry.
+The kernels are first rounded to float16. The rounded network, which is the published one, is calibrated,
+evaluated and audited on --split. about.json holds the information that no other file has: version, change (in
+this version), summary, intended_use, not_for, cautions, license, sources (name, url, license) and cut
+(reductions of the paper's size). The changelog of an earlier version in the same folder is kept. A killed
+process leaves no incomplete entry.
 
---figures-only publishes metadata.json and card.md, and no weights: nothing is rounded then. --repeats takes
-runs that differ in their seed alone, which are measured too: the card has mean, deviation and each.
+--figures-only publishes metadata.json and card.md without weights; nothing is rounded then. --repeats takes
+runs that differ only in their seed. They are evaluated too, and the card shows each, their mean and their
+standard deviation.
 """
 
 import dataclasses
@@ -45,47 +47,48 @@ class Publication:
     """Publishes a run's weights."""
 
     run: Annotated[pathlib.Path, tyro.conf.Positional]
-    """Run folder of a training that has ended."""
+    """Run folder of a finished training."""
     name: str
     """Name of the weights, such as dataset1."""
     manifest: pathlib.Path
     """The manifest it was trained with."""
     about: pathlib.Path
-    """JSON with what no file tells."""
+    """JSON with the information that no other file has."""
     split: str = "val"
-    """The split to measure, calibrate and audit on."""
+    """The split for calibration, evaluation and audit."""
     lungs: str | None = None
-    """Run or published weights of a U-Net, for the audit and for a network fed lungs alone. None: the
-    manifest's masks; of a manifest without any a network is published without an audit."""
+    """Run or published weights of a U-Net, for the audit and for a network that is fed the lungs alone. None:
+    the manifest's masks; without masks the network is published without an audit."""
     batch_size: int = 16
-    """Images a step."""
+    """Images per step."""
     figures_only: bool = False
-    """Publish the card and no weights."""
+    """Publish the card without weights."""
     repeats: tuple[pathlib.Path, ...] = ()
     """Run folders of the same recipe and manifest with other seeds."""
     out: pathlib.Path = pathlib.Path("zoo")
     """The zoo's folder."""
     index: pathlib.Path = INDEX
-    """JSON that the package ships, with the hash of each metadata.json."""
+    """JSON file of the package with the hash of each metadata.json."""
 
 
 def main(arguments=None):
-    """Publishes, then verifies what was written."""
+    """Publishes the weights and verifies the written files."""
     with report_errors():
         publish(tyro.cli(Publication, args=arguments, description=__doc__))
 
 
 def publish(publication):
-    """Writes the entry's folder and its line of the index; returns the folder."""
+    """Writes the entry's folder and its line in the index; returns the folder."""
     about = json.loads(publication.about.read_text(encoding="utf-8"))
     if missing := [key for key in _ABOUT if key not in about]:
         raise SemenetError(
-            f"about.json has {', '.join(_ABOUT)}. Received: {publication.about} without {', '.join(missing)}."
+            f"about.json must have the keys {', '.join(_ABOUT)}. "
+            f"Received: {publication.about} without {', '.join(missing)}."
         )
     run = Run.open(publication.run)
     if run.record.get("status") != "finished":
         raise SemenetError(
-            f"Weights are published of a training that has ended. Received: {publication.run}."
+            f"Weights are published only after training has finished. Received: {publication.run}."
         )
     repeats = [same_but_for_its_seed(Run.open(path), run) for path in publication.repeats]
     target = publication.out / run.recipe.entry / publication.name
@@ -108,7 +111,7 @@ def publish(publication):
             shutil.rmtree(target)
         os.replace(folder, target)
     index = json.loads(publication.index.read_text(encoding="utf-8"))
-    # What can be fetched: of figures alone there is nothing.
+    # The index lists what can be downloaded, so sets without weights are not in it.
     index.pop(f"{run.recipe.entry}/{publication.name}", None)
     if not publication.figures_only:
         index[f"{run.recipe.entry}/{publication.name}"] = file_sha256(target / METADATA)
@@ -135,7 +138,7 @@ def write_entry(metadata, model, folder):
 
 
 def write_metadata(metadata, folder):
-    """Writes metadata.json, and the card that is made of it."""
+    """Writes metadata.json and the card, which is rendered from it."""
     (folder / METADATA).write_text(
         json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )

@@ -1,10 +1,11 @@
-"""Proves every set of published weights: schema, files, hashes, golden output on TensorFlow and JAX, card.
+"""Verifies every set of published weights: schema, files, hashes, reference output, card.
 
-Where figures alone are published: schema and card.
+The reference output is computed on TensorFlow and JAX. For a set without weights only the schema and the card
+are checked.
 
 Usage: python tools/zoo/verify.py [--zoo zoo]
 
-Prints a line for each set and ends with status 1 at the first one that does not hold.
+Prints one line for each set and exits with status 1 at the first error.
 """
 
 import json
@@ -37,7 +38,7 @@ CARD = "card.md"
 
 
 class ZooError(SemenetError):
-    """A set of published weights does not hold what it says."""
+    """A set of published weights does not match its description."""
 
 
 def main(arguments=None):
@@ -54,36 +55,36 @@ def verify_zoo(
     """Verifies every entry of a zoo.
 
     Args:
-        zoo: Its folder.
-        backends: Keras backends to compute the golden outputs on.
-        index: JSON of the hashes of each metadata.json, as the package ships it.
+        zoo: Folder of the zoo.
+        backends: Keras backends that compute the reference outputs.
+        index: JSON file of the package with the hash of each metadata.json.
     """
     hashes = json.loads(index.read_text(encoding="utf-8"))
     folders = sorted(path.parent for path in zoo.glob(f"*/*/{METADATA}"))
     found = {f"{path.parent.name}/{path.name}" for path in folders if not _is_figures_alone(path)}
     if found != set(hashes):
         raise ZooError(
-            f"The index names the sets of the zoo. Received: {sorted(found ^ set(hashes))} in one of {zoo} "
-            f"and {index} alone. Publish them by tools/zoo/publish.py."
+            f"The index must list the sets of the zoo. Received: {sorted(found ^ set(hashes))}, in only one "
+            f"of {zoo} and {index}. Publish them with tools/zoo/publish.py."
         )
     size = sum(path.stat().st_size for path in zoo.rglob("*") if path.is_file()) / 1e6
     if size > MOST_MEGABYTES:
-        raise ZooError(f"A zoo has {MOST_MEGABYTES} MB at most. Received: {zoo} with {size:.1f} MB.")
+        raise ZooError(f"The zoo may have at most {MOST_MEGABYTES} MB. Received: {zoo} with {size:.1f} MB.")
     for folder in folders:
         key = f"{folder.parent.name}/{folder.name}"
         if key not in hashes:
             verify_entry(folder, metadata_sha256=None)
-            print(f"{key}: figures alone")
+            print(f"{key}: card only")
             continue
         changes = {}
         for backend in backends:
             changes[backend] = verify_on(backend, folder, hashes[key])
         print(f"{key}: " + ", ".join(f"{name} within {change:.1e}" for name, change in changes.items()))
-    print(f"{len(hashes)} sets of weights hold, {len(folders) - len(hashes)} of figures, {size:.1f} MB")
+    print(f"{len(hashes)} sets of weights and {len(folders) - len(hashes)} cards verified, {size:.1f} MB")
 
 
 def verify_on(backend, folder, metadata_sha256):
-    """`verify_entry` on a Keras backend, in a process of its own where this one has another: float."""
+    """Runs `verify_entry` on a Keras backend, in another process if this one uses another backend."""
     if backend == keras.backend.backend():
         return verify_entry(folder, metadata_sha256)
     environment = os.environ | {"KERAS_BACKEND": backend}
@@ -98,35 +99,38 @@ def verify_entry(folder, metadata_sha256):
     """Verifies one set of weights on this process's backend.
 
     Args:
-        folder: pathlib.Path, `<zoo>/<entry>/<name>` or one that is to be moved there.
-        metadata_sha256: str, as the package's index has it; None for a set that is not in it yet.
+        folder: pathlib.Path, `<zoo>/<entry>/<name>`, or a folder that will be moved there.
+        metadata_sha256: str, the hash in the package's index; None for a set that is not in it yet.
 
     Returns:
-        float, the largest difference from the golden output; None where figures alone are published.
+        float, the largest difference from the reference output; None for a set without weights.
 
     Raises:
-        SemenetError: it does not hold; the message says what.
+        SemenetError: a check failed; the message names it.
     """
     path = folder / METADATA
     metadata = json.loads(path.read_text(encoding="utf-8"))
     if metadata_sha256 is not None and file_sha256(path) != metadata_sha256:
         raise ZooError(
-            f"The package's index has the hash of each metadata.json. Received: {path} with "
-            f"{file_sha256(path)}, expected {metadata_sha256}. Publish again by tools/zoo/publish.py."
+            f"The hash of metadata.json must match the package's index. Received: {path} with "
+            f"{file_sha256(path)}, expected {metadata_sha256}. Publish again with tools/zoo/publish.py."
         )
     validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
     errors = sorted(validator.iter_errors(metadata), key=str)
     if errors:
         raise ZooError(
-            f"{METADATA} follows {SCHEMA.name}. Received: {path}, {errors[0].json_path}: {errors[0].message}"
+            f"{METADATA} must follow {SCHEMA.name}. "
+            f"Received: {path}, {errors[0].json_path}: {errors[0].message}"
         )
     if metadata["entry"] not in CATALOG or metadata["training"]["recipe"]["entry"] != metadata["entry"]:
-        raise ZooError(f"An entry is one of the catalogue, its recipe's too. Received: {path}.")
+        raise ZooError(f"The entry, and the entry of its recipe, must be in the zoo. Received: {path}.")
     here = {file.name for file in folder.iterdir()} - {METADATA, CARD}
     if here != set(metadata["files"]):
-        raise ZooError(f"{METADATA} names every file. Received: {path}; {here ^ set(metadata['files'])}.")
+        raise ZooError(f"{METADATA} must list every file. Received: {path}; {here ^ set(metadata['files'])}.")
     if render_zoo_card(metadata) != (folder / CARD).read_text(encoding="utf-8"):
-        raise ZooError(f"A card is made from its metadata. Received: {folder / CARD}, which differs.")
+        raise ZooError(
+            f"The card must equal the rendered metadata. Received: {folder / CARD}, which differs."
+        )
     published = read_published(path)
     if published.weights is None:
         return None
@@ -143,8 +147,9 @@ def _golden_difference(metadata, published):
     images = golden_input(published, drawn["labels"], drawn["seed"])
     if digest(images) != drawn["sha256"]:
         raise ZooError(
-            "The golden input is drawn anew, the same to the bit. Received: another for "
-            f"{published.folder}. How images are drawn or prepared has changed: is that meant?"
+            "The reference input must be reproduced exactly. Received: a different input for "
+            f"{published.folder}. The generation or preparation of images has changed; check whether that "
+            "is intended."
         )
     model = build(
         metadata["entry"],
@@ -158,8 +163,8 @@ def _golden_difference(metadata, published):
         difference = float(np.abs(golden_output(model, images) - golden["output"]).max())
     if not difference <= metadata["golden"]["tolerance"]:
         raise ZooError(
-            f"A network gives its golden output to {metadata['golden']['tolerance']}. "
-            f"Received: {published.folder}, {difference} away on {keras.backend.backend()}."
+            f"The output may differ from the reference by at most {metadata['golden']['tolerance']}. "
+            f"Received: {published.folder}, which differs by {difference} on {keras.backend.backend()}."
         )
     return difference
 
