@@ -36,7 +36,17 @@ ROOMS = {
         "split_evaluation",
     ],
     "serving": ["cascade", "prediction", "exports", "server"],
-    "cli": ["progress", "recipe", "doctor", "data", "manifest", "evaluation", "serving", "main"],
+    "cli": [
+        "progress",
+        "source_manifest",
+        "recipe",
+        "doctor",
+        "data",
+        "manifest",
+        "evaluation",
+        "serving",
+        "main",
+    ],
 }
 SERVE_ALL = {"__main__", "errors", "progress"}
 DUMPING_GROUNDS = {"utils", "util", "helpers", "helper", "common", "misc", "tools", "shared", "base", "core"}

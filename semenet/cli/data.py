@@ -1,15 +1,13 @@
-"""The sub-commands of `semenet data`: a downloaded folder in, the CSV of a manifest out."""
+"""The sub-commands of `semenet data` that make a manifest from a downloaded folder."""
 
 import functools
-import os
 import pathlib
-import sys
-import warnings
 from typing import Annotated, Literal
 
 import tyro
 
 from semenet.cli.progress import progress_bars
+from semenet.cli.source_manifest import write_source_manifest
 from semenet.training.recipe import Names
 
 Folder = Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR"), tyro.conf.Positional]
@@ -17,17 +15,17 @@ Manifests = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="CSV"), ty
 
 
 def data_kermany(folder: Folder, out: pathlib.Path, val_share: float = 0.1, seed: int = 0) -> None:
-    """Makes a manifest of Kermany's chest_xray folder.
+    """Makes a manifest of Kermany's folder chest_xray.
 
     Args:
-        folder: The unpacked folder, with train and test in it.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        val_share: Share of the training patients that become val where the edition has none.
-        seed: Seed of the draw of those patients.
+        folder: Unpacked folder with train and test.
+        out: CSV to write; its paths are relative to its own folder.
+        val_share: Share of the training patients that becomes val if the edition has none.
+        seed: Seed of the draw of these patients.
     """
-    from semenet.data.sources.kermany import kermany
+    from semenet.data.sources.kermany import read_kermany
 
-    _write(lambda: kermany(folder, val_share=val_share, seed=seed), out, folder)
+    write_source_manifest(lambda: read_kermany(folder, val_share=val_share, seed=seed), out, folder)
 
 
 def data_covid_chestxray(
@@ -39,34 +37,38 @@ def data_covid_chestxray(
     on_error: Literal["raise", "skip"] = "raise",
     seed: int = 0,
 ) -> None:
-    """Makes a manifest of the repository covid-chestxray-dataset, of frontal X-rays if not told otherwise.
+    """Makes a manifest of the repository covid-chestxray-dataset, by default of its frontal X-rays.
 
     Args:
-        folder: The repository's folder, with metadata.csv and images in it.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        views: Views to take, comma-separated, such as "PA,AP Supine". None: every frontal one.
-        findings: Findings to take, comma-separated, such as "COVID-19,SARS". None: all.
-        modality: X-rays or slices of CT.
-        on_error: Stop where a listed file is absent, or leave it out and list it.
+        folder: The repository's folder with metadata.csv and images.
+        out: CSV to write; its paths are relative to its own folder.
+        views: Views to use, comma-separated, such as "PA,AP Supine". None: all frontal views.
+        findings: Findings to use, comma-separated, such as "COVID-19,SARS". None: all.
+        modality: X-rays or CT slices.
+        on_error: If a listed file is missing, stop (raise), or leave it out and list it (skip).
         seed: Seed of the draw of the splits.
     """
-    from semenet.data.sources.covid_chestxray import covid_chestxray
+    from semenet.data.sources.covid_chestxray import read_covid_chestxray
 
-    chosen = {"views": views, "findings": findings, "modality": modality}
-    _write(lambda: covid_chestxray(folder, **chosen, on_error=on_error, seed=seed), out, folder)
+    selection = {"views": views, "findings": findings, "modality": modality}
+    write_source_manifest(
+        lambda: read_covid_chestxray(folder, **selection, on_error=on_error, seed=seed), out, folder
+    )
 
 
 def data_montgomery(folder: Folder, out: pathlib.Path, seed: int = 0) -> None:
-    """Makes a manifest of the Montgomery County set; writes its masks of both lungs beside the CSV.
+    """Makes a manifest of the Montgomery County set, and writes masks of both lungs beside the CSV.
 
     Args:
-        folder: The unpacked MontgomerySet, with CXR_png and ManualMask in it.
-        out: CSV to write; the masks go into the folder <name>_masks beside it.
+        folder: Unpacked MontgomerySet with CXR_png and ManualMask.
+        out: CSV to write; the masks are written to the folder <name>_masks beside it.
         seed: Seed of the draw of the splits.
     """
-    from semenet.data.sources.nlm_lungs import montgomery
+    from semenet.data.sources.nlm_lungs import read_montgomery
 
-    _write(lambda: montgomery(folder, _masks(out), seed=seed), out, folder)
+    write_source_manifest(
+        lambda: read_montgomery(folder, masks_out=_masks_folder(out), seed=seed), out, folder
+    )
 
 
 def data_shenzhen(
@@ -75,14 +77,14 @@ def data_shenzhen(
     """Makes a manifest of the Shenzhen Hospital set.
 
     Args:
-        folder: The unpacked ChinaSet_AllFiles, with CXR_png in it.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        masks: Folder of the lung masks, *_mask.png; images without one are left out. None: all images.
+        folder: Unpacked ChinaSet_AllFiles with CXR_png.
+        out: CSV to write; its paths are relative to its own folder.
+        masks: Folder of the lung masks, *_mask.png; images without a mask are left out. None: all images.
         seed: Seed of the draw of the splits.
     """
-    from semenet.data.sources.nlm_lungs import shenzhen
+    from semenet.data.sources.nlm_lungs import read_shenzhen
 
-    _write(lambda: shenzhen(folder, masks, seed=seed), out, folder)
+    write_source_manifest(lambda: read_shenzhen(folder, masks=masks, seed=seed), out, folder)
 
 
 def data_v7(
@@ -92,26 +94,30 @@ def data_v7(
     patients: pathlib.Path | None = None,
     seed: int = 0,
 ) -> None:
-    """Makes a manifest of V7's lung annotations; writes the masks beside the CSV.
+    """Makes a manifest of V7's lung annotations, and writes the masks beside the CSV.
 
     Args:
         folder: Folder with the Darwin JSON files, at any depth.
-        out: CSV to write; the masks go into the folder <name>_masks beside it.
+        out: CSV to write; the masks are written to the folder <name>_masks beside it.
         images: Folders with the images, at any depth. None: DIR.
-        patients: Manifest that `semenet data covid-chestxray` made, to know its patients by.
+        patients: Manifest made by `semenet data covid-chestxray`, to identify its patients.
         seed: Seed of the draw of the splits.
     """
     from semenet.data.manifest.table import read_manifest
-    from semenet.data.sources.v7_darwin import covid_patients, v7
+    from semenet.data.sources.v7_darwin import covid_chestxray_patients, read_v7
 
-    known = None if patients is None else covid_patients(read_manifest(patients, required=()).rows)
+    known = None if patients is None else covid_chestxray_patients(read_manifest(patients, required=()).rows)
     with progress_bars() as progress:
-        drawn = functools.partial(progress, "Drawing masks")
-        _write(
-            lambda: v7(folder, _masks(out), images=images, patients=known, progress=drawn, seed=seed),
-            out,
+        make_rows = functools.partial(
+            read_v7,
             folder,
+            masks_out=_masks_folder(out),
+            images=images,
+            patients=known,
+            progress=functools.partial(progress, "Drawing masks"),
+            seed=seed,
         )
+        write_source_manifest(make_rows, out, folder)
 
 
 def data_covidx(
@@ -127,22 +133,21 @@ def data_covidx(
     """Makes a manifest of COVIDx's text lists and images.
 
     Args:
-        folder: Folder with the images in train and test, and the lists train*.txt and test*.txt.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        train_list: List to use. None: the only one in DIR.
-        val_list: List to use. None: the only one in DIR, or none.
-        test_list: List to use. None: the only one in DIR.
-        val_share: Share of the training patients that become val where no list is for it.
-        on_error: Stop where a listed file is absent, or leave it out and list it.
+        folder: Folder with the images in train and test and the lists train*.txt and test*.txt.
+        out: CSV to write; its paths are relative to its own folder.
+        train_list: List of train. None: the only one in DIR.
+        val_list: List of val. None: the only one in DIR, or no list.
+        test_list: List of test. None: the only one in DIR.
+        val_share: Share of the training patients that becomes val if there is no list for it.
+        on_error: If a listed file is missing, stop (raise), or leave it out and list it (skip).
         seed: Seed of the draw of val.
     """
-    from semenet.data.sources.covidx import covidx
+    from semenet.data.sources.covidx import read_covidx
 
-    named = {"train": train_list, "val": val_list, "test": test_list}
-    lists = {part: path for part, path in named.items() if path is not None}
-    _write(
-        lambda: covidx(folder, lists=lists, val_share=val_share, on_error=on_error, seed=seed), out, folder
-    )
+    paths = {"train": train_list, "val": val_list, "test": test_list}
+    lists = {part: path for part, path in paths.items() if path is not None}
+    settings = {"lists": lists, "val_share": val_share, "on_error": on_error, "seed": seed}
+    write_source_manifest(lambda: read_covidx(folder, **settings), out, folder)
 
 
 def data_folder(
@@ -153,34 +158,34 @@ def data_folder(
     license: str = "not stated",
     seed: int = 0,
 ) -> None:
-    """Makes a manifest of a plain tree, DIR/<class>/<image> or DIR/<split>/<class>/<image>.
+    """Makes a manifest of a folder with DIR/<class>/<image> or DIR/<split>/<class>/<image>.
 
     Args:
-        folder: The tree's top.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        patient_pattern: Regular expression with a group `patient`, for each file's name without its suffix,
-            such as "^(?P<patient>[^_]+)_". None: each file is a patient of its own.
-        source: The column `source`. None: the folder's name.
-        license: The column `license`.
-        seed: Seed of the draw of the splits, where the tree has none.
+        folder: The top-level folder.
+        out: CSV to write; its paths are relative to its own folder.
+        patient_pattern: Regular expression with a group `patient` for each file's name without its suffix,
+            such as "^(?P<patient>[^_]+)_". None: each file counts as its own patient.
+        source: Value of the column `source`. None: the folder's name.
+        license: Value of the column `license`.
+        seed: Seed of the draw of the splits, if the folder has none.
     """
-    from semenet.data.sources.class_folders import folder_tree
+    from semenet.data.sources.class_folders import read_class_folders
 
-    told = {"patient_pattern": patient_pattern, "source": source, "license": license}
-    _write(lambda: folder_tree(folder, **told, seed=seed), out, folder)
+    columns = {"patient_pattern": patient_pattern, "source": source, "license": license}
+    write_source_manifest(lambda: read_class_folders(folder, **columns, seed=seed), out, folder)
 
 
 def data_dataset1(kermany: Folder, out: pathlib.Path, seed: int = 0) -> None:
-    """Makes the paper's dataset 1: normal, bacterial and viral, out of Kermany's folder.
+    """Makes the paper's dataset 1, normal, bacterial and viral, from Kermany's folder.
 
     Args:
-        kermany: Kermany's unpacked folder, with train and test in it.
-        out: CSV to write; its paths are relative to the folder it stands in.
+        kermany: Kermany's unpacked folder with train and test.
+        out: CSV to write; its paths are relative to its own folder.
         seed: Seed of the draw of val and test.
     """
-    from semenet.data.sources.paper import dataset1
+    from semenet.data.sources.paper import draw_dataset1
 
-    _write(lambda: dataset1(kermany, seed=seed), out, kermany, paper="dataset1")
+    write_source_manifest(lambda: draw_dataset1(kermany, seed=seed), out, kermany, paper="dataset1")
 
 
 def data_dataset2(
@@ -194,35 +199,33 @@ def data_dataset2(
     """Makes the paper's dataset 2: COVID-19 against Kermany's other viral images.
 
     Args:
-        kermany: Kermany's unpacked folder, with train and test in it.
-        covid: The repository covid-chestxray-dataset, with metadata.csv and images in it.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        counts: The paper's counts, or every image.
-        on_error: Stop where a file that metadata.csv lists is absent, or leave it out and list it.
-        seed: Seed of all draws; that of dataset1 keeps a child's images on one side in both.
+        kermany: Kermany's unpacked folder with train and test.
+        covid: Folder of the repository covid-chestxray-dataset with metadata.csv and images.
+        out: CSV to write; its paths are relative to its own folder.
+        counts: The paper's counts (paper), or every image (all).
+        on_error: If a file in metadata.csv is missing, stop (raise), or leave it out and list it (skip).
+        seed: Seed of all draws; with dataset1's seed, a child is in the same split of both data sets.
     """
-    from semenet.data.sources.paper import dataset2
+    from semenet.data.sources.paper import draw_dataset2
 
-    def make():
-        return dataset2(kermany, covid, counts=counts, on_error=on_error, seed=seed)
-
-    _write(make, out, paper="dataset2")
+    settings = {"counts": counts, "on_error": on_error, "seed": seed}
+    write_source_manifest(lambda: draw_dataset2(kermany, covid, **settings), out, paper="dataset2")
 
 
 def data_lungs(
     manifests: Manifests, out: pathlib.Path, counts: Literal["paper", "all"] = "paper", seed: int = 0
 ) -> None:
-    """Makes the paper's U-Net data out of manifests with masks.
+    """Makes the paper's U-Net data from manifests with masks.
 
     Args:
-        manifests: CSVs with the column mask, as v7, montgomery and shenzhen make them.
-        out: CSV to write; its paths are relative to the folder it stands in.
-        counts: The paper's 900, 50 and 50, or every pair in these proportions.
+        manifests: CSVs with the column mask, as made by v7, montgomery and shenzhen.
+        out: CSV to write; its paths are relative to its own folder.
+        counts: The paper's 900, 50 and 50 (paper), or every pair in these proportions (all).
         seed: Seed of the draw.
     """
-    from semenet.data.sources.paper import lung_pairs
+    from semenet.data.sources.paper import draw_lung_pairs
 
-    _write(lambda: lung_pairs(manifests, counts=counts, seed=seed), out, paper="lungs")
+    write_source_manifest(lambda: draw_lung_pairs(manifests, counts=counts, seed=seed), out, paper="lungs")
 
 
 SOURCE_COMMANDS = {
@@ -239,57 +242,5 @@ SOURCE_COMMANDS = {
 }
 
 
-def _masks(out):
+def _masks_folder(out: pathlib.Path) -> pathlib.Path:
     return out.with_name(f"{out.stem}_masks")
-
-
-def _write(make, out, folder=None, paper=None):
-    """Writes what `make` returns, its paths made relative to the CSV's folder, and tells what is in it."""
-    from semenet.data.manifest.table import write_manifest
-    from semenet.data.sources.kermany import SourceWarning, relative
-    from semenet.storage.atomic import output_file
-
-    out = output_file(out)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SourceWarning)
-        frame = make()
-    for warning in caught:
-        if issubclass(warning.category, SourceWarning):
-            print(f"semenet: {warning.message}", file=sys.stderr)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    top = pathlib.Path.cwd() if folder is None else folder.absolute()
-    for column in ("file", "mask"):
-        if column in frame:
-            frame[column] = [
-                relative(os.path.join(top, path), out.absolute().parent) for path in frame[column]
-            ]
-    write_manifest(frame, out)
-    print(_counted(frame, paper), file=sys.stderr)
-    for lacking in _lacking(frame):
-        print(f"semenet: {lacking}: too few patients for every split.", file=sys.stderr)
-    print(out)
-
-
-def _lacking(frame):
-    """Says which classes a split has no image of."""
-    if "label" not in frame:
-        return []
-    counts = frame.groupby(["label", "split"]).size().unstack(fill_value=0)
-    return [
-        f"no image of {label} in {', '.join(row.index[row == 0])}"
-        for label, row in counts.iterrows()
-        if (row == 0).any()
-    ]
-
-
-def _counted(frame, paper):
-    """What a manifest holds, as a table: a row a split and label, beside the paper's count where it has "
-    "one."""
-    if paper is not None:
-        from semenet.data.sources.paper import compare_counts
-
-        return compare_counts(frame, paper).to_string()
-    keys = ["split", "label"]
-    counts = frame.groupby(keys).agg(images=("file", "size"), patients=("patient", "nunique"))
-    return counts.to_string()

@@ -1,20 +1,22 @@
-"""A plain tree of folders, one a class, to the rows of a manifest."""
+"""Data sets with one folder per class."""
 
 import os
 import pathlib
 import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import SHARES
-from semenet.data.sources.kermany import (
+from semenet.data.sources.source_rows import (
     NOT_STATED,
     SourceError,
+    SourceNotFoundError,
     draw_splits,
-    is_image,
+    is_image_file,
     keep_patients_whole,
-    tell,
+    warn_source,
 )
 
 _SPLIT_NAMES = {
@@ -28,122 +30,148 @@ _SPLIT_NAMES = {
 }
 
 
-def folder_tree(folder, *, patient_pattern=None, source=None, license=NOT_STATED, shares=SHARES, seed=0):
+def read_class_folders(
+    folder: pathlib.Path | str,
+    *,
+    patient_pattern: str | None = None,
+    source: str | None = None,
+    license: str = NOT_STATED,
+    shares: Mapping[str, float] = SHARES,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Turns DIR/<class>/<image> or DIR/<split>/<class>/<image> into the rows of a manifest.
 
-    Where all folders at the top are called train, val or test (or training, valid, validation, testing),
-    they are the splits, and a patient in several goes whole into the last of train, val and test. Otherwise
-    the folders at the top are the classes, and splits are drawn by patient.
+    If all top-level folders are named train, val or test (or training, valid, validation, testing), they are
+    the splits, and a patient in several is moved to the last of train, val and test. Otherwise the top-level
+    folders are the classes, and splits are drawn by patient.
 
     Args:
-        folder: the tree's top.
-        patient_pattern: regular expression with a group `patient`, searched for in each file's name without
-            its suffix, such as r"^(?P<patient>[^_]+)_"; a patient is one over all classes. None takes each
-            file for a patient of its own, with a `SourceWarning` of what that risks.
-        source: str, the column `source`; None for the folder's name.
-        license: str, the column `license`.
-        shares: dict of split names to shares that sum to 1, where the tree has no splits.
-        seed: int, of the draw of the splits.
+        folder: the top-level folder.
+        patient_pattern: regular expression with a group `patient` that is searched in each file's name
+            without its suffix, such as r"^(?P<patient>[^_]+)_". The same name in several classes is the same
+            patient. With None each file counts as its own patient, and a `SourceWarning` explains the risk.
+        source: value of the column `source`; None for the folder's name.
+        license: value of the column `license`.
+        shares: split names and their shares of the images, used if the folder has no splits; the shares sum
+            to 1.
+        seed: seed of the draw of the splits.
 
     Returns:
         A DataFrame of text, sorted by `file`: `file` (relative to `folder`, with forward slashes), `label`
         (the class folder's name), `patient`, `split`, `source` and `license`.
 
     Raises:
-        SourceError: there is no folder or no image; splits and classes stand side by side; a split stands
-            there under two names; an image stands at another depth; the pattern is none, or does not match
+        SourceError: the folder does not exist or has no image; it has both splits and classes at the top;
+            a split has two folders; an image is at another depth; the pattern is invalid or does not match
             every file.
+
+    Example:
+        >>> import pathlib, shutil
+        >>> from semenet.data.phantom import write_phantoms
+        >>> from semenet.data.sources import read_class_folders
+        >>> images = write_phantoms("set", count=9, size=64).parent / "images"
+        >>> for number, image in enumerate(sorted(images.iterdir())):
+        ...     target = pathlib.Path("tree", ("normal", "bacteria", "virus")[number % 3], image.name)
+        ...     target.parent.mkdir(parents=True, exist_ok=True)
+        ...     _ = shutil.copy(image, target)
+        >>> rows = read_class_folders("tree", patient_pattern="(?P<patient>.+)")
+        >>> rows["label"].value_counts().to_dict()
+        {'bacteria': 3, 'normal': 3, 'virus': 3}
     """
     folder = pathlib.Path(folder)
-    pattern = None if patient_pattern is None else _compiled(patient_pattern)
-    tops = _folders(folder)
-    beside = [path for path in sorted(folder.iterdir()) if path.is_file() and is_image(path)]
-    if beside:
+    pattern = None if patient_pattern is None else _compile_pattern(patient_pattern)
+    top_folders = _subfolders(folder)
+    misplaced = [path for path in sorted(folder.iterdir()) if path.is_file() and is_image_file(path)]
+    if misplaced:
         raise SourceError(
-            "Every image of a tree must stand in a class's folder. "
-            f"Received: {shorten([path.name for path in beside])} in {folder} itself. Move or remove these."
+            "Every image must be in the folder of a class. "
+            f"Received: {shorten([path.name for path in misplaced])} in {folder} itself. Move or remove these."
         )
-    parts = [_SPLIT_NAMES.get(top.name.lower()) for top in tops]
+    top_names = shorten([top.name for top in top_folders])
+    parts = [_SPLIT_NAMES.get(top.name.lower()) for top in top_folders]
     if any(parts) and not all(parts):
         raise SourceError(
-            "Folders at the top are all splits (train, val, test) or all classes. "
-            f"Received: {folder} with {shorten([top.name for top in tops])}. Put the classes into the splits."
+            "Top-level folders must be all splits (train, val, test) or all classes. "
+            f"Received: {folder} with {top_names}. Move the classes into the splits."
         )
-    splits = all(parts)
-    if splits and len(set(parts)) < len(parts):
+    has_splits = all(parts)
+    if has_splits and len(set(parts)) < len(parts):
         raise SourceError(
-            "Each split must have one folder. "
-            f"Received: {folder} with {shorten([top.name for top in tops])}. Merge those of one meaning."
+            f"Each split must have one folder. Received: {folder} with {top_names}. "
+            "Merge the folders of the same split."
         )
     rows = [
         {
             "file": path.relative_to(folder).as_posix(),
             "label": path.parent.name,
             "patient": _patient(path, folder, pattern),
-            "split": part if splits else "",
+            "split": part if has_splits else "",
             "source": folder.resolve().name if source is None else source,
             "license": license,
         }
-        for top, part in zip(tops, parts, strict=True)
-        for path in _images(top, folder, depth=2 if splits else 1)
+        for top, part in zip(top_folders, parts, strict=True)
+        for path in _find_images(top, folder, depth=2 if has_splits else 1)
     ]
     if not rows:
         raise SourceError(
-            "A tree has images in a folder a class: DIR/<class>/*.png or DIR/<split>/<class>/*.png. "
-            f"Received: {folder}, where there are none. Name the folder that holds the classes."
+            "There must be images in the folders of classes: DIR/<class>/*.png or DIR/<split>/<class>/*.png. "
+            f"Received: {folder}, where there are none. Pass the folder that contains the classes."
         )
     frame = pd.DataFrame(rows).sort_values("file", ignore_index=True)
     if pattern is None:
-        tell(
-            f"No patient pattern: each of {len(frame)} files counts as a patient of its own. If a patient "
-            "has several images, they may come to stand in train and in test, and every figure measured is "
-            "then too good. Give the pattern of a patient's part of the names (--patient-pattern)."
+        warn_source(
+            f"No patient pattern: each of {len(frame)} files counts as its own patient. If patients have "
+            "several images, these may be in both train and test, and every metric is then too optimistic. "
+            "Pass a pattern for the patient's part of the file names (--patient-pattern)."
         )
-    if splits:
+    if has_splits:
         return keep_patients_whole(frame)
     return frame.assign(split=draw_splits(frame, shares, seed))
 
 
-def _compiled(pattern):
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern)
     except re.error as error:
         raise SourceError(
-            f"A patient pattern is a regular expression. Received: {pattern!r}: {error}. Mend it."
+            f"A patient pattern must be a regular expression. Received: {pattern!r}: {error}. Fix it."
         ) from error
     if "patient" not in compiled.groupindex:
         raise SourceError(
-            f"A patient pattern has a group `patient`. Received: {pattern!r}. Write (?P<patient>...) "
+            f"A patient pattern must have a group `patient`. Received: {pattern!r}. Write (?P<patient>...) "
             "around the patient's part."
         )
     return compiled
 
 
-def _folders(folder):
+def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
     if not folder.is_dir():
-        raise SourceError(f"A tree is a folder. Received: {folder}, which is none. Check the path.")
+        raise SourceNotFoundError(
+            "The path must be a folder that contains the classes. "
+            f"Received: {folder}, which is not a folder. Check the path."
+        )
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _images(top, folder, depth):
+def _find_images(top: pathlib.Path, folder: pathlib.Path, depth: int) -> list[pathlib.Path]:
     paths, others = [], []
     for path in sorted(_files_below(top, {os.path.realpath(folder)})):
-        (paths if is_image(path) else others).append(path)
-    _tell_left_out(others, top)
+        (paths if is_image_file(path) else others).append(path)
+    _warn_left_out(others, top)
     misplaced = [str(path) for path in paths if len(path.relative_to(top).parts) != depth]
     if misplaced:
         form = "DIR/<split>/<class>/<image>" if depth == 2 else "DIR/<class>/<image>"
         raise SourceError(
-            f"Every image of the tree must stand at {form}. Received: {shorten(misplaced)} below {folder}. "
+            f"Every image must be at {form}. Received: {shorten(misplaced)} below {folder}. "
             "Move or remove these."
         )
     return paths
 
 
-def _files_below(top, seen):
-    """The files of a folder, through links to folders not seen yet too; hidden ones are passed over."""
+def _files_below(top: pathlib.Path, seen: set[str]) -> Iterator[pathlib.Path]:
+    """Yields the files below a folder, also through links to folders not seen yet, without hidden files."""
     for parent, folders, names in os.walk(top, followlinks=True):
-        # A link to a folder above would go round for ever.
+        # A link to a parent folder would loop forever.
         seen.add(os.path.realpath(parent))
         folders[:] = [
             name
@@ -153,21 +181,21 @@ def _files_below(top, seen):
         yield from (pathlib.Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _tell_left_out(files, place):
+def _warn_left_out(files: Sequence[pathlib.Path], top: pathlib.Path) -> None:
     if files:
-        tell(
-            f"{len(files)} files below {place} are left out, since their names do not end as an image's: "
+        warn_source(
+            f"{len(files)} files below {top} are left out, since their names have no suffix of an image: "
             f"{shorten([file.name for file in files])}."
         )
 
 
-def _patient(path, folder, pattern):
+def _patient(path: pathlib.Path, folder: pathlib.Path, pattern: re.Pattern[str] | None) -> str:
     if pattern is None:
         return path.relative_to(folder).with_suffix("").as_posix()
-    found = pattern.search(path.stem)
-    if found is None or not found["patient"]:
+    match = pattern.search(path.stem)
+    if match is None or not match["patient"]:
         raise SourceError(
-            f"The patient pattern must match every file's name. Received: {path}, whose {path.stem!r} has no "
-            f"{pattern.pattern!r}. Mend the pattern, or rename the file."
+            f"The patient pattern must match every file's name. Received: {path}, whose name {path.stem!r} "
+            f"does not match {pattern.pattern!r}. Fix the pattern, or rename the file."
         )
-    return found["patient"]
+    return match["patient"]

@@ -1,22 +1,24 @@
-"""The text lists of COVIDx (COVID-Net) and their images to the rows of a manifest."""
+"""COVIDx (COVID-Net): text lists and their images."""
 
 import pathlib
+from collections.abc import Mapping
 
 import pandas as pd
 
 from semenet.data.manifest.csv_file import shorten
-from semenet.data.sources.kermany import (
+from semenet.data.sources.kermany import parse_kermany_name
+from semenet.data.sources.source_rows import (
     NOT_STATED,
     SPLITS,
     SourceError,
+    SourceNotFoundError,
+    check_val_share,
     draw_splits,
+    keep_existing_files,
     keep_patients_whole,
-    keep_present,
-    kermany_name,
 )
-from semenet.errors import SemenetError
 
-# Of the lists' editions 1 to 9 and of those for CXR-2 to CXR-4, in lower case.
+# Labels of editions 1 to 9 of the lists, and of the lists for CXR-2 to CXR-4; keys in lower case.
 _LABELS = {
     "normal": "normal",
     "pneumonia": "pneumonia",
@@ -28,28 +30,33 @@ _LABELS = {
 }
 
 
-def covidx(folder, *, lists=None, val_share=0.1, on_error="raise", seed=0):
+def read_covidx(
+    folder: pathlib.Path | str,
+    *,
+    lists: Mapping[str, pathlib.Path | str] | None = None,
+    val_share: float = 0.1,
+    on_error: str = "raise",
+    seed: int = 0,
+) -> pd.DataFrame:
     """Turns COVIDx into the rows of a manifest.
 
     A line of a list is "patientid filename label source", or in the first editions "patientid filename
-    label". A patient in several lists goes whole into the last of train, val and test; where no list is for
-    val, whole patients of train are drawn for it. COVIDx gathers other data sets: patients are named
-    as their own source names them ("covid-7" of covid-chestxray-dataset, "virus-person7" of
-    Kermany), so that one patient in two manifests can be found.
+    label". A patient in several lists is moved to the last of train, val and test. If there is no list for
+    val, whole training patients are drawn for it. COVIDx combines other data sets: patients have the names
+    that they have in manifests of these ("covid-7" of covid-chestxray-dataset, "virus-person7" of Kermany),
+    so that a patient in two manifests can be found.
 
-    Reference: Wang et al., Scientific Reports 10 (2020) 19549; https://github.com/lindawangg/COVID-Net. Every
-    gathered data set has its own licence; the lists name none.
+    Reference: Wang et al., Scientific Reports 10 (2020) 19549; https://github.com/lindawangg/COVID-Net. Each
+    combined data set has its own licence; the lists name none.
 
     Args:
-        folder: the folder with train/ and test/ (and val/, if there is one) that hold the images, and the
-            lists.
-        lists: dict of "train", "val" or "test" to the path of its list; for a part that is not named, or None
-            for all, the only file in `folder` whose name begins so and ends .txt.
-        val_share: float in (0, 1), the share of the training patients that become val where no list is for
-            it.
-        on_error: "raise" for an error that names listed files which are absent, "skip" to leave them out and
-            name them in a `SourceWarning`.
-        seed: int, of the draw of val.
+        folder: folder with the lists and with the images in train/ and test/ (and optionally val/).
+        lists: paths of the lists of "train", "val" and "test". For a part without a path, or None for all
+            parts, the only file in `folder` whose name begins with the part's name and ends in .txt.
+        val_share: share of the training patients that becomes val if there is no list for it, in (0, 1).
+        on_error: "raise" to raise an error that names missing files, "skip" to leave them out and name them
+            in a `SourceWarning`.
+        seed: seed of the draw of val.
 
     Returns:
         A DataFrame of text, sorted by `file`: `file`, `label` (as listed: "normal", "pneumonia", "COVID-19",
@@ -57,25 +64,24 @@ def covidx(folder, *, lists=None, val_share=0.1, on_error="raise", seed=0):
         `license`.
 
     Raises:
-        SourceError: a list is absent, ambiguous, unreadable, or has a line of another form or with another
-            label; two lines name one file; a listed file is absent.
-        ValueError: `val_share` or `on_error` is out of its range.
+        SourceError: a list is missing, ambiguous or unreadable, or has a line with another form or an unknown
+            label; two lines name the same file; a listed file is missing.
+        SemenetError: `val_share` or `on_error` is invalid.
     """
-    if not 0 < val_share < 1:
-        raise SemenetError(f"`val_share` must lie between 0 and 1. Received: {val_share}. The usual is 0.1.")
+    check_val_share(val_share)
     folder = pathlib.Path(folder)
-    lists = _lists(folder, lists or {})
+    lists = _find_lists(folder, lists or {})
     rows = []
     for part, path in lists.items():
-        rows += [_row(line, f"{path}, line {number}", part) for number, line in _lines(path)]
+        rows += [_row(line, f"{path}, line {number}", part) for number, line in _read_lines(path)]
     if not rows:
         raise SourceError(
-            f"A list of COVIDx has a line an image. Received: {', '.join(map(str, lists.values()))}, "
-            "all empty. Download the lists again."
+            "A list of COVIDx must have one line per image. "
+            f"Received: {', '.join(map(str, lists.values()))}, all empty. Download the lists again."
         )
     frame = pd.DataFrame(rows)
     _check_listed_once(frame, folder)
-    frame = keep_patients_whole(keep_present(frame, folder, on_error, "COVIDx"))
+    frame = keep_patients_whole(keep_existing_files(frame, folder, on_error, "COVIDx"))
     if "val" not in lists:
         train = frame[frame["split"] == "train"]
         drawn = draw_splits(train, {"train": 1 - val_share, "val": val_share}, seed)
@@ -83,8 +89,8 @@ def covidx(folder, *, lists=None, val_share=0.1, on_error="raise", seed=0):
     return frame.sort_values("file", ignore_index=True)
 
 
-def _lists(folder, named):
-    found = {part: pathlib.Path(path) for part, path in named.items()}
+def _find_lists(folder: pathlib.Path, given: Mapping[str, pathlib.Path | str]) -> dict[str, pathlib.Path]:
+    found = {part: pathlib.Path(path) for part, path in given.items()}
     for part in SPLITS:
         if part in found:
             continue
@@ -92,38 +98,38 @@ def _lists(folder, named):
         if len(paths) > 1:
             raise SourceError(
                 f"Each part must have one list. Received: {folder} with "
-                f"{shorten([path.name for path in paths])} for {part}, which differ by edition. Name the "
+                f"{shorten([path.name for path in paths])} for {part}, lists of several editions. Pass the "
                 f"one to use (--{part}-list)."
             )
         if paths:
             found[part] = paths[0]
-    absent = [part for part in ("train", "test") if part not in found]
-    if absent:
-        raise SourceError(
-            "COVIDx has the lists train*.txt and test*.txt beside the folders train and test. "
-            f"Received: {folder}, without one for {' and '.join(absent)}. Copy it from the folder labels of "
-            "the repository COVID-Net, or name it (--train-list, --test-list)."
+    missing = [part for part in ("train", "test") if part not in found]
+    if missing:
+        raise SourceNotFoundError(
+            "COVIDx's folder must have the lists train*.txt and test*.txt and the folders train and test. "
+            f"Received: {folder}, without a list for {' and '.join(missing)}. Copy it from the folder labels "
+            "of the repository COVID-Net, or pass its path (--train-list, --test-list)."
         )
     return found
 
 
-def _lines(path):
+def _read_lines(path: pathlib.Path) -> list[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise SourceError(
-            f"A list of COVIDx is a text file. Received: {path}, which is none. Check the path."
+        raise SourceNotFoundError(
+            f"A list of COVIDx must be a text file. Received: {path}, which is not a file. Check the path."
         ) from error
     except UnicodeDecodeError as error:
         raise SourceError(
-            f"A list of COVIDx is UTF-8 text. Received: {path}: {error}. Download it again."
+            f"A list of COVIDx must be UTF-8 text. Received: {path}: {error}. Download it again."
         ) from error
     return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def _row(line, where, part):
+def _row(line: str, location: str, part: str) -> dict[str, str]:
     cells = line.split()
-    # SIRM's patients have a blank in them: "COVID 51 COVID(51).png positive sirm".
+    # Patient names of SIRM contain a space: "COVID 51 COVID(51).png positive sirm".
     if len(cells) >= 4 and cells[-2].lower() in _LABELS:
         *identity, name, label, source = cells
     elif len(cells) >= 3 and cells[-1].lower() in _LABELS:
@@ -131,25 +137,26 @@ def _row(line, where, part):
         source = "unnamed"
     else:
         raise SourceError(
-            "A line of COVIDx is `patientid filename label source` or `patientid filename label`, the label "
-            f"among {', '.join(_LABELS.values())}. Received: {line.strip()!r} in {where}. Mend or remove it."
+            "A line of COVIDx must be `patientid filename label source` or `patientid filename label`, with "
+            f"a label among {', '.join(_LABELS.values())}. Received: {line.strip()!r} in {location}. Fix or "
+            "remove it."
         )
-    kermanys = kermany_name(pathlib.PurePosixPath(name).stem)
-    own = f"{'covid' if source == 'cohen' else source}-{' '.join(identity)}"
+    in_kermany = parse_kermany_name(pathlib.PurePosixPath(name).stem)
+    patient = f"{'covid' if source == 'cohen' else source}-{' '.join(identity)}"
     return {
         "file": f"{part}/{name}",
         "label": _LABELS[label.lower()],
-        "patient": kermanys[1] if kermanys else own,
+        "patient": in_kermany[1] if in_kermany else patient,
         "split": part,
         "source": f"covidx-{source}",
         "license": NOT_STATED,
     }
 
 
-def _check_listed_once(frame, folder):
+def _check_listed_once(frame: pd.DataFrame, folder: pathlib.Path) -> None:
     repeated = frame["file"][frame.duplicated("file")].tolist()
     if repeated:
         raise SourceError(
-            f"A file must be listed once. Received: {shorten(repeated)} in the lists of {folder}, more than "
-            "once. Remove all lines but one."
+            f"Each file must be listed once. Received: {shorten(repeated)} several times in the lists of "
+            f"{folder}. Remove all lines but one."
         )

@@ -1,4 +1,4 @@
-"""What docs/data.md shows works when pasted, on folders laid out as it says."""
+"""The commands in docs/data.md work when pasted, on folders with the layout that it shows."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.dataset import write_phantoms
-from semenet.data.sources.kermany import SPLITS
+from semenet.data.sources.source_rows import SPLITS
 
 TEXT = (pathlib.Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
 SOURCES = ("kermany", "covid-chestxray", "montgomery", "shenzhen", "v7", "covidx", "folder")
@@ -51,7 +51,7 @@ def test_every_source_has_a_command():
     assert {command[2] for command in COMMANDS} == {*SOURCES, "dataset1", "dataset2", "lungs"}
 
 
-def test_every_command_makes_a_manifest_that_can_be_read(downloads):
+def test_every_command_makes_a_readable_manifest(downloads):
     for command in COMMANDS:
         main(command[1:])
         out = downloads / command[command.index("--out") + 1]
@@ -84,7 +84,7 @@ def test_the_commands_on_manifests_run_in_order(tmp_path, monkeypatch, capfd):
     assert read_manifest("shards/manifest.csv").sha256 == drawn.sha256
 
 
-def test_patients_of_v7_are_those_of_the_covid_manifest(downloads):
+def test_patients_of_v7_come_from_the_covid_manifest(downloads):
     for command in COMMANDS:
         if command[2] in ("covid-chestxray", "v7"):
             main(command[1:])
