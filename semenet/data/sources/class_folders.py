@@ -85,7 +85,7 @@ def read_class_folders(
     if misplaced:
         raise SourceError(
             "Every image must be in the folder of a class. "
-            f"Received: {shorten([path.name for path in misplaced])} in {folder} itself. Move or remove these."
+            f"Received: {shorten([path.name for path in misplaced])} in {folder} itself. Move or remove them."
         )
     top_names = shorten([top.name for top in top_folders])
     parts = [_SPLIT_NAMES.get(top.name.lower()) for top in top_folders]

@@ -217,7 +217,7 @@ def test_an_invalid_json_file_is_named(tmp_path, damage):
 
 
 def test_folders_without_v7_s_layout_are_rejected(tmp_path):
-    with pytest.raises(SourceError, match="Darwin JSON files"):
+    with pytest.raises(SourceError, match="one Darwin JSON file per image"):
         read_v7(tmp_path, masks_out=tmp_path / "masks")
     folder = v7_folder(tmp_path / "v7")
     annotations = folder / "releases" / "all-images" / "annotations"
