@@ -29,7 +29,7 @@ SCHEMA = json.loads(
 SIDE = 32
 CLASSES = ("normal", "bacteria", "virus")
 DARK, MIDDLE, BRIGHT = 25, 125, 230
-# file, label, patient, split, grey: what the network predicts follows from the grey.
+# file, label, patient, split, grey level: the prediction follows from the grey level.
 ROWS = [
     ("n1.png", "normal", "p1", "val", DARK),
     ("n2.png", "normal", "p1", "val", DARK + 20),
@@ -46,7 +46,7 @@ ROWS = [
 
 
 def brightness_classifier(class_names=CLASSES, activation="softmax", channels=1):
-    """Predicts normal below 0.3 of white, bacteria up to 0.7, virus above."""
+    """Returns a network that predicts normal below 0.3 of white, bacteria up to 0.7 and virus above."""
     image = keras.Input((SIDE, SIDE, channels), name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
     x = keras.layers.Conv2D(1, 1, name="conv")(x)
@@ -87,7 +87,7 @@ def run(data):
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """The split val evaluated: folder, run and what `evaluate` returned."""
+    """Folder, run and result of an evaluation of the split val."""
     folder = write_data(tmp_path_factory.mktemp("evaluated"))
     run = folder / "model.keras"
     brightness_classifier().save(run)
@@ -96,7 +96,7 @@ def evaluated(tmp_path_factory):
 
 
 class Page(html.parser.HTMLParser):
-    """Collects what a report's tags say and its visible text."""
+    """Collects the tags and the visible text of a report."""
 
     def __init__(self, text):
         super().__init__()
@@ -130,7 +130,7 @@ def test_metrics_json(evaluated):
     assert written["confusion_matrix"] == [[2, 1, 0], [0, 2, 0], [1, 0, 1]]
     assert written["accuracy"] == pytest.approx(5 / 7)
     assert written["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 2 / 3) / 3)
-    # Darker is surer for normal: 25, 45, 125 against 125, 134, 230, 25. For virus 230, 25 against five.
+    # The darker, the more likely normal: 25, 45, 125 against 125, 134, 230, 25. Virus: 230, 25 against five.
     assert written["per_class.normal.auroc"] == pytest.approx((3.5 + 3 + 2.5) / 12)
     assert written["per_class"]["virus"]["auroc"] == pytest.approx((5 + 0.5) / 10)
     assert written["per_class.bacteria.precision"] == pytest.approx(2 / 3)
@@ -171,9 +171,9 @@ def test_predictions_csv(evaluated):
     np.testing.assert_allclose(table[list(CLASSES)], expected, atol=1e-5)
 
 
-def test_what_was_predicted_is_explained_without_another_pass(data, monkeypatch):
-    """Fed again are only the images whose maps are compared with those of random weights."""
-    run = fed_lungs_alone(data)
+def test_heat_maps_need_no_second_pass(data, monkeypatch):
+    """Only images whose maps are compared with those of random weights are loaded again."""
+    run = save_network_of_lungs_alone(data)
     asked = []
     batches = LungMasks.batches
     monkeypatch.setattr(
@@ -182,18 +182,18 @@ def test_what_was_predicted_is_explained_without_another_pass(data, monkeypatch)
         lambda self, rows, *others: asked.append(len(rows)) or batches(self, rows, *others),
     )
     monkeypatch.setattr(heat_map_analysis, "MAX_RANDOMIZED", 3)
-    figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
-    assert figures["where"]["images"] == 7
+    result = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
+    assert result["where"]["images"] == 7
     assert asked == [7, 3]
 
 
 def test_three_channels(data):
     brightness_classifier(channels=3).save(data / "rgb.keras")
-    figures = evaluate(data / "rgb.keras", data / "manifest.csv", "val", out=data / "out")
-    assert figures["accuracy"] == pytest.approx(5 / 7)
+    result = evaluate(data / "rgb.keras", data / "manifest.csv", "val", out=data / "out")
+    assert result["accuracy"] == pytest.approx(5 / 7)
 
 
-def test_clahe_applies_where_the_recipe_has_it(data, run, monkeypatch):
+def test_clahe_is_applied_if_the_recipe_has_it(data, run, monkeypatch):
     ramp = np.tile(np.linspace(20, 90, 30, dtype=np.uint8), (40, 1))
     cv2.imwrite(str(data / "n1.png"), ramp)
     monkeypatch.setattr(Run, "inference_clahe", True)
@@ -205,12 +205,12 @@ def test_clahe_applies_where_the_recipe_has_it(data, run, monkeypatch):
     assert abs(with_clahe - without).max() > 0.01
 
 
-def test_root_moves_the_images_and_not_the_hash(data, run):
+def test_root_changes_the_paths_but_not_the_hash(data, run):
     (data / "elsewhere").mkdir()
     manifest = (data / "manifest.csv").rename(data / "elsewhere" / "manifest.csv")
-    figures = evaluate(run, manifest, "val", out=data / "out", root=data)
-    assert f"--root {data}" in figures["command"]
-    assert figures["manifest_sha256"] == read_manifest(manifest).sha256
+    result = evaluate(run, manifest, "val", out=data / "out", root=data)
+    assert f"--root {data}" in result["command"]
+    assert result["manifest_sha256"] == read_manifest(manifest).sha256
 
 
 def test_report_is_complete_and_self_contained(evaluated):
@@ -231,9 +231,9 @@ def test_report_is_complete_and_self_contained(evaluated):
     assert all(image["alt"] for image in images)
     assert all(image["src"].startswith("data:image/") for image in images)
     assert "@media print" in source
-    # Percentages are written in one way, "95 %".
+    # Percentages are always written with a space, "95 %".
     assert not re.search(r"\d%", page.text + " ".join(image["alt"] for image in images))
-    # Nothing is fetched, and no script runs.
+    # There are no external resources and no scripts.
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "iframe", "object", "embed"}
     assert [link["href"] for link in page.named("link")] == ["data:,"]
@@ -251,12 +251,12 @@ def test_report_shows_right_and_wrong_examples_of_each_class(evaluated):
     of_virus = cards.split("True class: virus")[1]
     surest = expected_probabilities(DARK)
     assert f"wrong normal: {surest[0]:.2f} ; true: virus, with probability {surest[2]:.2f} v2.png" in of_virus
-    # An original and an overlay a card, and the colour bar.
+    # Each card has an original and an overlay; there is one colour bar.
     alts = [image["alt"] for image in page.named("img")]
     assert sum(alt.startswith("Radiograph") for alt in alts) == 7
     assert sum(alt.startswith("Grad-CAM overlay") for alt in alts) == 7
     assert sum(alt.startswith("Colour bar") for alt in alts) == 1
-    # The score of "normal" does not depend on the features; that of the others grows with the brightness.
+    # The score of "normal" is independent of the features; the other scores increase with brightness.
     for name, found in {
         "n1": "normal, empty: no evidence for it",
         "n3": "bacteria, strongest in the upper left of the picture",
@@ -283,10 +283,10 @@ def test_names_are_escaped(data):
     assert not page.named("script")
 
 
-def test_a_class_absent_from_the_split_is_null_and_undefined(data, run):
-    figures = evaluate(run, data / "manifest.csv", "test", out=data / "out")
-    assert figures["per_class.virus.auroc"] is None
-    assert figures["macro_auroc"] == 1
+def test_a_class_missing_from_the_split_is_null_and_undefined(data, run):
+    result = evaluate(run, data / "manifest.csv", "test", out=data / "out")
+    assert result["per_class.virus.auroc"] is None
+    assert result["macro_auroc"] == 1
     assert '"auroc": null' in (data / "out" / "metrics.json").read_text()
     page = Page((data / "out" / "report.html").read_text())
     assert "virus 0 undefined undefined undefined undefined" in page.text
@@ -311,7 +311,7 @@ def test_a_bad_image_is_named_and_nothing_is_written(data, run):
     assert not any((data / "out").iterdir())
 
 
-def test_a_full_disk_leaves_the_last_evaluation_whole(data, run, monkeypatch):
+def test_a_full_disk_keeps_the_last_evaluation(data, run, monkeypatch):
     evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     before = {path.name: path.read_bytes() for path in (data / "out").iterdir()}
     written = []
@@ -344,7 +344,7 @@ def test_a_diverged_network_is_refused(data):
 
 @pytest.fixture
 def lungs(tmp_path):
-    """Three images; the network finds their bright half, the masks are a half, a quarter, nothing."""
+    """Three images; the network finds the bright half; the masks are a half, a quarter and empty."""
     for name, bright, masked in (("a", 16, 16), ("b", 16, 8), ("c", 0, 0)):
         image, mask = np.full((SIDE, SIDE), 10, np.uint8), np.zeros((SIDE, SIDE), np.uint8)
         image[:bright] = 240
@@ -366,22 +366,22 @@ def lungs(tmp_path):
 
 
 def test_segmentation(lungs):
-    figures = evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", out=lungs / "out", batch_size=2)
+    result = evaluate(lungs / "unet.keras", lungs / "manifest.csv", "val", out=lungs / "out", batch_size=2)
     table = pd.read_csv(lungs / "out" / "predictions.csv")
     assert list(table.columns) == ["file", "patient", "dice", "iou", "mean_iou", "hausdorff95"]
     assert table["file"].tolist() == ["a.png", "b.png", "c.png"]
-    # b: 256 of 512 pixels are right; outside 512 of 768.
+    # b: IoU is 256 of 512 pixels inside and 512 of 768 outside.
     assert table["dice"].tolist() == pytest.approx([1, 2 / 3, 1])
     assert table["iou"].tolist() == pytest.approx([1, 1 / 2, 1])
     assert table["mean_iou"].tolist() == pytest.approx([1, (1 / 2 + 2 / 3) / 2, 1])
-    # b: eight rows lie between the lower edges of a half and a quarter of 32.
+    # b: the lower edges of a half and a quarter of 32 rows are eight rows apart.
     assert table["hausdorff95"].tolist() == [0, 8, 0]
-    assert figures["dice"] == pytest.approx((2 + 2 / 3) / 3)
-    assert figures["hausdorff95"] == pytest.approx(8 / 3)
-    assert figures["hausdorff95_undefined"] == 0
-    jsonschema.validate(figures, SCHEMA)
-    assert figures["mean_iou"] == pytest.approx((2 + 7 / 12) / 3)
-    assert (figures["count"], figures["patients"], figures["split"]) == (3, 3, "val")
+    assert result["dice"] == pytest.approx((2 + 2 / 3) / 3)
+    assert result["hausdorff95"] == pytest.approx(8 / 3)
+    assert result["hausdorff95_undefined"] == 0
+    jsonschema.validate(result, SCHEMA)
+    assert result["mean_iou"] == pytest.approx((2 + 7 / 12) / 3)
+    assert (result["count"], result["patients"], result["split"]) == (3, 3, "val")
     page = Page((lungs / "out" / "report.html").read_text())
     assert "Mean IoU 0.861" in page.text
     assert "Dice: worst Dice 0.667 ; IoU 0.500, at 32 x 32 b.png" in page.text
@@ -401,11 +401,11 @@ def test_segmentation_needs_masks(lungs):
 def test_one_class_alone_is_null_and_undefined(data, run):
     frame = pd.read_csv(data / "manifest.csv")
     frame[(frame["split"] != "val") | (frame["label"] == "normal")].to_csv(data / "manifest.csv", index=False)
-    figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
+    result = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     for name in ("macro_auroc", "macro_average_precision", "per_class.normal.average_precision"):
-        assert figures[name] is figures["intervals"][name] is None
-    # Two of three normal ones are dark.
-    assert figures["accuracy"] == pytest.approx(2 / 3)
+        assert result[name] is result["intervals"][name] is None
+    # Two of three normal images are dark.
+    assert result["accuracy"] == pytest.approx(2 / 3)
     jsonschema.validate(json.loads((data / "out" / "metrics.json").read_text()), SCHEMA)
     card = (data / "out" / "card.md").read_text()
     assert "| Macro AUROC | undefined |" in card
@@ -416,7 +416,7 @@ def test_one_class_alone_is_null_and_undefined(data, run):
     )
 
 
-def test_an_empty_split_s_name_and_absent_columns_are_refused(data, run):
+def test_an_empty_split_name_and_missing_columns_are_refused(data, run):
     with pytest.raises(ManifestError, match=r"Received: ''. There are: .*val \(7 rows\)"):
         evaluate(run, data / "manifest.csv", "", out=data / "out")
     with pytest.raises(SemenetError, match="Received: 'hospital'. Available: file, label, patient, split"):
@@ -424,7 +424,7 @@ def test_an_empty_split_s_name_and_absent_columns_are_refused(data, run):
     assert not (data / "out").exists()
 
 
-def test_more_values_than_subgroups_are_left_out_unless_asked_for(data, run):
+def test_a_default_column_with_too_many_values_is_left_out(data, run):
     frame = pd.concat([pd.read_csv(data / "manifest.csv")[:7]] * 3, ignore_index=True)
     for number, file in enumerate(frame["file"]):
         (data / f"{number}_{file}").write_bytes((data / file).read_bytes())
@@ -432,15 +432,15 @@ def test_more_values_than_subgroups_are_left_out_unless_asked_for(data, run):
     frame["source"] = [f"clinic {number}" for number in range(21)]
     frame.assign(sex=["F", "M", "F"] * 7).to_csv(data / "manifest.csv", index=False)
     with pytest.warns(UserWarning, match="No subgroups by source"):
-        figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
-    assert list(figures["subgroups"]) == ["sex"]
+        result = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
+    assert list(result["subgroups"]) == ["sex"]
     with pytest.raises(SemenetError, match="Received: 21 values in 'source'"):
         evaluate(run, data / "manifest.csv", "val", out=data / "other", by=("source",))
     assert not (data / "other").exists()
 
 
-def fed_lungs_alone(data):
-    """The network as one that is fed lungs alone, and masks of the left half."""
+def save_network_of_lungs_alone(data):
+    """Saves the network as one that takes lungs alone, and writes masks of the left half."""
     model = brightness_classifier()
     model.get_layer("head").lungs_alone = True
     model.save(data / "alone.keras")
@@ -454,24 +454,24 @@ def fed_lungs_alone(data):
     return data / "alone.keras"
 
 
-def test_a_network_that_is_fed_lungs_alone(data):
-    run = fed_lungs_alone(data)
-    figures = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
+def test_a_network_that_takes_lungs_alone(data):
+    run = save_network_of_lungs_alone(data)
+    result = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
     table = pd.read_csv(data / "out" / "predictions.csv")
     for values, row in zip(table[list(CLASSES)].to_numpy(), ROWS[:7], strict=True):
         np.testing.assert_allclose(values, expected_probabilities(row[4] / 2), atol=1e-4)
-    assert figures["where"]["masks"] == "the manifest's masks"
-    assert figures["where"]["classes"]["bacteria"]["lung_area"]["mean"] == pytest.approx(0.5)
+    assert result["where"]["masks"] == "the manifest's masks"
+    assert result["where"]["classes"]["bacteria"]["lung_area"]["mean"] == pytest.approx(0.5)
     assert "lungs alone" in (data / "out" / "card.md").read_text()
 
 
 @pytest.mark.parametrize("network", ["alone.keras", pytest.param("model.keras", marks=pytest.mark.slow)])
-def test_bad_masks_are_skipped_with_their_images_only_where_these_need_them(data, run, network):
-    fed_lungs_alone(data)
+def test_images_with_bad_masks_are_skipped_only_if_the_mask_is_needed(data, run, network):
+    save_network_of_lungs_alone(data)
     (data / "mask1.png").write_bytes(b"none")
     with pytest.raises(ImageError, match=r"mask1\.png"):
         evaluate(data / network, data / "manifest.csv", "val", out=data / "out")
-    figures = evaluate(
+    result = evaluate(
         data / network,
         data / "manifest.csv",
         "val",
@@ -480,29 +480,29 @@ def test_bad_masks_are_skipped_with_their_images_only_where_these_need_them(data
         skip_at_most=0.2,
         resamples=200,
     )
-    assert [skipped["file"] for skipped in figures["skipped"]] == ["n2.png"]
+    assert [skipped["file"] for skipped in result["skipped"]] == ["n2.png"]
     needed = network == "alone.keras"
-    assert figures["count"] == (6 if needed else 7)
-    assert figures["skipped"][0]["reason"].startswith("only its mask was left out") == (not needed)
+    assert result["count"] == (6 if needed else 7)
+    assert result["skipped"][0]["reason"].startswith("only its mask was left out") == (not needed)
 
 
 @pytest.mark.parametrize("content", [b"none", cv2.imencode(".png", np.zeros((40, 31)))[1].tobytes()])
-def test_bad_masks_are_named_before_the_work_though_only_maps_need_them(content, data, run, monkeypatch):
-    fed_lungs_alone(data)
+def test_bad_masks_for_heat_maps_are_reported_before_the_evaluation(content, data, run, monkeypatch):
+    save_network_of_lungs_alone(data)
     (data / "mask1.png").write_bytes(content)
     monkeypatch.setattr(LungMasks, "fed", lambda *arguments: pytest.fail("the work has begun"))
     with pytest.raises(ImageError, match=r"locate the heat maps.*Received: 1 that.*mask1\.png.*--on-error"):
         evaluate(run, data / "manifest.csv", "val", out=data / "out")
 
 
-def test_masks_that_are_absent_are_refused_before_the_work(data):
-    run = fed_lungs_alone(data)
+def test_missing_masks_are_refused_before_the_evaluation(data):
+    run = save_network_of_lungs_alone(data)
     frame = pd.read_csv(data / "manifest.csv")
     frame.loc[3, "mask"] = ""
     frame.to_csv(data / "manifest.csv", index=False)
     for on_error in ("raise", "skip"):
         with pytest.raises(
-            SemenetError, match=r"Received: 1 of 7 images without one.*first b1\.png.*--lungs"
+            SemenetError, match=r"Received: 1 of 7 images without a mask.*first b1\.png.*--lungs"
         ):
             evaluate(run, data / "manifest.csv", "val", out=data / "out", on_error=on_error)
     assert not (data / "out").exists()

@@ -4,7 +4,7 @@ import pytest
 from semenet.evaluation.drawing import example_sheets as sheets
 
 
-def test_chooses_right_ones_over_the_range_and_the_surest_mistakes():
+def test_chooses_right_examples_over_the_range_and_the_most_confident_errors():
     # Class 0: right with 0.9, 0.8, 0.7, 0.6, 0.55; wrong with 0.6, 0.95, 0.7, 0.8. Class 1: one wrong.
     first = np.array([0.6, 0.9, 0.4, 0.7, 0.05, 0.8, 0.3, 0.55, 0.2, 0.75])
     probabilities = np.stack([first, 1 - first], axis=1)
@@ -14,7 +14,7 @@ def test_chooses_right_ones_over_the_range_and_the_surest_mistakes():
     assert of_second == [9]
 
 
-def test_chooses_nothing_of_an_absent_class():
+def test_chooses_nothing_for_a_class_without_images():
     chosen = sheets.choose_classified(np.array([0, 0]), np.array([[0.9, 0.1], [0.8, 0.2]]))
     assert chosen == [[0, 1], []]
 
@@ -31,5 +31,5 @@ def test_chooses_nothing_of_an_absent_class():
         ),
     ],
 )
-def test_chooses_the_worst_middling_and_best_segmentations(dice, expected):
+def test_chooses_the_worst_middle_and_best_segmentations(dice, expected):
     assert sheets.choose_segmented(np.asarray(dice)) == expected

@@ -27,19 +27,19 @@ def legend_texts(legend):
 def test_roc_curves():
     axes = plots.roc_curves(TRUE, PROBABILITIES, CLASSES).axes[0]
     assert legend_texts(axes.get_legend()) == ["normal: 0.778", "bacteria: 0.875", "virus: 1.000"]
-    # bacteria: 0.7, then the false 0.5, then 0.4 before all others.
+    # bacteria: 0.7, then the false positive 0.5, then 0.4 before all others.
     line = next(line for line in axes.lines if line.get_label().startswith("bacteria"))
     np.testing.assert_allclose(line.get_xydata(), [(0, 0), (0, 0.5), (0.25, 0.5), (0.25, 1), (1, 1)])
     styles = {(line.get_color(), line.get_linestyle()) for line in axes.lines[1:]}
     assert len({colour for colour, _ in styles}) == len({dash for _, dash in styles}) == 3
 
 
-def test_roc_curves_of_an_absent_class():
+def test_roc_curves_of_a_class_without_images():
     axes = plots.roc_curves(TRUE[:5], PROBABILITIES[:5], CLASSES).axes[0]
     assert legend_texts(axes.get_legend())[2] == "virus: undefined"
 
 
-def test_curves_of_one_class_alone_are_undefined():
+def test_curves_are_undefined_if_all_images_have_one_class():
     for curves in (plots.roc_curves, plots.precision_recall_curves):
         axes = curves(TRUE[:3], PROBABILITIES[:3], CLASSES).axes[0]
         assert legend_texts(axes.get_legend()) == [f"{name}: undefined" for name in CLASSES]
@@ -65,7 +65,7 @@ def test_reliability_diagram():
     assert legend_texts(axes.get_legend()) == ["before calibration", "after calibration"]
     diagonal, line, other = axes.lines
     np.testing.assert_array_equal(diagonal.get_xydata(), [(0, 0), (1, 1)])
-    # Confidences 0.4; 0.5, 0.6, 0.6; 0.7, 0.8: of the first bin's one and the last's two all are right.
+    # Confidences 0.4; 0.5, 0.6, 0.6; 0.7, 0.8: all are right in the first and the last bin.
     np.testing.assert_allclose(line.get_xydata(), [(0.4, 1), (1.7 / 3, 2 / 3), (0.75, 1)])
     assert other.get_xydata()[-1, 0] < 0.75
     sizes = axes.collections[0].get_sizes()
@@ -76,7 +76,7 @@ def test_reliability_diagram():
     assert len({(line.get_color(), line.get_linestyle()) for line in (line, other)}) == 2
 
 
-def test_reliability_diagram_of_one_network_alone_needs_no_legend():
+def test_reliability_diagram_of_one_network_has_no_legend():
     axes, counts = plots.reliability_diagram(metrics.reliability(TRUE, PROBABILITIES)).axes
     assert axes.get_legend() is None
     assert len(counts.patches) == 1
@@ -100,13 +100,13 @@ def test_training_curves():
     assert legend_texts(plots.training_curves(history)["losses"].legends[0]) == ["loss", "val_loss"]
 
 
-def test_a_single_epoch_shows_as_a_dot():
+def test_a_single_epoch_is_drawn_as_a_dot():
     figures = plots.training_curves(pd.DataFrame({"epoch": [1], "loss": [1.0]}))
     assert list(figures) == ["losses"]
     assert figures["losses"].axes[0].lines[0].get_marker() == "o"
 
 
-def test_outlines_are_where_the_masks_end():
+def test_outlines_follow_the_mask_borders():
     image = np.full((40, 40), 100, np.uint8)
     true, predicted = np.zeros((40, 40), np.uint8), np.zeros((40, 40), bool)
     true[5:20, 5:35] = 1
@@ -115,7 +115,7 @@ def test_outlines_are_where_the_masks_end():
     assert (image == 100).all()
     assert tuple(picture[35, 20]) == plots.PREDICTED_COLOUR
     assert tuple(picture[19, 20]) == plots.TRUE_COLOUR
-    # Where both end the broad outline shows beside the thin one.
+    # Where both masks end, the broad outline is visible beside the thin one.
     assert tuple(picture[5, 20]) == plots.PREDICTED_COLOUR
     assert tuple(picture[3, 20]) == plots.TRUE_COLOUR
     assert tuple(picture[12, 20]) == tuple(picture[38, 38]) == (100, 100, 100)

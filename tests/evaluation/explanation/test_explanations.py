@@ -1,4 +1,4 @@
-"""Explanations on disk: what a folder of images, or the cases of a split, leave behind."""
+"""Explanations of image files and of a split: pictures, tables and errors."""
 
 import os
 import types
@@ -28,7 +28,7 @@ NAMES = ("normal", "bacteria", "virus")
 
 
 def a_run(size=(16, 16), channels=1, temperature=1.0, clahe=False):
-    """An untrained network with a mean positive kernel, so that most maps are not 0 throughout."""
+    """Returns an untrained network with mostly positive weights, so that most maps are not 0 everywhere."""
     kernel = keras.initializers.RandomNormal(0.2, 0.5)
     image = keras.Input((*size, channels))
     x = keras.layers.Rescaling(1 / 255)(image)
@@ -74,7 +74,7 @@ def test_explain_files(tmp_path, channels):
     assert table["method"].tolist() == ["grad-cam"] * 2
     assert table["class"].tolist() == table["predicted"].tolist()
     geometry = cell_geometry(run)
-    # Two windows of 3 by strides of 2 over an even side pad behind alone: 1 + 2, and not 1.5.
+    # With 3 x 3 windows and stride 2 on an even side, padding is added only at the end: 1 + 2, not 1.5.
     assert geometry.start == (3, 3)
     for file, row in zip((first, second), table.itertuples(), strict=True):
         image = read_image(file)
@@ -96,7 +96,7 @@ def test_explain_files(tmp_path, channels):
     }
 
 
-def test_another_method_layer_and_class_and_true_labels(tmp_path):
+def test_explain_files_with_other_method_layer_class_and_labels(tmp_path):
     run = a_run()
     files = [write_image(tmp_path / f"{name}.png", seed) for seed, name in enumerate("ab")]
     explain_files(
@@ -137,8 +137,8 @@ def test_probabilities_are_calibrated(tmp_path):
 
 
 @pytest.mark.parametrize("clahe", [False, True])
-def test_outside_a_mask_the_network_sees_black(tmp_path, clahe):
-    """After CLAHE and the stretch, as in training's masked views; an image without a mask stays whole."""
+def test_the_network_input_is_black_outside_a_mask(tmp_path, clahe):
+    """Masking follows CLAHE and resizing, as in training; an image without a mask stays whole."""
     run = a_run(clahe=clahe)
     files = [write_image(tmp_path / f"{name}.png", seed) for seed, name in enumerate("ab")]
     mask = np.zeros((40, 30), np.uint8)
@@ -152,12 +152,12 @@ def test_outside_a_mask_the_network_sees_black(tmp_path, clahe):
             seen = np.where(host_transforms.resize_mask(mask, (16, 16)), seen, 0)
         output = run.model.predict(seen[None, ..., None], verbose=0)
         assert row.probability == pytest.approx(output.max(), abs=1e-6)
-        # The picture is the radiograph's, whole.
+        # The picture shows the whole radiograph.
         picture = cv2.imread(str(tmp_path / "out" / row.overlay))
         assert picture[0].any()
 
 
-def test_explain_files_names_a_bad_file_and_refuses_a_segmentation(tmp_path):
+def test_explain_files_names_a_bad_file_and_refuses_bad_arguments(tmp_path):
     run = a_run()
     good = write_image(tmp_path / "good.png", 1)
     bad = tmp_path / "bad.png"
@@ -189,7 +189,7 @@ def test_cases_are_chosen_by_label_and_prediction():
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_split_s_mistakes_are_explained(phantoms, tmp_path, masked):
+def test_errors_of_a_split_are_explained(phantoms, tmp_path, masked):
     run = a_run(size=(32, 32))
     run.lungs_alone = masked
     table = explain_split(run, phantoms, "test", tmp_path / "out", "wrong", batch_size=4)
@@ -209,7 +209,7 @@ def test_a_split_s_mistakes_are_explained(phantoms, tmp_path, masked):
     assert all((tmp_path / "out" / name).is_file() for name in table["panel"])
 
 
-def test_no_case_is_an_empty_table_and_a_message(phantoms, tmp_path, capsys):
+def test_without_a_case_the_table_is_empty_and_a_message_is_printed(phantoms, tmp_path, capsys):
     run = a_run(size=(32, 32))
     run.model.get_layer("head").bias.assign([0, 100, 0])
     manifest = pd.read_csv(phantoms)
@@ -233,27 +233,27 @@ def test_a_trained_run(phantoms, classifier_run, tmp_path):
 @pytest.mark.parametrize(
     ("shape", "longer"), [((64, 64), 320), ((400, 500), 500), ((3000, 2400), 640), ((900, 30), 640)]
 )
-def test_a_panel_has_a_legible_size_whatever_the_image_s(shape, longer):
+def test_a_panel_has_a_legible_size_for_any_image_size(shape, longer):
     image = np.full(shape, 90, np.uint8)
     picture = np.full((*shape, 3), (10, 20, 30), np.uint8)
     drawn = panel(image, picture, ["a caption"])
     assert drawn.dtype == np.uint8
     height, width = (round(side * longer / max(shape)) for side in shape)
-    # Both pictures and white around them.
+    # Both pictures have a white margin.
     assert (drawn[16 : 16 + height, 16 : 16 + width] == 90).all()
     assert (drawn[16 : 16 + height, 32 + width : 32 + 2 * width] == (10, 20, 30)).all()
     assert (drawn[:16] == 255).all()
     assert (drawn[:, :16] == 255).all()
     assert drawn.shape[1] >= 480
-    # The colour bar from inferno's end to its beginning, as `COLOUR_MAP`'s colours have it.
+    # The colour bar runs from the last to the first colour of `COLOUR_MAP`.
     bar = drawn[16 : 16 + height, 48 + 2 * width + 5]
     assert bar[0].tolist() == [252, 255, 164]
     assert bar[-1].tolist() == [0, 0, 4]
-    # Black letters below.
+    # Black text below.
     assert drawn[16 + height + 16 :].min() == 0
 
 
-def test_a_caption_too_long_is_broken_within_the_panel():
+def test_a_long_caption_is_wrapped():
     image = np.zeros((64, 64), np.uint8)
     picture = np.zeros((64, 64, 3), np.uint8)
     short = panel(image, picture, ["virus"])
@@ -263,7 +263,7 @@ def test_a_caption_too_long_is_broken_within_the_panel():
     assert (long[:, -16:] == 255).all()
 
 
-def test_the_caption_says_what_is_explained_predicted_and_true(tmp_path, monkeypatch):
+def test_the_caption_states_explained_predicted_and_true_class(tmp_path, monkeypatch):
     captions = []
     monkeypatch.setattr(
         explanation_files, "panel", lambda image, picture, caption: captions.append(caption) or image
@@ -286,7 +286,7 @@ def test_the_caption_says_what_is_explained_predicted_and_true(tmp_path, monkeyp
 
 @pytest.mark.parametrize("storage", ["pyarrow", "python"])
 def test_a_name_that_is_not_utf_8_is_explained_and_escaped(tmp_path, storage):
-    """With pandas' text in pyarrow, and without; the pictures have the names that the table says."""
+    """The pictures have the names in the table, with either string storage of pandas."""
     made = write_image(tmp_path / "a.png", 1)
     made.rename(tmp_path / os.fsdecode(b"m\xfcller.png"))
     with pd.option_context("mode.string_storage", storage):
@@ -310,8 +310,8 @@ def test_encoded_pictures_keep_their_colours():
     assert (decoded[..., ::-1] == picture).all()
 
 
-def test_a_network_fed_lungs_alone_is_never_fed_a_whole_image(tmp_path):
-    """Where some images have masks, the finder finds the others' lungs; without one they are refused."""
+def test_a_network_that_takes_lungs_alone_never_gets_a_whole_image(tmp_path):
+    """A U-Net segments the lungs of images without a mask; without a U-Net such images are refused."""
     run = a_run()
     run.lungs_alone = True
     files = [write_image(tmp_path / "in" / f"{name}.png", seed, (16, 16)) for seed, name in enumerate("ab")]
@@ -324,14 +324,14 @@ def test_a_network_fed_lungs_alone_is_never_fed_a_whole_image(tmp_path):
     image = keras.Input((16, 16, 1))
     x = keras.layers.Identity(name="features")(image)
     finder = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
-    # Lungs are what is brighter than half of white.
+    # The lungs are the pixels brighter than half of white.
     finder.get_layer("head").set_weights([np.float32([[[[1]]]]), np.float32([-127.5])])
     finder.save(tmp_path / "unet.keras")
     masks = [tmp_path / "mask.png", None]
     table = explain_files(run, files, tmp_path / "out", masks=masks, lungs=tmp_path / "unet.keras")
     images = [cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) for file in files]
-    fed = np.stack([np.where(mask > 0, images[0], 0), np.where(images[1] >= 128, images[1], 0)])
-    expected = run.model.predict(fed[..., None], verbose=0).max(axis=1)
+    inputs = np.stack([np.where(mask > 0, images[0], 0), np.where(images[1] >= 128, images[1], 0)])
+    expected = run.model.predict(inputs[..., None], verbose=0).max(axis=1)
     np.testing.assert_allclose(table["probability"], expected, rtol=1e-5)
 
 

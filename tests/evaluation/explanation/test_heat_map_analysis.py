@@ -1,4 +1,4 @@
-"""Where networks look whose answer is known, and which images are drawn to see it."""
+"""Location of heat maps of networks with known maps, and the choice of images."""
 
 import json
 
@@ -28,7 +28,7 @@ CLASSES = ("a", "b")
 
 
 def network(path, bright=True, head="gap", lungs_alone=False):
-    """Its map of either class is the image's brightness, or darkness, pixel by pixel."""
+    """Returns a network whose map for each class is the brightness or darkness of the image, per pixel."""
     image = keras.Input((SIDE, SIDE, 1), name="image")
     x = keras.layers.Rescaling(1 / 255)(image) if bright else keras.layers.Rescaling(-1 / 255, 1)(image)
     x = keras.layers.Conv2D(1, 1, name="conv")(x)
@@ -68,7 +68,7 @@ PREDICTED = np.array([0, 0, 0, 0, 0, 1, 1, 1])
 
 
 def analyse(run, rows, batch_size):
-    """As if the network predicted `PREDICTED`: the maps of both classes are the same."""
+    """Analyses the maps as if the network predicted `PREDICTED`; the maps of both classes are equal."""
     predictions = Predictions(run, rows, scoring_function_with_maps(run), LungMasks(), batch_size)
     predictions.predicted = PREDICTED
     return analyse_heat_maps(run, rows, predictions, LungMasks(), batch_size)
@@ -76,7 +76,7 @@ def analyse(run, rows, batch_size):
 
 @pytest.mark.parametrize("head", ["gap", "flatten"])
 @pytest.mark.parametrize(("bright", "share"), [(True, 1), (False, 0)])
-def test_a_network_s_heat_lies_heat_by_class(data, bright, share, head):
+def test_heat_lies_where_the_network_looks(data, bright, share, head):
     run = network(data / "model.keras", bright, head)
     found = analyse(run, rows_of(data), 3)
     assert found["method"] == ("cam" if head == "gap" else "grad-cam")
@@ -91,8 +91,8 @@ def test_a_network_s_heat_lies_heat_by_class(data, bright, share, head):
     json.dumps(found, allow_nan=False)
 
 
-def test_a_network_that_is_fed_lungs_alone_is_looked_at_so(data):
-    """White all over: whole, a third of the heat would lie outside of the lungs; there is none left there."""
+def test_maps_of_a_network_that_takes_lungs_alone_lie_inside_them(data):
+    """All images are white: on whole images some heat lies outside the lungs, on lungs alone none does."""
     for number in range(8):
         cv2.imwrite(str(data / f"{number}.png"), np.full((SIDE, SIDE), 255, np.uint8))
     rows, shares = rows_of(data), {}
@@ -104,7 +104,7 @@ def test_a_network_that_is_fed_lungs_alone_is_looked_at_so(data):
     assert shares[True] == pytest.approx(1, abs=1e-4)
 
 
-def test_without_masks_only_the_maps_are_checked(data):
+def test_without_masks_maps_are_checked_but_not_located(data):
     run = network(data / "model.keras")
     whole = rows_of(data)
     bare = whole.drop(columns=["mask", "mask_path"])
@@ -117,7 +117,7 @@ def test_without_masks_only_the_maps_are_checked(data):
     assert {name: of_class["count"] for name, of_class in found["classes"].items()} == {"a": 4, "b": 3}
 
 
-def test_as_many_of_each_class_are_looked_at_as_can_be(data, monkeypatch):
+def test_located_maps_are_balanced_over_the_classes(data, monkeypatch):
     monkeypatch.setattr(heat_map_analysis, "MAX_LOCATED", 6)
     monkeypatch.setattr(heat_map_analysis, "MAX_RANDOMIZED", 2)
     run = network(data / "model.keras")
@@ -132,7 +132,7 @@ def test_draw_evenly():
     index = np.array([0] * 90 + [1] * 9 + [2])
     drawn = draw_evenly(index, 20, seed=0)
     assert np.array_equal(drawn, np.unique(drawn))
-    # The one of class 2, all nine of class 1 and, of twenty, the ten that are left.
+    # The one image of class 2, all nine of class 1, and ten of class 0 to make twenty.
     assert np.bincount(index[drawn]).tolist() == [10, 9, 1]
     assert np.bincount(index[draw_evenly(index, 3, seed=0)]).tolist() == [1, 1, 1]
     assert not np.array_equal(drawn, draw_evenly(index, 20, seed=1))
@@ -141,7 +141,7 @@ def test_draw_evenly():
     assert draw_evenly(np.zeros(0, int), 5, seed=0).tolist() == []
 
 
-def test_the_plot_has_a_box_of_each_class_that_has_maps():
+def test_the_plot_has_a_box_for_each_class_with_maps():
     heat, mask = np.zeros((4, 4)), np.zeros((4, 4), np.uint8)
     heat[:2] = 1
     mask[1:3] = 1

@@ -1,4 +1,4 @@
-"""Zones of the lungs and shares of heat, by hand on masks of rectangles, and on phantoms."""
+"""Zones of the lungs and shares of heat, worked out by hand on rectangles, and on phantoms."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def rectangle(rows, columns):
     return mask
 
 
-def test_zones_by_hand():
+def test_zones_of_rectangles():
     zones = lung_zones(two_lungs())
     assert tuple(zones) == ZONES
     expected = {
@@ -31,7 +31,7 @@ def test_zones_by_hand():
         "upper": rectangle((2, 4), (1, 5)) | rectangle((1, 4), (7, 10)),
         "middle": rectangle((4, 6), (1, 5)) | rectangle((4, 7), (7, 10)),
         "lower": rectangle((6, 8), (1, 5)) | rectangle((7, 10), (7, 10)),
-        # Of the left lung's three columns the middle one is central too.
+        # The middle one of the left lung's three columns is central too.
         "central": rectangle((2, 8), (3, 5)) | rectangle((1, 10), (7, 9)),
         "peripheral": rectangle((2, 8), (1, 3)) | rectangle((1, 10), (9, 10)),
     }
@@ -48,7 +48,7 @@ def test_zones_follow_each_row_of_a_slanted_lung():
     assert [np.flatnonzero(row[:8]).tolist() for row in zones["central"]] == [[1], [2], [3], [4]]
 
 
-def test_touching_lungs_are_parted_where_the_mask_is_thinnest():
+def test_touching_lungs_are_split_where_the_mask_is_thinnest():
     mask = two_lungs()
     mask[5, 5:7] = 255
     zones = lung_zones(mask)
@@ -63,19 +63,19 @@ def test_a_single_lung_is_split_at_its_middle():
     np.testing.assert_array_equal(zones["left"], rectangle((0, 12), (5, 8)))
 
 
-def test_specks_and_pieces_above_one_another_are_no_second_lung():
+def test_specks_and_stacked_pieces_are_not_a_second_lung():
     mask = rectangle((0, 10), (2, 8))
     speck = mask.copy()
     speck[11, 11] = True
     zones = lung_zones(speck)
     assert not (zones["right"] | zones["left"])[11, 11]
     assert zones["left"][0, 7]
-    # A lung in two pieces, and the other missing: the larger one alone is parted.
+    # One lung in two pieces, the other missing: only the larger piece is split.
     zones = lung_zones(rectangle((0, 6), (2, 8)) | rectangle((8, 11), (2, 8)))
     assert zones["right"].sum() == zones["left"].sum() == 18
 
 
-def test_odd_masks_do_no_harm():
+def test_unusual_masks():
     assert lung_zones(np.zeros((5, 5), np.uint8)) is None
     one = np.zeros((5, 5), np.uint8)
     one[2, 2] = 1
@@ -90,7 +90,7 @@ def test_zones_of_phantoms_partition_the_lungs():
         mask = draw_radiograph("normal", size=128, seed=seed).lungs
         zones = lung_zones(mask)
         lungs = zones["right"] | zones["left"]
-        # A lung's tip may come off it as a speck of pixels.
+        # The tip of a lung may be separated as a speck of pixels.
         assert (mask & ~lungs).sum() < 0.002 * mask.sum()
         for parts in (("right", "left"), ("upper", "middle", "lower"), ("central", "peripheral")):
             np.testing.assert_array_equal(sum(zones[part].astype(int) for part in parts), lungs)
@@ -106,8 +106,8 @@ def test_zones_of_phantoms_partition_the_lungs():
             assert means[0] < means[1]
 
 
-def test_shares_by_hand():
-    """A pixel a cell: 1 in the right upper outer lung, 2 in the left lower inner one, 1 outside."""
+def test_shares_of_single_cells():
+    """One pixel per cell: 1 in the right upper outer lung, 2 in the left lower inner lung, 1 outside."""
     heat = np.zeros((12, 12))
     heat[2, 1], heat[9, 7], heat[0, 0] = 1, 2, 1
     found = heat_shares(heat, two_lungs())
@@ -123,14 +123,14 @@ def test_shares_by_hand():
     assert found["zone_areas"]["central"] == pytest.approx((12 + 18) / 51)
 
 
-def test_even_heat_has_the_lungs_own_shares():
+def test_uniform_heat_has_the_shares_of_the_areas():
     found = heat_shares(np.ones((3, 3)), two_lungs())
     assert found["ratio"] == pytest.approx(1)
     assert found["zones"] == pytest.approx(found["zone_areas"])
 
 
-def test_heat_lies_where_its_cells_do():
-    """Of four cells in a row the first is hot. Evenly divided it reaches the right lung; it does not."""
+def test_heat_is_placed_by_the_receptive_fields():
+    """Only the first of four cells in a row is hot. An even stretch would wrongly reach the right lung."""
     mask = np.zeros((12, 12), np.uint8)
     mask[:, 2:4] = mask[:, 8:10] = 1
     heat = np.tile(np.float32([[1, 0, 0, 0]]), (4, 1))
@@ -142,12 +142,12 @@ def test_heat_lies_where_its_cells_do():
     assert heat_shares(heat, mask)["in_lung"] == pytest.approx(1 / 3)
 
 
-def test_what_cannot_be_measured_is_none():
+def test_undefined_shares_are_none():
     assert heat_shares(np.zeros((3, 3)), two_lungs()) is None
     assert heat_shares(np.ones((3, 3)), np.zeros((12, 12))) is None
 
 
-def test_classes_are_summed_up_apart():
+def test_classes_are_summarised_separately():
     right, outside = np.zeros((12, 12)), np.zeros((12, 12))
     right[2:8, 1:5] = 1
     outside[11, 11] = 1
@@ -159,11 +159,11 @@ def test_classes_are_summed_up_apart():
     assert (virus["count"], virus["empty_maps"], virus["without_lungs"]) == (3, 1, 1)
     assert virus["in_lung"]["mean"] == pytest.approx(0.5)
     assert virus["in_lung"]["p50"] == pytest.approx(0.5)
-    # Between 0 and 0.5, a tenth of the way.
+    # A tenth of the way from 0 to 0.5.
     assert virus["in_lung"]["p5"] == pytest.approx(0.05)
     assert virus["in_lung"]["p95"] == pytest.approx(0.95)
     assert virus["lung_area"]["mean"] == pytest.approx(51 / 144)
-    # Of the two maps with heat in the lungs.
+    # Mean of the two maps with heat in the lungs.
     assert virus["zones"]["right"] == pytest.approx(1)
     nothing = {"count": 0, "empty_maps": 0, "in_lung": None, "lung_area": None, "ratio": None}
     nothing |= {"zones": None, "zone_areas": None}

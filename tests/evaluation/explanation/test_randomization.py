@@ -1,4 +1,4 @@
-"""The randomisation check: its measures by hand and by SciPy, and networks that pass and that cannot."""
+"""The randomisation check: its similarity measures, and maps that pass, fail or cannot be compared."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from semenet.inference import class_activation
 
 
 def trained_like(name, *, size=96, depth=0.01, seed=3):
-    """A small network whose statistics, unlike fresh ones, are no initial values."""
+    """Returns a small network whose batch normalisation statistics differ from their initial values."""
     keras.utils.set_random_seed(seed)
     model = semenet.build(name, input_shape=(size, size, 1), width=0.125, depth=depth)
     generator = np.random.default_rng(seed)
@@ -32,7 +32,7 @@ def random_images(count=6, size=96):
     return np.random.default_rng(0).integers(256, size=(count, size, size, 1), dtype=np.uint8)
 
 
-def test_rank_correlation_is_scipy_s_with_its_ties():
+def test_rank_correlation_handles_ties_and_constant_maps():
     generator = np.random.default_rng(0)
     first = np.maximum(generator.normal(size=(5, 4, 3)), 0)
     second = np.maximum(first + generator.normal(size=(5, 4, 3)), 0)
@@ -67,7 +67,7 @@ def test_ssim_is_the_mean_over_windows():
         ("seme_densenet169", ["head", "conv5", "conv4", "conv3", "conv2", "conv1"]),
     ],
 )
-def test_groups_are_the_stages_and_hold_every_weight_once(name, expected):
+def test_groups_are_the_stages_and_contain_each_weight_once(name, expected):
     model = semenet.build(name, input_shape=(64, 64, 1), width=0.125, depth=0.01)
     groups = dict(layer_groups(model))
     assert list(groups) == expected
@@ -82,7 +82,7 @@ def test_groups_are_the_stages_and_hold_every_weight_once(name, expected):
         assert "block4_conv1" in of_stage
 
 
-def test_without_stages_in_the_names_groups_are_parts_of_the_depth():
+def test_groups_are_fifths_of_the_depth_if_names_have_no_stages():
     image = keras.Input((16, 16, 1))
     x = image
     for number in range(7):
@@ -94,7 +94,7 @@ def test_without_stages_in_the_names_groups_are_parts_of_the_depth():
     assert [len(group) for _, group in groups] == [1, 1, 1, 1, 2, 2]
 
 
-def test_the_check_leaves_the_model_as_it_is_and_repeats_itself():
+def test_the_check_is_repeatable_and_does_not_change_the_model():
     model = trained_like("se_resnet50", size=64)
     images = random_images(4, 64)
     before = [weight.copy() for weight in model.get_weights()]
@@ -108,8 +108,8 @@ def test_the_check_leaves_the_model_as_it_is_and_repeats_itself():
     assert [group["group"] for group in first["groups"]][::5] == ["head", "conv1"]
 
 
-def test_every_weight_is_drawn_anew_and_cumulatively(monkeypatch):
-    """The copy's weights after each group: those drawn stay drawn, those below stay as they were."""
+def test_every_weight_is_reinitialized_cumulatively(monkeypatch):
+    """After each group, groups above stay re-initialised and groups below are unchanged."""
     model = trained_like("vgg19_gap", size=32)
     seen = []
 
@@ -137,11 +137,11 @@ def test_every_weight_is_drawn_anew_and_cumulatively(monkeypatch):
     assert not drawn[-1][names.index("head/bias")].any(), "a bias starts from 0"
     limit = np.sqrt(6 / 9)
     kernel = drawn[-1][names.index("block1_conv1/kernel")]
-    # He-uniform, the layer's own.
+    # He-uniform, the initializer of the layer.
     assert 0.7 * limit < np.abs(kernel).max() <= limit
 
 
-def test_statistics_of_batch_normalisations_are_drawn_anew_too(monkeypatch):
+def test_batch_normalisation_statistics_are_reset(monkeypatch):
     model = trained_like("resnet50_gap", size=32)
     seen = []
 
@@ -160,7 +160,7 @@ def test_statistics_of_batch_normalisations_are_drawn_anew_too(monkeypatch):
 
 
 def of_maps(monkeypatch, maps, count=8):
-    """The check's result for maps that are given: of the trained network first, then group by group."""
+    """Returns the check's result for given maps: of the trained network first, then group by group."""
     calls = iter(maps)
     monkeypatch.setitem(
         class_activation.METHODS, "given", lambda copy, layer: lambda images, index=None: (next(calls), None)
@@ -170,7 +170,7 @@ def of_maps(monkeypatch, maps, count=8):
 
 
 def test_a_method_that_ignores_the_weights_fails(monkeypatch):
-    """An edge detector, say: its maps are the same whatever the weights."""
+    """For example an edge detector: its maps are the same for all weights."""
     maps = np.random.default_rng(0).random((8, 7, 7), np.float32)
     result = of_maps(monkeypatch, [maps] * 7)
     assert result["passes"] is False
@@ -181,7 +181,7 @@ def test_a_method_that_ignores_the_weights_fails(monkeypatch):
         assert (group["count"], group["empty"]) == (8, 0)
 
 
-def test_maps_of_chance_pass_and_empty_ones_are_counted(monkeypatch):
+def test_random_maps_pass_and_empty_ones_are_counted(monkeypatch):
     maps = np.random.default_rng(0).random((7, 8, 5, 5), np.float32)
     maps[0, 1] = maps[2, 3] = maps[2, 1] = 0
     result = of_maps(monkeypatch, maps)
@@ -195,7 +195,7 @@ def test_maps_of_chance_pass_and_empty_ones_are_counted(monkeypatch):
     assert first["ssim"] is None
 
 
-def test_without_maps_to_compare_there_is_no_verdict(monkeypatch):
+def test_no_verdict_without_maps_to_compare(monkeypatch):
     maps = np.random.default_rng(0).random((7, 2, 5, 5), np.float32)
     maps[-1] = 0
     result = of_maps(monkeypatch, maps, 2)
@@ -229,8 +229,8 @@ def test_the_copy_computes_in_float32(mixed_policy, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg19_gap", "seme_resnet50", "densenet169"])
-def test_the_catalogue_s_maps_depend_on_the_weights(name):
-    """The class predicted by the network as it was is explained throughout."""
+def test_maps_of_catalogue_networks_depend_on_the_weights(name):
+    """The class predicted by the original network is explained for all groups."""
     model = trained_like(name, size=256, depth=0.01)
     result = randomization_check(model, random_images(8, 256), method="grad-cam", seed=1)
     assert [group["group"] for group in result["groups"]] == ["head", *(f"conv{n}" for n in range(5, 0, -1))]

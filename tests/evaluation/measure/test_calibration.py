@@ -1,4 +1,4 @@
-"""Calibration from end to end: what is chosen, what is refused, and that every command applies it alike."""
+"""Calibration end to end: chosen values, errors, and equal use in all commands."""
 
 import json
 import shutil
@@ -32,12 +32,12 @@ PLANTED = 2.5
 
 
 def logits_of(grey, scale=1.0):
-    """What the network below computes of an image of one grey."""
+    """Returns the logits of the network below for an image of one grey level."""
     return scale * np.stack([np.zeros_like(grey), 6 * grey - 2, 12 * grey - 7], axis=-1)
 
 
 def brightness_classifier(scale=PLANTED, activation="softmax"):
-    """A classifier of known logits: those above, times `scale`."""
+    """Returns a classifier of known logits: those above, times `scale`."""
     image = keras.Input((SIDE, SIDE, 1), name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
     x = keras.layers.Conv2D(1, 1, name="conv")(x)
@@ -51,7 +51,7 @@ def brightness_classifier(scale=PLANTED, activation="softmax"):
 
 
 def drawn_labels(greys, generator):
-    """Labels as often as softmax of the logits says: temperature 1 is right for them."""
+    """Draws labels with the softmax probabilities of the logits, so that temperature 1 is right."""
     shares = np.exp(logits_of(greys))
     shares /= shares.sum(axis=1, keepdims=True)
     return (shares.cumsum(axis=1) < generator.random((len(greys), 1))).sum(axis=1).clip(0, 2)
@@ -59,7 +59,7 @@ def drawn_labels(greys, generator):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """manifest.csv of 300 images of one grey each in val, six in train and in test; two a patient."""
+    """A manifest of 300 uniform images in val, six in train and six in test; two per patient."""
     folder = tmp_path_factory.mktemp("greys")
     generator = np.random.default_rng(0)
     greys = generator.integers(2, 256, 312)
@@ -82,12 +82,12 @@ def run(tmp_path):
 
 @pytest.fixture
 def run_folder(classifier_run, tmp_path):
-    """A copy of the tiny run: what is written into it, others do not see."""
+    """A copy of the tiny run, so that other tests do not see the changes."""
     return shutil.copytree(classifier_run, tmp_path / "run")
 
 
 def write_calibration(path, temperature):
-    """A calibration of a network as `calibrate` writes it, of this temperature."""
+    """Writes a calibration with this temperature, as `calibrate` does."""
     file = path / "model.keras" if path.is_dir() else path
     content = {
         "temperature": temperature,
@@ -101,7 +101,7 @@ def write_calibration(path, temperature):
     calibration_file(path).write_text(json.dumps(content))
 
 
-def test_a_planted_temperature_comes_back(run, data):
+def test_a_known_temperature_is_recovered(run, data):
     result = calibrate(run, data)
     file = run.with_name("brightness.calibration.json")
     assert json.loads(file.read_text()) == result
@@ -119,7 +119,7 @@ def test_a_planted_temperature_comes_back(run, data):
         assert result["after"][name] < result["before"][name]
 
 
-def test_the_figures_are_those_of_the_calibrated_logits(run, data):
+def test_metrics_are_those_of_the_calibrated_logits(run, data):
     result = calibrate(run, data, sensitivity=0.8, specificity=0.7, accuracy=0.8)
     rows = read_manifest(data).split("val")
     true = np.array([CLASSES.index(label) for label in rows["label"]])
@@ -156,7 +156,7 @@ def test_the_figures_are_those_of_the_calibrated_logits(run, data):
     )
 
 
-def test_an_earlier_calibration_plays_no_part(run, data):
+def test_an_earlier_calibration_has_no_influence(run, data):
     first = calibrate(run, data)
     assert calibrate(run, data) == first
     brightness_classifier(2 * PLANTED).save(run)
@@ -164,7 +164,7 @@ def test_an_earlier_calibration_plays_no_part(run, data):
     assert second["temperature"] == pytest.approx(2 * first["temperature"], rel=1e-3)
 
 
-def test_a_sigmoid_head_is_tempered_column_by_column(tmp_path, data):
+def test_a_sigmoid_head_is_calibrated_per_column(tmp_path, data):
     path = tmp_path / "sigmoid.keras"
     brightness_classifier(activation="sigmoid").save(path)
     plain = predict(path, [data.parent])[CLASSES].to_numpy(float)
@@ -180,13 +180,13 @@ def test_a_sigmoid_head_is_tempered_column_by_column(tmp_path, data):
 
 
 @pytest.mark.parametrize("split", ["test", "train", " Test"])
-def test_splits_that_are_not_for_choosing_are_refused(run, data, split):
+def test_train_and_test_splits_are_refused(run, data, split):
     with pytest.raises(SemenetError, match=f"validation images. Received: the split '{split}'.* as 'val'"):
         calibrate(run, data, split)
     assert not calibration_file(run).exists()
 
 
-def test_a_segmentation_network_and_targets_that_are_no_shares_are_refused(tmp_path, run, data):
+def test_segmentation_networks_and_invalid_targets_are_refused(tmp_path, run, data):
     import semenet
 
     path = tmp_path / "unet.keras"
@@ -201,7 +201,7 @@ def test_a_segmentation_network_and_targets_that_are_no_shares_are_refused(tmp_p
         calibrate(run, data)
 
 
-def test_a_small_split_says_so_and_what_it_leaves_open(run, data, tmp_path):
+def test_a_small_split_has_warnings(run, data, tmp_path):
     rows = pd.read_csv(data)
     rows["file"] = [str(data.parent / file) for file in rows["file"]]
     greys = np.array([cv2.imread(file, cv2.IMREAD_GRAYSCALE)[0, 0] for file in rows["file"]]) / 255
@@ -221,7 +221,7 @@ def test_a_small_split_says_so_and_what_it_leaves_open(run, data, tmp_path):
         calibrate(run, tmp_path / "one.csv", "tuning")
 
 
-def test_an_empty_split_s_name_and_a_diverged_network_are_refused(run, data, tmp_path):
+def test_an_empty_split_name_and_a_diverged_network_are_refused(run, data, tmp_path):
     with pytest.raises(ManifestError, match=r"Received: ''. There are: .*val \(300 rows\)"):
         calibrate(run, data, "")
     model = brightness_classifier(scale=np.nan)
@@ -231,13 +231,13 @@ def test_an_empty_split_s_name_and_a_diverged_network_are_refused(run, data, tmp
     assert not list(tmp_path.glob("*calibration.json"))
 
 
-def test_a_network_fed_lungs_alone_is_calibrated_on_them(tmp_path, data):
-    """With masks that are lungs throughout, as a network that is fed whole images."""
+def test_a_network_that_takes_lungs_alone_is_calibrated_on_them(tmp_path, data):
+    """With masks that cover the whole image, the result is that of a network that takes whole images."""
     model = brightness_classifier()
     model.save(tmp_path / "whole.keras")
     model.get_layer("head").lungs_alone = True
     model.save(tmp_path / "alone.keras")
-    with pytest.raises(SemenetError, match="Received: 300 of 300 images without one.*--lungs"):
+    with pytest.raises(SemenetError, match="Received: 300 of 300 images without a mask.*--lungs"):
         calibrate(tmp_path / "alone.keras", data)
     cv2.imwrite(str(tmp_path / "all.png"), np.full((SIDE, SIDE), 255, np.uint8))
     cv2.imwrite(str(tmp_path / "none.png"), np.zeros((SIDE, SIDE), np.uint8))
@@ -248,11 +248,11 @@ def test_a_network_fed_lungs_alone_is_calibrated_on_them(tmp_path, data):
         rows.assign(mask=f"{mask}.png").to_csv(tmp_path / "manifest.csv", index=False)
         found[mask] = calibrate(tmp_path / "alone.keras", tmp_path / "manifest.csv")
     assert found["all"]["temperature"] == calibrate(tmp_path / "whole.keras", data)["temperature"]
-    # All black, which is all the same: no threshold tells one from another.
+    # All inputs are black and equal: no threshold separates them.
     assert found["none"]["operating_points"]["virus"]["specificity"] is None
 
 
-def test_a_run_s_own_validation_split_says_so(run_folder, phantoms):
+def test_calibration_on_the_validation_split_of_the_run_has_a_warning(run_folder, phantoms):
     warnings = calibrate(run_folder, phantoms)["warnings"]
     assert any("best epoch was chosen on the split val too" in warning for warning in warnings)
     assert (run_folder / "calibration.json").is_file()
@@ -260,7 +260,7 @@ def test_a_run_s_own_validation_split_says_so(run_folder, phantoms):
 
 
 @pytest.mark.parametrize("tta", [1, 3])
-def test_every_command_gives_the_same_calibrated_digits(run, data, tmp_path, tta):
+def test_all_commands_return_the_same_calibrated_digits(run, data, tmp_path, tta):
     rows = read_manifest(data).split("val")
     plain = predict(run, rows["path"].tolist(), tta=tta)
     result = calibrate(run, data)
@@ -275,7 +275,7 @@ def test_every_command_gives_the_same_calibrated_digits(run, data, tmp_path, tta
     np.testing.assert_allclose(calibrated, expected, rtol=1e-5)
     assert np.abs(calibrated - plain[CLASSES].to_numpy()).max() > 0.1
     if tta == 1:
-        # What was chosen holds to the last image of what is served.
+        # The chosen operating points hold exactly for the served probabilities.
         for index, name in enumerate(CLASSES):
             for point in result["operating_points"][name].values():
                 is_true = (rows["label"] == name).to_numpy()
@@ -286,7 +286,7 @@ def test_every_command_gives_the_same_calibrated_digits(run, data, tmp_path, tta
         assert evaluated["accuracy"] == pytest.approx((measured["predicted"] == rows["label"]).mean())
 
 
-def test_the_scorer_gives_the_network_s_own_outputs_where_asked(run, data):
+def test_uncalibrated_scores_are_the_network_outputs(run, data):
     write_calibration(run, PLANTED)
     opened = Run.open(run)
     (images,) = evaluation_dataset(
@@ -301,12 +301,12 @@ def test_the_scorer_gives_the_network_s_own_outputs_where_asked(run, data):
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("temperature", [0.05, 0.7, 1.0, 2.5, 20.0])
-def test_the_graph_tempers_as_the_arrays_do(activation, temperature):
+def test_temperature_in_the_graph_equals_numpy(activation, temperature):
     logits = np.random.default_rng(0).normal(scale=4, size=(200, 3))
     probabilities = np.asarray(getattr(tf.nn, activation)(tf.constant(logits, tf.float32)))
     nearly = np.nextafter(np.float32(0.4), np.float32(1))
     edges = np.float32([[0, 0, 1], [0.4, nearly, 0.2], [nearly, 0.4, 0.2], [0.4, 0.4, 0.2], [1e-40, 1, 0]])
-    # 1-D vectors and their remainders take other paths through a processor: ties meet both.
+    # Vector instructions and their remainders take different code paths; ties are tested in both.
     probabilities = np.concatenate([probabilities, *[edges] * 5, edges[:1]])
     expected = metrics.temper(probabilities, temperature, activation)
     found = temper_graph(tf.constant(probabilities), temperature, activation).numpy()
@@ -316,7 +316,7 @@ def test_the_graph_tempers_as_the_arrays_do(activation, temperature):
         np.testing.assert_array_equal(found, probabilities)
 
 
-def test_a_calibration_of_another_network_is_refused_until_it_is_made_anew(run, data, tmp_path):
+def test_a_calibration_of_another_network_is_refused(run, data, tmp_path):
     calibrate(run, data)
     brightness_classifier(1.1).save(run)
     file = data.parent / "0.png"
@@ -350,13 +350,13 @@ def test_a_calibration_of_another_network_is_refused_until_it_is_made_anew(run, 
         b'{"temperature": 2, "model_sha256": "", "operating_points": {}, "abstain": 1}',
     ],
 )
-def test_a_broken_calibration_is_refused(run, content):
+def test_a_damaged_calibration_is_refused(run, content):
     calibration_file(run).write_bytes(content)
     with pytest.raises(RunFolderError, match=r"whole JSON .* Received: .*brightness\.calibration\.json"):
         _ = Run.open(run).calibration
 
 
-def test_a_run_that_goes_on_minds_no_calibration(run_folder, phantoms):
+def test_a_resumed_run_ignores_the_calibration(run_folder, phantoms):
     calibrate(run_folder, phantoms)
     record = json.loads((run_folder / "run.json").read_text())
     (run_folder / "run.json").write_text(json.dumps(record | {"status": "training"}))
@@ -365,7 +365,7 @@ def test_a_run_that_goes_on_minds_no_calibration(run_folder, phantoms):
     assert (run_folder / "calibration.json").is_file()
 
 
-def test_where_the_calibration_of_a_network_stands(tmp_path, run_folder):
+def test_path_of_the_calibration_file(tmp_path, run_folder):
     assert calibration_file(run_folder) == run_folder / "calibration.json"
     assert calibration_file(run_folder / "model.keras") == run_folder / "calibration.json"
     (tmp_path / "model.keras").touch()

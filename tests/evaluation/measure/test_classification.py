@@ -1,4 +1,4 @@
-"""What is measured of a classifier's probabilities, by hand."""
+"""Metrics of a classifier's probabilities, worked out by hand."""
 
 import json
 import types
@@ -13,13 +13,13 @@ from semenet.errors import SemenetError
 from semenet.evaluation.measure.classification import RATES, default_subgroups, measure_classification
 
 CLASSES = ("a", "b")
-# The split measured: the class and what the network gives for "b", an image a patient.
+# The evaluated split: the true class and the probability of "b", one image per patient.
 TRUE = np.array([0, 0, 0, 0, 1, 1, 1, 1])
 SCORE = np.array([0.1, 0.2, 0.3, 0.8, 0.25, 0.7, 0.85, 0.95])
 
 
 def calibration(temperature=1.0):
-    """As another split gave it: what it promised there is not what holds here."""
+    """Returns a calibration chosen on another split, whose rates do not hold on this one."""
     point = {"target": 0.9, "threshold": 0.75, "sensitivity": 1.0, "specificity": 1.0}
     low = {"target": 0.9, "threshold": 0.25, "sensitivity": 1.0, "specificity": 1.0}
     return {
@@ -58,8 +58,8 @@ def measured(run, probabilities=None, table=None, **arguments):
     return measure_classification(run, rows() if table is None else table, TRUE, probabilities, **arguments)
 
 
-def test_thresholds_chosen_elsewhere_are_measured_here():
-    """At 0.75 three are positive, one wrongly (0.8, 0.85, 0.95); at 0.25 six, two wrongly."""
+def test_thresholds_chosen_on_another_split_are_evaluated():
+    """At 0.75 three are positive, one of them falsely (0.8, 0.85, 0.95); at 0.25 six, two falsely."""
     _, details = measured(a_run(calibration()))
     points = details["operating_points"]
     assert points["a"] == {"sensitivity": None, "specificity": None}
@@ -76,8 +76,8 @@ def test_thresholds_chosen_elsewhere_are_measured_here():
     assert low["intervals"]["sensitivity"] == low["intervals"]["npv"] == [1, 1]
 
 
-def test_abstention_chosen_elsewhere_is_measured_here():
-    """At 0.8 of confidence: 0.1, 0.2, 0.8, 0.85, 0.95 are answered, 0.8 wrongly."""
+def test_abstention_chosen_on_another_split_is_evaluated():
+    """At a confidence of 0.8, 0.1, 0.2, 0.8, 0.85 and 0.95 are answered, 0.8 wrongly."""
     _, details = measured(a_run(calibration()))
     found = details["abstain"]
     assert (found["target_accuracy"], found["confidence"]) == (0.95, 0.8)
@@ -87,7 +87,7 @@ def test_abstention_chosen_elsewhere_is_measured_here():
     assert found["intervals"]["accuracy"][1] == 1
 
 
-def test_where_nothing_is_answered_the_accuracy_is_undefined():
+def test_accuracy_is_undefined_if_nothing_is_answered():
     unsure = calibration()
     unsure["abstain"]["confidence"] = 0.99
     _, details = measured(a_run(unsure))
@@ -97,23 +97,23 @@ def test_where_nothing_is_answered_the_accuracy_is_undefined():
     assert measured(a_run(calibration() | {"abstain": None}))[1]["abstain"] is None
 
 
-def test_without_a_calibration_there_is_nothing_chosen():
-    figures, details = measured(a_run())
+def test_without_calibration_nothing_is_chosen():
+    values, details = measured(a_run())
     assert details["operating_points"] is details["abstain"] is None
     found = details["calibration"]
     assert found["temperature"] == 1
     assert found["chosen_on"] is found["uncalibrated"] is None
     # Twice the squared distance of one column.
-    assert figures["brier"] == pytest.approx(2 * np.mean((SCORE - TRUE) ** 2))
+    assert values["brier"] == pytest.approx(2 * np.mean((SCORE - TRUE) ** 2))
     assert sum(found["reliability"]["count"]) == 8
-    # Of two classes one has a half or more: the first bin is empty.
+    # With two classes the highest probability is a half or more, so the first bin is empty.
     assert found["reliability"]["accuracy"][0] is None
     json.dumps(details, allow_nan=False)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.5])
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_uncalibrated_figures_are_those_of_the_network_s_own_probabilities(temperature, activation):
+def test_uncalibrated_metrics_are_those_of_the_network_outputs(temperature, activation):
     generator = np.random.default_rng(0)
     logits = generator.normal(0, 2, (8, 2)) + 2 * np.eye(2)[TRUE]
     powers = np.exp(logits)
@@ -122,30 +122,30 @@ def test_uncalibrated_figures_are_those_of_the_network_s_own_probabilities(tempe
     tempered = (
         powers / (1 + powers) if activation == "sigmoid" else powers / powers.sum(axis=1, keepdims=True)
     )
-    figures, details = measured(a_run(calibration(temperature), activation), tempered.astype(np.float32))
+    values, details = measured(a_run(calibration(temperature), activation), tempered.astype(np.float32))
     found = details["calibration"]
     assert found["temperature"] == temperature
     assert found["chosen_on"] == {"split": "tune", "count": 77, "manifest_sha256": "abc"}
     assert found["uncalibrated"]["brier"] == pytest.approx(metrics.brier(TRUE, own), abs=1e-5)
     assert found["uncalibrated"]["ece"] == pytest.approx(metrics.ece(TRUE, own), abs=1e-5)
     assert found["uncalibrated"]["reliability"]["count"] == metrics.reliability(TRUE, own)["count"].tolist()
-    assert figures["brier"] == pytest.approx(metrics.brier(TRUE, tempered), abs=1e-5)
-    assert abs(figures["brier"] - found["uncalibrated"]["brier"]) > 0.005
+    assert values["brier"] == pytest.approx(metrics.brier(TRUE, tempered), abs=1e-5)
+    assert abs(values["brier"] - found["uncalibrated"]["brier"]) > 0.005
 
 
-def test_every_figure_has_an_interval_by_its_name():
-    figures, details = measured(a_run())
-    flat = metrics.flat(figures)
+def test_every_metric_has_an_interval():
+    values, details = measured(a_run())
+    flat = metrics.flat(values)
     numbers = {name for name, value in flat.items() if isinstance(value, float)}
     assert {"accuracy", "brier", "ece", "macro_auroc", "per_class.a.sensitivity"} <= numbers
     assert numbers <= set(details["intervals"])
     low, high = details["intervals"]["accuracy"]
     # Six of eight are right.
-    assert low < figures["accuracy"] == 6 / 8 < high
+    assert low < values["accuracy"] == 6 / 8 < high
 
 
 def test_an_interval_is_over_patients():
-    """All images of one patient: there is nothing to draw."""
+    """With a single patient there is nothing to resample."""
     _, details = measured(a_run(), table=rows(patient=["one"] * 8))
     assert set(details["intervals"].values()) == {None}
 
@@ -155,7 +155,7 @@ def test_default_subgroups_have_several_values():
     assert default_subgroups(table) == ["source", "age"]
     _, details = measured(a_run(), table=table)
     assert list(details["subgroups"]) == ["source", "age"]
-    # Even places are x: 0.1, 0.3, 0.25, 0.85, of which 0.25 is wrong.
+    # Even positions are x: 0.1, 0.3, 0.25, 0.85, of which 0.25 is wrong.
     assert details["subgroups"]["source"]["x"]["figures"]["accuracy"] == pytest.approx(3 / 4)
     assert details["subgroups"]["source"]["x"]["count"] == 4
     assert details["subgroups"]["age"]["not stated"]["count"] == 1
@@ -164,8 +164,8 @@ def test_default_subgroups_have_several_values():
     assert measured(a_run(), table=table, by=())[1]["subgroups"] == {}
 
 
-def test_a_usual_column_that_makes_no_subgroups_is_left_out_with_a_word():
-    """Nobody asked for it; who does, is told why not."""
+def test_a_default_column_without_subgroups_is_left_out_with_a_warning():
+    """By default there is a warning; if the column is requested, there is an error."""
     table = pd.DataFrame({"source": [f"clinic {number}" for number in range(21)], "sex": ["F", "M", "F"] * 7})
     with pytest.warns(UserWarning, match=r"No subgroups by source.*at most 20 diff.*21 values in 'source'"):
         assert default_subgroups(table) == ["sex"]
@@ -177,13 +177,13 @@ def test_a_usual_column_that_makes_no_subgroups_is_left_out_with_a_word():
         measure_classification(a_run(), wide, np.zeros(21, int), np.full((21, 2), 0.5), by=("source",))
 
 
-def test_one_class_alone_is_measured_as_far_as_it_goes():
-    figures, details = measure_classification(
+def test_one_class_alone_has_the_defined_metrics():
+    values, details = measure_classification(
         a_run(calibration()), rows(), np.zeros(8, int), both(SCORE), resamples=50
     )
-    assert figures["macro_auroc"] is details["intervals"]["macro_auroc"] is None
-    assert figures["accuracy"] == pytest.approx(4 / 8)
+    assert values["macro_auroc"] is details["intervals"]["macro_auroc"] is None
+    assert values["accuracy"] == pytest.approx(4 / 8)
     point = details["operating_points"]["b"]["specificity"]
     assert point["sensitivity"] is point["intervals"]["sensitivity"] is None
     assert point["specificity"] == pytest.approx(5 / 8)
-    json.dumps([figures, details], allow_nan=False)
+    json.dumps([values, details], allow_nan=False)

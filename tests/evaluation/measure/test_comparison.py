@@ -22,7 +22,7 @@ CLASSES = ("normal", "bacteria", "virus")
 
 
 def scores(seed, patients=25, each=(1, 5), by_patient=False):
-    """Truth, by image or by patient, two related scores with ties, and the patient of each image."""
+    """Returns the truth by image or by patient, two related scores with ties, and each image's patient."""
     generator = np.random.default_rng(seed)
     patient = np.repeat(np.arange(patients), generator.integers(*each, size=patients))
     is_true = (generator.random(patients)[patient] if by_patient else generator.random(len(patient))) < 0.4
@@ -33,7 +33,7 @@ def scores(seed, patients=25, each=(1, 5), by_patient=False):
     return is_true, first, second, patient
 
 
-def test_hand_worked_delong():
+def test_delong_worked_by_hand():
     # True 3, 1 against 2, 0: V10 = 1, 1/2; V01 = 1/2, 1; area 3/4; S10 = S01 = 1/8.
     # The second score is perfect: its components are all 1.
     is_true = np.array([True, True, False, False])
@@ -72,7 +72,7 @@ def test_clustered_delong_agrees_with_obuchowskis_formulas(seed):
     assert found["areas"] == delong(is_true, first, second)["areas"]
 
 
-def test_with_an_image_a_patient_both_are_the_same():
+def test_both_tests_are_equal_with_one_image_per_patient():
     is_true, first, second, _ = scores(5)
     alone = clustered_delong(is_true, first, second, [f"p{i}" for i in range(len(is_true))])
     plain = delong(is_true, first, second)
@@ -80,14 +80,14 @@ def test_with_an_image_a_patient_both_are_the_same():
     assert alone == {name: pytest.approx(value) for name, value in plain.items()}
 
 
-def test_copies_of_an_image_tell_nothing_new():
+def test_copies_of_an_image_do_not_change_the_clustered_test():
     is_true, first, second, patient = scores(6)
     once = clustered_delong(is_true, first, second, patient)
     four = (np.repeat(values, 4) for values in (is_true, first, second, patient))
     assert clustered_delong(*four)["standard_error"] == pytest.approx(once["standard_error"])
 
 
-def test_the_clustered_error_is_what_the_areas_scatter_by():
+def test_the_clustered_error_is_the_scatter_of_the_areas():
     samples = [scores(seed, patients=60, each=(4, 5), by_patient=True) for seed in range(300)]
     clustered = [clustered_delong(*sample) for sample in samples]
     plain = [delong(*sample[:3]) for sample in samples]
@@ -152,18 +152,18 @@ def test_bad_arrays_are_refused(change, message):
 
 
 SIDE = 32
-# Greys that the first network tells apart, and one of each class that it does not.
+# Grey levels; the first network classifies all but one of each class correctly.
 GREYS = {"normal": (20, 40, 60, 130), "bacteria": (110, 125, 140, 60), "virus": (200, 220, 240, 130)}
 
 
 def brightness_network(path, class_names=CLASSES, side=SIDE, shift=0.0):
-    """Scores each class by how near the brightness is to its own: 0, a half and 1 of white, shifted."""
+    """Saves a network that scores classes by distance to their brightness: 0, 0.5 and 1, shifted."""
     image = keras.Input((side, side, 1), name="image")
     x = keras.layers.Rescaling(1 / 255, name="features")(image)
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
     model = keras.Model(image, ClassifierHead(class_names, activation="softmax", name="head")(x))
     centre = np.array([{"normal": 0, "bacteria": 0.5}.get(name, 1) for name in class_names]) + shift
-    # -(x - c)^2 but for x^2, which all classes share; ten times over.
+    # Ten times -(x - c)^2 without x^2, which is the same for all classes.
     model.get_layer("head").set_weights([np.float32([20 * centre]), np.float32(-10 * centre**2)])
     model.save(path)
     return path
@@ -183,7 +183,7 @@ def data(tmp_path):
 
 
 def probabilities_of(run, side):
-    """What a network predicts for the images, without reading them, with the columns as `CLASSES`."""
+    """Returns a network's probabilities for the images, with the columns in the order of `CLASSES`."""
     model = semenet.load_model(run)
     images = [np.full((side, side, 1), grey, np.uint8) for greys in GREYS.values() for grey in greys]
     columns = [model.class_names.index(name) for name in CLASSES]
@@ -192,7 +192,7 @@ def probabilities_of(run, side):
 
 def test_a_run_is_compared_with_a_run(data):
     first = brightness_network(data / "first.keras")
-    # Its own size, and the classes in another order.
+    # Another input size, and the classes in another order.
     second = brightness_network(data / "second.keras", ("virus", "normal", "bacteria"), 48, shift=0.2)
     returned = compare(first, second, data / "manifest.csv", "test", out=data / "out", resamples=200)
     assert json.loads((data / "out" / "comparison.json").read_text()) == returned
@@ -229,7 +229,7 @@ def test_a_run_compared_with_itself(phantoms, classifier_run):
     assert "--out" not in result["command"]
 
 
-def test_classes_with_too_few_images_have_no_test(data):
+def test_classes_with_too_few_images_are_not_tested(data):
     rows = pd.read_csv(data / "manifest.csv")
     rows = rows[(rows["label"] != "virus") | (rows["file"] == "virus0.png")]
     rows[rows["file"] != "bacteria2.png"].to_csv(data / "few.csv", index=False)
@@ -243,7 +243,13 @@ def test_classes_with_too_few_images_have_no_test(data):
 
 
 def test_lines_for_the_terminal():
-    figure = {"first": 0.5, "second": 0.75, "difference": 0.25, "interval": [-0.125, 0.5], "p_value": 0.0123}
+    compared = {
+        "first": 0.5,
+        "second": 0.75,
+        "difference": 0.25,
+        "interval": [-0.125, 0.5],
+        "p_value": 0.0123,
+    }
     sure = {"interval": [0.2, 0.3], "p_value": 0.00001}
     result = {
         "first": "runs/a",
@@ -252,8 +258,12 @@ def test_lines_for_the_terminal():
         "count": 20,
         "patients": 9,
         "resamples": 500,
-        "figures": {"accuracy": figure, "macro_auroc": dict.fromkeys(figure), "per_class.x.auroc": figure},
-        "delong": {"x": {"plain": None, "clustered": figure | sure}},
+        "figures": {
+            "accuracy": compared,
+            "macro_auroc": dict.fromkeys(compared),
+            "per_class.x.auroc": compared,
+        },
+        "delong": {"x": {"plain": None, "clustered": compared | sure}},
     }
     lines = comparison_lines(result)
     assert lines[:3] == ["first:  runs/a", "second: runs/b", "test: 20 images of 9 patients"]
@@ -293,12 +303,12 @@ def test_an_unknown_split_is_refused(data):
     assert not (data / "out").exists()
 
 
-def test_one_class_alone_has_what_figures_there_are(data):
+def test_comparison_with_one_class_alone(data):
     run = brightness_network(data / "first.keras")
     frame = pd.read_csv(data / "manifest.csv")
     frame[frame["label"] == "normal"].to_csv(data / "manifest.csv", index=False)
     found = compare(run, run, data / "manifest.csv", "test", out=data / "out", resamples=200)
-    # Of 20, 40, 60 and 130 the last is taken for bacteria.
+    # Of 20, 40, 60 and 130, the last is predicted as bacteria.
     assert found["figures"]["accuracy"]["first"] == pytest.approx(3 / 4)
     for value in found["figures"]["macro_auroc"].values():
         assert value is None
@@ -316,8 +326,8 @@ def test_a_diverged_network_and_an_empty_split_s_name_are_refused(data):
     assert not list((data / "out").glob("*"))
 
 
-def test_a_network_fed_lungs_alone_beside_one_fed_whole_images(data):
-    """With masks of the left half, what is fed lungs alone sees half the brightness."""
+def test_a_network_that_takes_lungs_alone_against_one_that_takes_whole_images(data):
+    """With masks of the left half, the network that takes lungs alone sees half the brightness."""
     frame = pd.read_csv(data / "manifest.csv")
     mask = np.zeros((40, 30), np.uint8)
     mask[:, :15] = 255
@@ -326,14 +336,14 @@ def test_a_network_fed_lungs_alone_beside_one_fed_whole_images(data):
     model = semenet.load_model(whole)
     model.get_layer("head").lungs_alone = True
     model.save(alone)
-    with pytest.raises(SemenetError, match=r"12 of 12 images without one.*--lungs"):
+    with pytest.raises(SemenetError, match=r"12 of 12 images without a mask.*--lungs"):
         compare(whole, alone, data / "manifest.csv", "test", out=data / "out")
-    # Before the work, too.
+    # The error is raised before the evaluation starts.
     assert not (data / "out").exists()
     frame.assign(mask="mask.png").to_csv(data / "manifest.csv", index=False)
     found = compare(whole, alone, data / "manifest.csv", "test", resamples=200)
     assert found["figures"]["accuracy"]["first"] == pytest.approx(9 / 12)
-    # Of the halves only those from 64 to 191 are bacteria, none virus: five greys of 130 or more.
+    # Halved grey levels from 64 to 191 are predicted as bacteria, none as virus.
     halves = [grey / 2 / 255 for greys in GREYS.values() for grey in greys]
     predicted = [0 if half < 0.25 else 1 for half in halves]
     expected = np.mean(np.array(predicted) == np.repeat([0, 1, 2], 4))

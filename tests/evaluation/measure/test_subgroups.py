@@ -19,7 +19,7 @@ def table(**columns):
 
 
 def members(rows, column):
-    """Value to row numbers, of one column."""
+    """Returns the row numbers of each value of one column."""
     return {value: np.flatnonzero(mask).tolist() for value, mask in subgroups(rows, [column])[column]}
 
 
@@ -29,7 +29,7 @@ def test_values_in_order_and_empty_cells_last():
     assert list(members(rows, "sex")) == ["F", "M", "not stated"]
 
 
-def test_columns_in_the_order_asked_for():
+def test_columns_keep_the_requested_order():
     rows = table(sex=["M", "F"], site=["x", "y"])
     assert list(subgroups(rows, ["site", "sex"])) == ["site", "sex"]
     assert subgroups(rows, []) == {}
@@ -49,13 +49,13 @@ def test_ages_fall_into_bands_at_their_limits():
     assert list(members(table(Age=children), "Age")) == ["0-17"]
 
 
-def test_few_numbers_are_values_in_the_order_of_numbers():
+def test_few_numbers_are_values_in_numerical_order():
     rows = table(stage=["10", "9", "100", "9", "1", "2", "3", "4", "5"])
     assert list(members(rows, "stage")) == ["1", "2", "3", "4", "5", "9", "10", "100"]
 
 
 def test_other_numbers_fall_into_quartiles():
-    # Of 1 to 12 a quarter lies at 3 or below, a half at 6, three quarters at 9.
+    # The quartiles of 1 to 12 are 3, 6 and 9.
     numbers = [str(number) for number in range(12, 0, -1)]
     found = members(table(dose=[*numbers, ""]), "dose")
     assert {name: [12 - row for row in rows] for name, rows in found.items()} == {
@@ -90,7 +90,7 @@ def test_nothing_stated():
     assert members(table(sex=["", ""]), "sex") == {"not stated": [0, 1]}
 
 
-def test_an_absent_column_is_refused():
+def test_a_missing_column_is_refused():
     rows = table(sex=["M", "F"]).assign(path="x", mask_path="y")
     with pytest.raises(ValueError, match="Received: 'age', 'path'. Available: file, patient, sex.$"):
         subgroups(rows, ["sex", "age", "path"])
@@ -120,7 +120,7 @@ def test_columns_of_a_manifest(phantoms):
     assert sum(mask.sum() for _, mask in found["marker"]) == len(rows)
 
 
-def test_figures_are_those_of_each_subgroups_own_rows():
+def test_metrics_are_those_of_the_subgroup_rows():
     generator = np.random.default_rng(1)
     true = generator.integers(3, size=40)
     probabilities = generator.dirichlet([1, 1, 1], size=40)
@@ -139,14 +139,14 @@ def test_figures_are_those_of_each_subgroups_own_rows():
     json.dumps(found, allow_nan=False)
 
 
-def test_a_subgroup_without_a_class_has_figures_without_it():
+def test_a_subgroup_without_a_class():
     true = np.array([0, 0, 1, 2])
     rows = table(sex=["M", "M", "F", "F"])
     found = subgroup_metrics(true, np.eye(3)[true], CLASSES, rows, ["sex"], resamples=20)["sex"]
     assert found["M"]["classes"] == {"normal": 2, "bacteria": 0, "virus": 0}
     assert found["M"]["figures"]["macro_auroc"] is None
     assert found["M"]["figures"]["accuracy"] == 1
-    # One patient.
+    # There is only one patient.
     assert set(found["M"]["intervals"].values()) == {None}
     assert found["F"]["figures"]["per_class"]["virus"]["auroc"] == 1
     json.dumps(found, allow_nan=False)
@@ -167,7 +167,7 @@ def test_means_of_scores():
     json.dumps(found, allow_nan=False)
 
 
-def test_rows_of_another_number_are_refused():
+def test_a_different_number_of_rows_is_refused():
     rows = table(sex=["M", "F"])
     with pytest.raises(ValueError, match="2 rows for 3 images"):
         subgroup_metrics(np.zeros(3, int), np.full((3, 2), 0.5), "ab", rows, ["sex"])

@@ -1,4 +1,4 @@
-"""The model card: its facts, and that no name breaks its Markdown."""
+"""The model card contains the facts, and no name breaks its Markdown."""
 
 import datetime
 import re
@@ -36,7 +36,7 @@ def a_manifest(**columns):
 
 
 def a_result(names=("normal", "virus"), **changes):
-    def figures(name):
+    def intervals(name):
         return {f"per_class.{name}.{key}": [0.5, 0.7] for key in ("sensitivity", "specificity", "auroc")}
 
     result = {
@@ -51,7 +51,7 @@ def a_result(names=("normal", "virus"), **changes):
             name: {"support": 12, "sensitivity": 0.75, "specificity": 0.5, "auroc": None} for name in names
         },
         "intervals": {"accuracy": [0.5, 0.75], "macro_auroc": None, "brier": None}
-        | {key: value for name in names for key, value in figures(name).items()},
+        | {key: value for name in names for key, value in intervals(name).items()},
         "interval_method": "95 % percentile interval, 99 bootstrap resamples of the patients",
         "model_sha256": "cd" * 32,
         "where": None,
@@ -67,7 +67,7 @@ def card(run=None, manifest=None, **result):
 
 
 def tables(text):
-    """The cells of each table: lists of rows of str, split where Markdown splits."""
+    """Returns the cells of each Markdown table: lists of rows of str."""
     found, rows = [], []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -78,12 +78,12 @@ def tables(text):
     return found
 
 
-def test_the_facts_stand_in_the_card():
+def test_the_card_contains_the_facts():
     text = card(a_run({"command": "semenet train x", "manifest_sha256": "ab" * 32}))
     lines = text.splitlines()
     assert lines[0] == "# seme_tiny: normal, virus"
     assert RESEARCH_USE in text
-    network, figures, per_class = tables(text)
+    network, metric_rows, per_class = tables(text)
     assert ["Parameters", "1,234,567"] in network
     assert ["Input", "224 x 160 x 1, values in [0, 255], with CLAHE"] in network
     assert ["Outputs", "normal, virus, in this order; softmax"] in network
@@ -93,7 +93,7 @@ def test_the_facts_stand_in_the_card():
     assert "Evaluated on 41 images of 17 patients, the split val" in text
     assert f"`{'ab' * 32}` (the same as used for training)." in lines
     assert "Intervals: 95 % percentile interval, 99 bootstrap resamples of the patients." in lines
-    assert figures[2:] == [
+    assert metric_rows[2:] == [
         ["Accuracy", "0.625 (95 % interval 0.500 to 0.750)"],
         ["Macro AUROC", "undefined"],
         ["Brier score", "0.400"],
@@ -108,7 +108,7 @@ def test_the_facts_stand_in_the_card():
     assert "`semenet evaluate run --manifest m.csv` on 2025-03-09, with python 3.11, keras 3.15." in lines
 
 
-def test_what_is_not_known_is_said():
+def test_missing_information_is_stated():
     text = card(a_run({"manifest_sha256": "0" * 64}, calibration={"temperature": 1.25}, lungs_alone=True))
     assert "The training is not recorded." in text
     assert "(not the one used for training)" in text
@@ -125,7 +125,7 @@ def test_licences_are_those_of_the_split():
     assert "Licences" not in card(manifest=a_manifest(license=""))
 
 
-def test_an_audit_or_none():
+def test_the_card_shows_the_audit_or_that_there_is_none():
     text = card(audit=AUDIT)
     assert "Verdict on the split test: **shortcut**." in text
     assert "- The label can be predicted.\n- Marks: 0.9.\n" in text
@@ -133,7 +133,7 @@ def test_an_audit_or_none():
     assert "Not audited: it is not known whether the label can be predicted without the lungs." in card()
 
 
-def test_where_it_looks_is_a_table_of_the_classes_that_have_maps():
+def test_heat_map_table_lists_the_classes_with_maps():
     spread = {"p50": 0.456, "mean": 0.2}
     classes = {
         "normal": {"count": 9, "in_lung": spread, "lung_area": spread},
@@ -146,14 +146,14 @@ def test_where_it_looks_is_a_table_of_the_classes_that_have_maps():
 @pytest.mark.parametrize(
     "name", ["a|b", "a\nb", "a\r\nb", "a\\|b", "`a`", "*a*", "<b>a</b>", "[a](b)", "_a_", "&lt;", "~a~"]
 )
-def test_no_name_of_a_class_breaks_the_card(name):
+def test_no_class_name_breaks_the_card(name):
     spread = {"count": 9, "in_lung": {"p50": 0.5}, "lung_area": {"mean": 0.2}}
     text = card(names=(name, "b"), where={"classes": {name: spread}})
-    network, figures, per_class, located = tables(text)
-    widths = [{len(row) for row in rows} for rows in (network, figures, per_class, located)]
+    network, metric_rows, per_class, located = tables(text)
+    widths = [{len(row) for row in rows} for rows in (network, metric_rows, per_class, located)]
     assert widths == [{2}, {2}, {5}, {4}]
     shown = " ".join(name.split())
-    # A mark behind a backslash stands for itself.
+    # A character after a backslash represents itself.
     for cell in (per_class[2][0], located[2][0], network[4][1].split(",")[0], text.splitlines()[0][13:-3]):
         assert re.sub(r"\\(.)", r"\1", cell) == shown
         assert re.sub(r"\\.", "", cell).isascii()
@@ -161,11 +161,11 @@ def test_no_name_of_a_class_breaks_the_card(name):
 
 
 @pytest.mark.parametrize("name", ["other_viral", "COVID-19", "A & B", "10 %", "bacteria (mixed)"])
-def test_usual_names_stay_as_they_are(name):
+def test_common_names_are_not_escaped(name):
     assert in_text(name) == name
 
 
-def test_paths_with_marks_stay_code():
+def test_paths_with_backticks_are_valid_code_spans():
     command = "semenet evaluate 'a`b|c\nd' --out '`'"
     text = card(a_run({"command": command}), command=command, split="v|al", manifest=a_manifest())
     assert "Trained by ``semenet evaluate 'a`b|c d' --out '`'``." in text

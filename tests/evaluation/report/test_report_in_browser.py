@@ -1,4 +1,4 @@
-"""The report and the audit's page as a reader has them: in Chromium, on a desk, on a phone and on paper."""
+"""The report and the audit page in Chromium: on a desktop screen, on a phone and in print."""
 
 import base64
 import json
@@ -24,17 +24,17 @@ from semenet.evaluation.split_evaluation import evaluate
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("SEMENET_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason=f"there is none of {', '.join(NAMES)}, and SEMENET_CHROMIUM names none"
+    CHROMIUM is None, reason=f"none of {', '.join(NAMES)} is installed, and SEMENET_CHROMIUM is not set"
 )
 
 DESK, PHONE, HEIGHT = 1280, 390, 900
-# CSS pixels, 96 an inch, of A4 without a margin of 1 cm.
+# A4 without a margin of 1 cm, in CSS pixels of 1/96 inch.
 PAPER_WIDTH, PAPER_HEIGHT = 718, 1047
 PATIENCE = 60
-# What the style sheet should give the headline's figures, and the box they stand in.
-FIGURE, TILE = (11, 83, 148), (245, 247, 249)
+# Colours of the headline values and of their boxes, by the style sheet.
+VALUE, TILE = (11, 83, 148), (245, 247, 249)
 
-# Each check is a list of what is wrong, in words.
+# Each check returns a list of descriptions of defects.
 CHECKS = r"""
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -65,10 +65,10 @@ CHECKS = r"""
 
   const ids = all("[id]").map((each) => each.id);
   found.ids = ids.filter((id, place) => ids.indexOf(id) !== place || /\s/.test(id));
-  const absent = (id) => !document.getElementById(id)?.textContent.trim();
+  const missing = (id) => !document.getElementById(id)?.textContent.trim();
   found.labels = ["aria-labelledby", "aria-describedby"].flatMap((name) =>
-    all(`[${name}]`).flatMap((each) => each.getAttribute(name).trim().split(/\s+/).filter(absent)));
-  found.links = all("a[href^='#']").map((each) => each.hash.slice(1)).filter(absent);
+    all(`[${name}]`).flatMap((each) => each.getAttribute(name).trim().split(/\s+/).filter(missing)));
+  found.links = all("a[href^='#']").map((each) => each.hash.slice(1)).filter(missing);
   found.tables = all("table").filter((table) => all("th", table).some((each) => !each.scope)
     || all("thead th", table).length !== table.rows[0].cells.length
     || all("tbody tr", table).some((row) => !row.querySelector("th[scope=row]"))
@@ -132,13 +132,13 @@ KINDS = (
 
 
 class Browser:
-    """A headless Chromium that takes commands of the DevTools protocol through a pipe.
+    """A headless Chromium, controlled by the DevTools protocol through a pipe.
 
-    https://chromedevtools.github.io/devtools-protocol; a window of the browser's own is never as narrow as a
-    phone, but what it emulates is.
+    https://chromedevtools.github.io/devtools-protocol. A real window cannot be as narrow as a phone, but an
+    emulated device can.
     """
 
-    # The browser reads from the file descriptor 3 and writes to 4, which may be taken: by way of 10 and up.
+    # The browser reads from file descriptor 3 and writes to 4. Both may be in use, so copy via 10 and up.
     LAUNCH = (
         "import fcntl, os, sys; "
         "read, write = (fcntl.fcntl(int(each), fcntl.F_DUPFD, 10) for each in sys.argv[1:3]); "
@@ -197,7 +197,7 @@ class Browser:
         return json.loads(message)
 
     def open(self, path, width, medium=""):
-        """Opens a file, as on a screen unless a medium is named; returns the events until it is loaded."""
+        """Opens a file for a screen or the given medium; returns the events until it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -210,7 +210,7 @@ class Browser:
         self.call("Page.navigate", url=pathlib.Path(path).as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
-        # What the page has still to say it says before it has drawn two frames more.
+        # Remaining console messages arrive within two more frames.
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return list(self.events)
 
@@ -220,13 +220,13 @@ class Browser:
         return answer["result"].get("value")
 
     def picture(self, top, height, width):
-        """uint8 RGB `(height, width, 3)` of a part of the page."""
+        """Returns a part of the page as uint8 RGB `(height, width, 3)`."""
         clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
         taken = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         return cv2.imdecode(np.frombuffer(base64.b64decode(taken), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
 
     def end(self):
-        """Ends the browser and all that it started: its process group, which is its own."""
+        """Stops the browser and its child processes, which form a process group of their own."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(PATIENCE)
@@ -266,7 +266,7 @@ def on_every_page(test):
 
 
 def complaints(events, path):
-    """What a page's console says, and what it asks for beyond itself."""
+    """Returns a page's console messages and its requests for other resources."""
     found = []
     for event in events:
         method, parameters = event.get("method"), event.get("params", {})
@@ -275,12 +275,12 @@ def complaints(events, path):
         if method == "Network.requestWillBeSent":
             url = parameters["request"]["url"]
             if not url.startswith("data:") and url != path.as_uri():
-                found.append(f"asks for {url}")
+                found.append(f"requests {url}")
     return found
 
 
 @on_every_page
-def test_the_console_is_silent_and_nothing_is_fetched(browser, pages, name):
+def test_the_console_is_empty_and_nothing_is_requested(browser, pages, name):
     assert complaints(browser.open(pages[name], DESK), pages[name]) == []
 
 
@@ -300,20 +300,20 @@ def test_a_screenshot_shows_the_page(browser, pages, name, width):
     for top in range(0, height, HEIGHT):
         strip = browser.picture(top, min(HEIGHT, height - top), width)
         assert len(strip) < HEIGHT or (strip < 128).any(axis=-1).mean() > 0.002, top
-    figures = browser.run(
+    values = browser.run(
         "[...document.querySelectorAll('.tiles .value')].map((each) => each.getBoundingClientRect().toJSON())"
     )
-    assert len(figures) == {"classifier": 5, "unet": 4, "audit": 0}[name]
+    assert len(values) == {"classifier": 5, "unet": 4, "audit": 0}[name]
     top = browser.picture(0, 2 * HEIGHT, width)
-    for box in figures:
+    for box in values:
         left, upper, right, lower = (round(box[side]) for side in ("left", "top", "right", "bottom"))
-        of_figure = top[upper:lower, left:right].astype(int)
-        assert (abs(of_figure - FIGURE).max(axis=-1) < 12).mean() > 0.02
-        assert (abs(of_figure - TILE).max(axis=-1) < 3).mean() > 0.5
+        pixels = top[upper:lower, left:right].astype(int)
+        assert (abs(pixels - VALUE).max(axis=-1) < 12).mean() > 0.02
+        assert (abs(pixels - TILE).max(axis=-1) < 3).mean() > 0.5
 
 
 @on_every_page
-def test_nothing_is_cut_off_on_paper(browser, pages, name):
+def test_nothing_is_cut_off_in_print(browser, pages, name):
     browser.open(pages[name], PAPER_WIDTH, "print")
     found = browser.run(CHECKS)
     assert {kind: found[kind] for kind in ("overflow", "clipped", "contrast")} == {
@@ -327,12 +327,12 @@ def test_nothing_is_cut_off_on_paper(browser, pages, name):
 
 
 @on_every_page
-def test_it_prints_on_pages_that_all_hold_something(browser, pages, name):
+def test_no_printed_page_is_empty(browser, pages, name):
     browser.open(pages[name], PAPER_WIDTH, "print")
     height = browser.run("document.documentElement.scrollHeight")
     content = printed(browser, pages[name])
     sheets = re.findall(rb"/Type /Page\n.*?/Contents (\d+) 0 R", content, re.DOTALL)
-    # Some stay partly empty, for pictures and rows are not split.
+    # Some stay partly empty, because pictures and rows are not split.
     assert height / PAPER_HEIGHT - 1 < len(sheets) < 2 * height / PAPER_HEIGHT + 1
     assert len(sheets) > 1
     for number in sheets:
@@ -342,7 +342,7 @@ def test_it_prints_on_pages_that_all_hold_something(browser, pages, name):
 
 @on_every_page
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext, of poppler-utils, is not installed")
-def test_what_is_printed_holds_the_headings_and_folded_parts(browser, pages, name, tmp_path):
+def test_print_contains_headings_and_folded_sections(browser, pages, name, tmp_path):
     browser.open(pages[name], PAPER_WIDTH)
     wanted = browser.run(
         "[...document.querySelectorAll('h1, h2, h3, details pre')].map((each) => each.textContent)"
@@ -357,7 +357,7 @@ def test_what_is_printed_holds_the_headings_and_folded_parts(browser, pages, nam
 
 
 def printed(browser, path):
-    """The bytes of a PDF of A4 pages."""
+    """Returns the page printed as a PDF of A4 pages."""
     browser.open(path, DESK)
     centimetre = 1 / 2.54
     margins = {f"margin{side}": centimetre for side in ("Top", "Bottom", "Left", "Right")}
@@ -383,7 +383,7 @@ def printed(browser, path):
         ("letters", '<img alt="a plot" src="data:image/svg+xml;base64,{svg}">'),
     ],
 )
-def test_what_is_wrong_is_noticed(browser, tmp_path, kind, body):
+def test_each_check_detects_its_defect(browser, tmp_path, kind, body):
     plot = (
         '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">'
         '<g id="text_1"><path d="M -9 5 h 20 v 9 z"/></g></svg>'
@@ -400,10 +400,10 @@ def test_what_is_wrong_is_noticed(browser, tmp_path, kind, body):
     [
         "<script>console.log('a word')</script>",
         "<script>undefined.at</script>",
-        '<img src="absent.png">',
+        '<img src="missing.png">',
     ],
 )
-def test_what_a_page_says_or_asks_for_is_noticed(browser, tmp_path, body):
+def test_console_messages_and_requests_are_detected(browser, tmp_path, body):
     path = tmp_path / "page.html"
     path.write_text(f'<!DOCTYPE html><link rel="icon" href="data:,">{body}')
     assert complaints(browser.open(path, DESK), path)

@@ -1,4 +1,4 @@
-"""The audit on networks whose answer is known, and on phantoms with and without a planted letter."""
+"""The audit of networks with a known verdict, and on phantoms with and without a planted letter."""
 
 import json
 import os
@@ -26,7 +26,7 @@ BETWEEN = slice(31, 33)
 
 
 def reader(region, kernel=(0, 1, 2), lungs_alone=False):
-    """A network that tells the class by the brightness of a region: normal is dark, virus bright."""
+    """Returns a network that predicts the class from a region's brightness: normal dark, virus bright."""
     rows, columns = region
     crop = ((rows.start, SIDE - rows.stop), (columns.start, SIDE - columns.stop))
     image = keras.Input((SIDE, SIDE, 1), name="image")
@@ -35,13 +35,13 @@ def reader(region, kernel=(0, 1, 2), lungs_alone=False):
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
     head = ClassifierHead(CLASSES, lungs_alone=lungs_alone, activation="softmax", name="head")
     model = keras.Model(image, head(x))
-    # The lines 40 k x - b_k cross half way between the levels.
+    # The lines 40 k x - b_k cross halfway between the levels.
     model.get_layer("head").set_weights([np.float32([kernel]) * 40, np.float32([0, -14.1, -37.6])])
     return model
 
 
 def write_data(folder, *, inside, corner=None, letter=None, splits=("val", "train"), count=180):
-    """Images of three classes in turn, two of each patient, in each split.
+    """Writes images of three classes in turn, two of each patient, in each split.
 
     `inside`, `corner` and `letter` give, from an image's class and a random one, which class's level or
     letter stands there; None for noise, or no letter.
@@ -89,13 +89,13 @@ def run_audit(folder, model, manifest, **arguments):
     return audit(folder / "model.keras", manifest, out=folder / "audit", resamples=500, **arguments)
 
 
-def test_a_network_that_reads_the_corner_is_caught(tmp_path):
+def test_a_network_that_reads_the_corner_is_a_shortcut(tmp_path):
     manifest = write_data(tmp_path, inside=other, corner=own)
     found = run_audit(tmp_path, reader((slice(0, 12), slice(0, 12))), manifest)
     assert found["verdict"] == "shortcut"
     assert found["evidence"]["decisions_without_lungs"]["macro_auroc"] == 1
     assert found["evidence"]["features_without_lungs"]["macro_auroc"] == 1
-    # The corner is an area, no letter.
+    # The corner is an area, not a letter.
     assert found["evidence"]["marks"]["images_with_marks"] < 0.2
     assert found["views"]["lungs_alone"]["accuracy"] == pytest.approx(1 / 3)
     assert found["views"]["without_corners"]["changed"] > 0.3
@@ -109,7 +109,7 @@ def test_a_network_that_reads_the_corner_is_caught(tmp_path):
     assert not re.search(r"\d%", page.split("</style>")[1])
 
 
-def test_a_network_that_reads_the_lungs_passes(tmp_path):
+def test_a_network_that_reads_the_lungs_is_clean(tmp_path):
     manifest = write_data(tmp_path, inside=own, corner=other)
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "clean"
@@ -120,7 +120,7 @@ def test_a_network_that_reads_the_lungs_passes(tmp_path):
     assert found["views"]["without_border"]["changed"] == 0
 
 
-def test_letters_that_go_with_the_class_are_caught_though_the_network_ignores_them(tmp_path):
+def test_letters_that_match_the_class_are_a_shortcut_even_if_ignored_by_the_network(tmp_path):
     manifest = write_data(tmp_path, inside=own, letter=own)
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "shortcut"
@@ -129,7 +129,7 @@ def test_letters_that_go_with_the_class_are_caught_though_the_network_ignores_th
     assert "can be read from the images" in found["words"][0]
 
 
-def test_letters_that_tell_nothing_pass(tmp_path):
+def test_random_letters_are_clean(tmp_path):
     manifest = write_data(tmp_path, inside=own, letter=other)
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "clean"
@@ -143,7 +143,7 @@ def test_a_network_that_has_not_learnt_is_undecided(tmp_path):
     assert found["learnt"]["macro_auroc"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_columns_that_name_the_shortcut_are_read_for_the_figures_alone(tmp_path):
+def test_columns_that_name_the_shortcut_do_not_affect_the_verdict(tmp_path):
     manifest = write_data(tmp_path, inside=own, corner=other)
     without = run_audit(tmp_path, reader(LUNGS), manifest)
     frame = pd.read_csv(manifest)
@@ -158,7 +158,7 @@ def test_columns_that_name_the_shortcut_are_read_for_the_figures_alone(tmp_path)
     assert found["origins"]["marker"]["values"] == {"N": 60, "B": 60, "V": 60}
 
 
-def test_without_other_patients_to_fit_to_the_split_is_folded(tmp_path):
+def test_without_patients_to_fit_to_the_split_is_cross_validated(tmp_path):
     manifest = write_data(tmp_path, inside=other, corner=own, splits=("val",))
     found = run_audit(tmp_path, reader((slice(0, 12), slice(0, 12))), manifest)
     assert found["fitted_to"] == {"folds_of": "val"}
@@ -166,7 +166,7 @@ def test_without_other_patients_to_fit_to_the_split_is_folded(tmp_path):
     assert found["verdict"] == "shortcut"
 
 
-def test_patients_that_are_measured_are_not_fitted_to(tmp_path):
+def test_evaluated_patients_are_not_fitted_to(tmp_path):
     manifest = write_data(tmp_path, inside=own)
     frame = pd.read_csv(manifest)
     frame.loc[frame["split"] == "train", "patient"] = frame.loc[frame["split"] == "val", "patient"].to_numpy()
@@ -174,7 +174,7 @@ def test_patients_that_are_measured_are_not_fitted_to(tmp_path):
     assert run_audit(tmp_path, reader(LUNGS), manifest)["fitted_to"] == {"folds_of": "val"}
 
 
-def test_a_network_fed_lungs_alone_is_asked_for_their_outline(tmp_path):
+def test_a_network_that_takes_lungs_alone_is_tested_on_their_outline(tmp_path):
     manifest = write_data(tmp_path, inside=own, letter=own)
     found = run_audit(tmp_path, reader(LUNGS, lungs_alone=True), manifest)
     assert found["fed"] == "lungs alone"
@@ -185,12 +185,12 @@ def test_a_network_fed_lungs_alone_is_asked_for_their_outline(tmp_path):
     assert found["verdict"] == "clean"
 
 
-def test_masks_by_a_network(tmp_path):
-    """Lungs are what is brighter than the rest; the manifest has none."""
+def test_masks_from_a_unet(tmp_path):
+    """The U-Net finds pixels that are brighter than the rest; the manifest has no masks."""
     manifest = write_data(tmp_path, inside=lambda own, other: 2, corner=own)
     pd.read_csv(manifest).drop(columns="mask").to_csv(manifest, index=False)
     model = reader((slice(0, 12), slice(0, 12)))
-    with pytest.raises(SemenetError, match=r"masks are needed.*180 of 180 images without one.*--lungs"):
+    with pytest.raises(SemenetError, match=r"needs a lung mask.*180 of 180 images without a mask.*--lungs"):
         run_audit(tmp_path, model, manifest)
     image = keras.Input((SIDE, SIDE, 1), name="image")
     x = keras.layers.AveragePooling2D(9, 1, padding="same")(keras.layers.Rescaling(1 / 255)(image))
@@ -201,7 +201,7 @@ def test_masks_by_a_network(tmp_path):
     found = run_audit(tmp_path, model, manifest, lungs=tmp_path / "unet.keras")
     assert found["masks"] == f"masks by the U-Net {tmp_path / 'unet.keras'}"
     assert f"--lungs {tmp_path / 'unet.keras'}" in found["command"]
-    # Blacked out were the lungs, and with them the viruses' bright corner: what is left bright is bacteria.
+    # The lungs and the bright corner of virus images are blacked out; only bacteria corners stay bright.
     assert found["views"]["without_lungs"]["auroc"]["bacteria"] == 1
     assert found["views"]["without_lungs"]["auroc"]["normal"] == 0.5
 
@@ -218,7 +218,7 @@ def test_unusable_networks_and_audits_are_refused(tmp_path, unet_run, phantoms):
             read_audit(tmp_path, "1", "2")
 
 
-def test_a_full_disk_leaves_the_last_audit_whole(tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_last_audit(tmp_path, monkeypatch):
     manifest = write_data(tmp_path, inside=own, splits=("val",), count=30)
     run_audit(tmp_path, reader(LUNGS), manifest)
     before = {path.name: path.read_bytes() for path in (tmp_path / "audit").iterdir()}
@@ -236,7 +236,7 @@ def test_a_full_disk_leaves_the_last_audit_whole(tmp_path, monkeypatch):
     assert {path.name: path.read_bytes() for path in (tmp_path / "audit").iterdir()} == before
 
 
-def test_an_audit_is_of_one_network_and_one_manifest(tmp_path):
+def test_an_audit_belongs_to_one_network_and_one_manifest(tmp_path):
     manifest = write_data(tmp_path, inside=own)
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     mine = found["model_sha256"], found["manifest_sha256"]
@@ -248,8 +248,8 @@ def test_an_audit_is_of_one_network_and_one_manifest(tmp_path):
 
 
 @pytest.mark.parametrize(("level", "share"), [(0, 0.0), (255, 1.0)])
-def test_masks_that_are_no_lungs_leave_the_verdict_open(level, share, tmp_path):
-    """Empty ones take nothing away, and full ones everything: either would tell a wrong verdict."""
+def test_implausible_masks_are_undecided(level, share, tmp_path):
+    """Empty masks remove nothing and full masks everything: both would lead to a wrong verdict."""
     manifest = write_data(tmp_path, inside=own, letter=own)
     for mask in tmp_path.glob("m*.png"):
         cv2.imwrite(str(mask), np.full((128, 128), level, np.uint8))
@@ -259,8 +259,8 @@ def test_masks_that_are_no_lungs_leave_the_verdict_open(level, share, tmp_path):
     assert found["lungs"] == {"implausible": 180, "least": share, "median": share, "most": share}
 
 
-def test_a_rare_class_that_is_told_is_caught(tmp_path):
-    """The corner tells viruses alone, one image in six."""
+def test_a_predictable_rare_class_is_a_shortcut(tmp_path):
+    """The corner predicts only the class virus."""
     manifest = write_data(tmp_path, inside=own, corner=lambda own, other: own if own == 2 else other % 2)
     found = run_audit(tmp_path, reader((slice(0, 12), slice(0, 12))), manifest)
     assert found["evidence"]["decisions_without_lungs"]["classes"]["virus"][0] == 1
@@ -269,7 +269,7 @@ def test_a_rare_class_that_is_told_is_caught(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("correlation", "verdict"), [(1.0, "shortcut"), (0.0, "clean")])
-def test_phantoms_both_ways_by_the_commands(correlation, verdict, tmp_path, capsys):
+def test_commands_on_phantoms_with_and_without_a_shortcut(correlation, verdict, tmp_path, capsys):
     manifest = tmp_path / "phantoms" / "manifest.csv"
     run = tmp_path / "run"
     for command in (
@@ -285,16 +285,16 @@ def test_phantoms_both_ways_by_the_commands(correlation, verdict, tmp_path, caps
     assert f"{verdict}: " in capsys.readouterr().out
 
 
-def one_split(manifest, keep):
-    """Of the split val what `keep` says of its labels, and the split train as it is."""
+def filter_val(manifest, is_kept):
+    """Keeps the rows of the split val whose labels `is_kept` selects, and all of the split train."""
     frame = pd.read_csv(manifest)
-    frame[(frame["split"] == "train") | keep(frame["label"])].to_csv(manifest, index=False)
+    frame[(frame["split"] == "train") | is_kept(frame["label"])].to_csv(manifest, index=False)
 
 
 @pytest.mark.parametrize("splits", [("val", "train"), ("val",)])
-def test_one_class_alone_leaves_it_undecided(splits, tmp_path):
+def test_one_class_alone_is_undecided(splits, tmp_path):
     manifest = write_data(tmp_path, inside=own, splits=splits, count=60)
-    one_split(manifest, lambda label: label == "virus")
+    filter_val(manifest, lambda label: label == "virus")
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["verdict"] == "undecided"
     assert "the network's macro AUROC is undefined on them" in found["words"][0]
@@ -306,17 +306,17 @@ def test_one_class_alone_leaves_it_undecided(splits, tmp_path):
     assert "Verdict: undecided." in (tmp_path / "audit" / "audit.html").read_text()
 
 
-def test_a_class_absent_from_the_split_is_left_out_of_the_mean(tmp_path):
+def test_a_class_missing_from_the_split_is_left_out_of_the_mean(tmp_path):
     manifest = write_data(tmp_path, inside=own, count=120)
-    one_split(manifest, lambda label: label != "virus")
+    filter_val(manifest, lambda label: label != "virus")
     found = run_audit(tmp_path, reader(LUNGS), manifest)
     assert found["learnt"]["macro_auroc"] == 1
     assert found["views"]["as_fed"]["auroc"]["virus"] is None
     assert found["verdict"] in ("clean", "undecided")
 
 
-def test_train_of_one_class_alone_tells_nothing(tmp_path):
-    """There is nothing to fit to: that its features tell nothing would not be known."""
+def test_one_class_to_fit_to_is_undecided(tmp_path):
+    """Without classes to fit to, it is unknown whether the features predict the label."""
     manifest = write_data(tmp_path, inside=own, count=60)
     frame = pd.read_csv(manifest)
     frame[(frame["split"] == "val") | (frame["label"] == "normal")].to_csv(manifest, index=False)
@@ -349,7 +349,7 @@ def test_a_diverged_network_is_refused(place, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["", "nowhere"])
-def test_a_split_that_is_not_there_is_named(split, tmp_path):
+def test_a_missing_split_is_named(split, tmp_path):
     manifest = write_data(tmp_path, inside=own, splits=("val",), count=6)
     with pytest.raises(ManifestError, match=rf"Received: '{split}'. There are: val \(6 rows\)"):
         run_audit(tmp_path, reader(LUNGS), manifest, split=split)

@@ -1,4 +1,4 @@
-"""Linear probes on features that tell a class, or nothing, and on patients they have not seen."""
+"""Linear probes on separable and random features, and their separation of patients."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from semenet.evaluation.shortcut_audit.linear_probes import FOLDS, crossed_proba
 
 
 def separable(count, classes=3, seed=0):
-    """Features of which one of each class's own is raised by far more than the noise."""
+    """Returns features with one dimension per class that exceeds the noise by far."""
     generator = np.random.default_rng(seed)
     index = np.arange(count) % classes
     features = generator.normal(0, 0.1, (count, 5))
@@ -18,7 +18,7 @@ def separable(count, classes=3, seed=0):
     return features, index
 
 
-def test_what_is_separable_is_told_on_other_images():
+def test_separable_classes_are_predicted_on_other_images():
     features, index = separable(60)
     others, other_index = separable(30, seed=1)
     probabilities = fitted_probabilities(features, index, others, 3)
@@ -28,7 +28,7 @@ def test_what_is_separable_is_told_on_other_images():
     assert metrics.accuracy(other_index, probabilities) == 1
 
 
-def test_features_of_another_scale_do_not_matter():
+def test_the_scale_of_features_does_not_matter():
     features, index = separable(60)
     others, _ = separable(30, seed=1)
     scale = np.array([1, 1e3, 1e-3, 7, 1])
@@ -38,7 +38,7 @@ def test_features_of_another_scale_do_not_matter():
     )
 
 
-def test_a_class_that_was_not_fitted_to_gets_nothing():
+def test_a_class_without_images_to_fit_to_gets_probability_zero():
     features, index = separable(60)
     probabilities = fitted_probabilities(features, index * 2, features, 5)
     assert not probabilities[:, [1, 3]].any()
@@ -46,14 +46,14 @@ def test_a_class_that_was_not_fitted_to_gets_nothing():
     assert (probabilities.argmax(axis=1) == index * 2).all()
 
 
-def test_one_class_alone_is_nothing_to_fit_to():
+def test_a_single_class_cannot_be_fitted():
     features, _ = separable(6)
     assert fitted_probabilities(features, np.ones(6, int), features, 3) is None
     assert crossed_probabilities(features, np.ones(6, int), list("abcdef"), 3) is None
 
 
-def test_a_patient_s_images_are_never_in_both_parts(monkeypatch):
-    """Two to four images a patient; what each fold fits to is seen, and what it applies to."""
+def test_images_of_a_patient_are_never_in_both_parts(monkeypatch):
+    """There are two to four images per patient; a spy records the images of each fold."""
     patients = np.repeat(np.arange(12), np.arange(12) % 3 + 2)
     index = np.arange(len(patients)) % 2
     features = np.stack([patients, np.arange(len(patients))], axis=1).astype(float)
@@ -70,22 +70,22 @@ def test_a_patient_s_images_are_never_in_both_parts(monkeypatch):
     probabilities = crossed_probabilities(features, index, [f"p{patient}" for patient in patients], 2)
     assert len(applied) == FOLDS
     assert sorted(np.concatenate(applied)) == list(range(len(patients)))
-    # Each lands at its own image.
+    # Each prediction is stored at its own image.
     np.testing.assert_array_equal(probabilities[:, 0], np.arange(len(patients)))
 
 
-def test_crossed_separable_and_random_features():
+def test_cross_validation_of_separable_and_random_features():
     features, index = separable(90)
     patients = np.arange(90) // 3
     patients = patients[np.random.default_rng(0).permutation(90)]
     assert metrics.macro_auroc(index, crossed_probabilities(features, index, patients, 3)) == 1
     noise = np.random.default_rng(1).normal(size=(400, 5))
-    told = crossed_probabilities(noise, np.arange(400) % 2, np.arange(400) // 4, 2)
-    assert abs(metrics.macro_auroc(np.arange(400) % 2, told) - 0.5) < 0.1
+    probabilities = crossed_probabilities(noise, np.arange(400) % 2, np.arange(400) // 4, 2)
+    assert abs(metrics.macro_auroc(np.arange(400) % 2, probabilities) - 0.5) < 0.1
 
 
-def test_what_a_patient_s_other_images_would_give_away_is_not_told():
-    """Each patient has a look of its own and a class drawn at random: there is nothing to learn of others."""
+def test_cross_validation_does_not_leak_patients():
+    """Each patient has individual features and a random class: other patients are not informative."""
     generator = np.random.default_rng(0)
     patients = np.repeat(np.arange(60), 4)
     index = np.repeat(generator.permutation(np.arange(60) % 2), 4)
@@ -94,7 +94,7 @@ def test_what_a_patient_s_other_images_would_give_away_is_not_told():
     assert metrics.macro_auroc(index, fitted_probabilities(features, index, features, 2)) > 0.9
 
 
-def test_fewer_patients_than_folds_are_too_few():
+def test_fewer_patients_than_folds_return_none():
     features, index = separable(40)
     assert crossed_probabilities(features, index, np.arange(40) % 4, 3) is None
     assert crossed_probabilities(features, index, np.arange(40) % 5, 3) is not None
@@ -106,5 +106,5 @@ def test_features_that_are_not_finite_are_refused(value, place):
     features, index = separable(12)
     others = features.copy()
     (features if place == "features" else others)[3, 1] = value
-    with pytest.raises(SemenetError, match="must be finite. Received: 1 that are not"):
+    with pytest.raises(SemenetError, match="must be finite. Received: 1 values that are not"):
         fitted_probabilities(features, index, others, 3)

@@ -20,7 +20,7 @@ def with_letter(letter, at, height=20, shape=(256, 256)):
     return image, mask
 
 
-def test_a_letter_is_found_where_it_stands():
+def test_a_letter_is_found_at_its_position():
     (mark,) = find_marks(*with_letter("N", (200, 60)))
     x, y, width, height = mark["box"]
     # The baseline's left end is at (200, 60); the letter rises 20 pixels from there.
@@ -31,7 +31,7 @@ def test_a_letter_is_found_where_it_stands():
     assert 100 < mark["contrast"] < 161
 
 
-def test_marks_in_the_lungs_large_areas_specks_and_faint_ones_are_none():
+def test_marks_exclude_lungs_large_areas_specks_and_low_contrast():
     image, mask = with_letter("N", (100, 120))
     mask[80:140, 80:140] = 1
     assert find_marks(image, mask) == []
@@ -47,7 +47,7 @@ def test_marks_in_the_lungs_large_areas_specks_and_faint_ones_are_none():
     assert not mark_features(image, mask).any()
 
 
-def test_the_brightest_comes_first_and_the_number_is_a_feature():
+def test_marks_are_sorted_by_contrast_and_counted():
     image, mask = with_letter("B", (20, 60))
     image[200:215, 200:206] = 150
     found = find_marks(image, mask)
@@ -55,7 +55,7 @@ def test_the_brightest_comes_first_and_the_number_is_a_feature():
     assert mark_features(image, mask)[-1] == 2
 
 
-def test_size_does_not_matter_and_letters_differ():
+def test_features_depend_on_the_letter_but_not_on_image_size():
     small = mark_features(*with_letter("V", (20, 60)))
     large = mark_features(*(cv2.resize(part, (1024, 1024)) for part in with_letter("V", (20, 60))))
     other = mark_features(*with_letter("N", (20, 60)))
@@ -66,9 +66,9 @@ def test_size_does_not_matter_and_letters_differ():
     assert likeness(small, large) > 0.9 > likeness(small, other)
 
 
-# At 96 pixels a stroke is less than a pixel wide, and one in six letters runs into what is bright beside it.
+# At 96 pixels a stroke is under one pixel wide, and one in six letters merges with bright surroundings.
 @pytest.mark.parametrize(("size", "least"), [(96, 28), (160, 34), (512, 36)])
-def test_letters_of_phantoms_are_found_in_most(size, least):
+def test_letters_of_most_phantoms_are_found(size, least):
     found = 0
     for seed in range(40):
         phantom = draw_radiograph("normal", size=size, seed=seed, marker="N")

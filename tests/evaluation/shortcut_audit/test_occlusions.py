@@ -26,12 +26,12 @@ def test_lungs_alone_and_without(images, masks):
     assert (alone[~masks] == 0).all()
     assert (alone[masks] == images[masks]).all()
     assert (without[masks] == 0).all()
-    # A margin of 2 % of 100 pixels hides the outline; the next pixel is the image's own.
+    # A margin of 2 % of 100 pixels hides the outline; the next pixel is unchanged.
     assert without[0, 50, 28, 0] == 0
     assert without[0, 50, 27, 0] == images[0, 50, 27, 0]
 
 
-def test_outlines_alone_keep_nothing_of_the_image(images, masks):
+def test_outlines_alone_remove_the_image(images, masks):
     outlines = occlusions.outlines_alone(images, masks)
     assert outlines.dtype == np.uint8
     assert outlines.shape == images.shape
@@ -39,7 +39,7 @@ def test_outlines_alone_keep_nothing_of_the_image(images, masks):
     assert (outlines[~masks] == 0).all()
 
 
-def test_corners_get_their_own_median(images, masks):
+def test_corners_are_filled_with_their_median(images, masks):
     flattened = occlusions.without_corners(images, masks)
     for rows in (slice(30), slice(70, None)):
         for columns in (slice(25), slice(75, None)):
@@ -49,14 +49,14 @@ def test_corners_get_their_own_median(images, masks):
     assert (flattened[0, :, 25:75] == images[0, :, 25:75]).all()
 
 
-def test_a_letter_in_a_corner_is_gone(masks):
+def test_a_letter_in_a_corner_is_removed(masks):
     images = np.full((3, SIDE, SIDE, 1), 60, np.uint8)
     plain = occlusions.without_corners(images, masks)
     images[:, 8:16, 80:86] = 250
     assert (occlusions.without_corners(images, masks) == plain).all()
 
 
-def test_lungs_in_a_corner_stay(images, masks):
+def test_lungs_in_a_corner_are_kept(images, masks):
     for flatten in (occlusions.without_corners, occlusions.without_border):
         flattened = flatten(images, masks)
         assert (flattened[2][masks[2]] == images[2][masks[2]]).all()
@@ -69,7 +69,7 @@ def test_border(images, masks):
     assert len(np.unique(flattened[0, 20:80, 95:])) == 1
 
 
-def test_three_channels_and_the_original_is_left_alone(images, masks):
+def test_views_support_three_channels_and_do_not_change_the_original(images, masks):
     colour = np.repeat(images, 3, axis=-1)
     before = colour.copy()
     for view in occlusions.image_views(False).values():
@@ -77,7 +77,7 @@ def test_three_channels_and_the_original_is_left_alone(images, masks):
     assert (colour == before).all()
 
 
-def test_a_network_fed_lungs_alone_has_views_of_what_it_is_fed(images, masks):
+def test_views_of_a_network_that_takes_lungs_alone(images, masks):
     views = occlusions.image_views(True)
     assert list(views) == ["as_fed", "without_lungs"]
     assert (views["as_fed"](images, masks) == keep_only_lungs(images, masks)).all()

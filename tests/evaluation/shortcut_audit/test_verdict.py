@@ -11,7 +11,7 @@ from semenet.evaluation.shortcut_audit.verdict import (
 
 
 def found(low, high, classes=()):
-    """Evidence whose classes all have the mean's interval but those given."""
+    """Returns evidence whose classes have the mean's interval, except the given ones."""
     of_classes = {name: [low, high] for name in "abc"} | dict(classes)
     return {"macro_auroc": (low + high) / 2, "interval": [low, high], "classes": of_classes}
 
@@ -30,10 +30,10 @@ def decide(learnt, evidence, fewest_patients=30, implausible=0.0):
         ([(0.45, 0.55), (LIMIT + 0.01, 0.8)], "shortcut"),
         ([(LIMIT + 0.01, 0.8), (0.6, 0.75)], "shortcut"),
         ([(0.45, 0.55), (LIMIT - 0.01, LIMIT + 0.01)], "undecided"),
-        # On the limit an interval lies neither above nor below it.
+        # An interval that touches the limit lies neither above nor below it.
         ([(0.45, 0.55), (0.5, LIMIT)], "undecided"),
         ([(0.45, 0.55), (LIMIT, 0.9)], "undecided"),
-        # Worse than chance tells the label too, by the wrong name.
+        # Worse than chance is predictive too, with the labels swapped.
         ([(0.1, 0.2), (0.4, 0.6)], "shortcut"),
         ([(0.25, 0.35), (0.4, 0.6)], "undecided"),
     ],
@@ -48,14 +48,14 @@ def test_the_rule(intervals, expected):
 
 
 @pytest.mark.parametrize("interval", [None, [0.4, 0.6], [LEARNT, 0.9]])
-def test_a_network_that_has_not_learnt_is_undecided_whatever_the_evidence(interval):
+def test_a_network_that_has_not_learnt_is_undecided_for_any_evidence(interval):
     learnt = found(0.4, 0.9) | {"interval": interval}
     answer, words = decide(learnt, {"marks": found(0.9, 1.0)})
     assert answer == "undecided"
     assert "has not learnt enough to be judged" in words[0]
 
 
-def test_undefined_evidence_leaves_it_open_unless_other_evidence_is_clear():
+def test_undefined_evidence_is_undecided_unless_other_evidence_is_clear():
     undefined = {"macro_auroc": None, "interval": None, "classes": dict.fromkeys("abc")}
     assert (
         decide(LEARNT_WELL, {"marks": undefined, "decisions_without_lungs": found(0.4, 0.6)})[0]
@@ -66,7 +66,7 @@ def test_undefined_evidence_leaves_it_open_unless_other_evidence_is_clear():
     )
 
 
-def test_words_tell_data_that_offer_a_way_from_a_network_that_takes_it():
+def test_words_distinguish_shortcuts_in_the_data_from_shortcuts_of_the_network():
     offered = {"decisions_without_lungs": found(0.45, 0.55), "marks": found(0.95, 0.99)}
     taken = {"decisions_without_lungs": found(0.85, 0.95), "marks": found(0.95, 0.99)}
     phrase = "can be read from the images"
@@ -84,16 +84,16 @@ def test_words_tell_data_that_offer_a_way_from_a_network_that_takes_it():
         (None, "undecided"),
     ],
 )
-def test_one_class_that_is_told_is_not_lost_in_the_mean(interval, expected):
+def test_one_predictable_class_is_not_hidden_by_the_mean(interval, expected):
     evidence = {"features_without_lungs": found(0.55, 0.68, {"b": interval})}
     answer, words = decide(LEARNT_WELL, evidence)
     assert answer == expected
     assert ("by class b 95 % interval" in " ".join(words)) == (expected == "shortcut")
 
 
-def test_too_few_patients_or_bad_masks_leave_it_open():
-    clean, told = {"marks": found(0.45, 0.55)}, {"marks": found(0.9, 1.0)}
-    for evidence in (clean, told):
+def test_too_few_patients_or_bad_masks_are_undecided():
+    clean, predictive = {"marks": found(0.45, 0.55)}, {"marks": found(0.9, 1.0)}
+    for evidence in (clean, predictive):
         answer, words = decide(LEARNT_WELL, evidence, fewest_patients=9)
         assert (answer, len(words)) == ("undecided", 1)
         assert "a class has only 9 patients" in words[0]
