@@ -339,7 +339,7 @@ def test_a_diverged_network_is_refused(phantoms, tmp_path):
     run = a_run()
     weights = run.model.get_layer("head").get_weights()
     run.model.get_layer("head").set_weights([weights[0] * np.nan, weights[1]])
-    with pytest.raises(SemenetError, match="gives NaN or infinity"):
+    with pytest.raises(SemenetError, match="returns NaN or infinity"):
         explain_files(run, [write_image(tmp_path / "a.png", 0)], tmp_path / "out")
     with pytest.raises(SemenetError, match="NaN among"):
         explain_split(run, phantoms, "val", tmp_path / "out")
