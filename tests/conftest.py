@@ -68,9 +68,9 @@ def unet_run(phantoms, tmp_path_factory):
 @pytest.fixture
 def fresh_range_warning(monkeypatch):
     """As if no wrong pixel range had been noticed in this process yet."""
-    from semenet.data.images import reading as images
+    from semenet.data.images import pixel_range
 
-    monkeypatch.setattr(images, "_range_warned", False)
+    monkeypatch.setattr(pixel_range, "_has_warned", False)
 
 
 @pytest.fixture

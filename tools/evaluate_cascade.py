@@ -22,7 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from semenet.cli.recipe import report_errors
 from semenet.data.images.colour import is_coloured
-from semenet.data.images.reading import read_contents, read_image
+from semenet.data.images.contents import read_contents
+from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.inference.reading_ahead import read_ahead

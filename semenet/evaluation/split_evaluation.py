@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from semenet import metrics
 from semenet.data.checks.screening import ON_ERROR, screen_masks, screen_rows
-from semenet.data.images.jpeg_png import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import label_index, read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset, unwrapped_errors
 from semenet.errors import SemenetError

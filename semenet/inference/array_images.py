@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from semenet.data.images.reading import check_range
+from semenet.data.images.pixel_range import check_range
 from semenet.errors import SemenetError
 
 
@@ -21,7 +21,7 @@ def grey_levels(image: npt.ArrayLike, name: str) -> np.ndarray:
         SemenetError: the image is not a finite array with two axes, or has no pixel.
 
     Warns:
-        PixelRangeWarning: as for `semenet.data.images.reading.check_range`.
+        PixelRangeWarning: as for `semenet.data.images.pixel_range.check_range`.
     """
     image = np.asarray(image)
     if image.ndim != 2 or not image.size or image.dtype.kind not in "uifb" or not np.isfinite(image).all():

@@ -1,1 +1,5 @@
-"""Files that are written whole or not at all, their names and their hashes."""
+"""Files that are written completely or not at all, their names and their hashes."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

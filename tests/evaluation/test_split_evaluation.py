@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import semenet
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs

@@ -119,7 +119,8 @@ def broken(contents, rng):
 
 def read_all(folder):
     """Reads every file of a folder; prints each name before it is read."""
-    from semenet.data.images.reading import ImageError, read_image
+    from semenet.data.images.errors import ImageError
+    from semenet.data.images.reading import read_image
 
     for path in sorted(pathlib.Path(folder).iterdir()):
         print(path, flush=True)

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from maintainers_tools import run_tool
 
-from semenet.data.images.reading import ImageError, read_image
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError

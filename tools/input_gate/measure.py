@@ -19,8 +19,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from semenet.cli.recipe import report_errors
 from semenet.data.images.colour import is_coloured
+from semenet.data.images.contents import read_contents
+from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import ImageError, read_contents, read_image
+from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.phantom.lateral import draw_lateral_radiograph

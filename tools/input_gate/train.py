@@ -33,7 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 
 from semenet.cli.recipe import report_errors
-from semenet.data.images.jpeg_png import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.checks.duplicates import SIDE, thumbnail
-from semenet.data.images.jpeg_png import ImageError
-from semenet.data.images.reading import read_contents, read_image, read_mask
+from semenet.data.images.contents import read_contents
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image, read_mask
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

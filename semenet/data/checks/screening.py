@@ -5,7 +5,7 @@ import os
 
 import pandas as pd
 
-from semenet.data.images.jpeg_png import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.pipeline.resized import check_mask_size, read_image_and_mask
 from semenet.errors import SemenetError
 

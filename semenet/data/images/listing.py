@@ -1,13 +1,14 @@
-"""Which files are images, by their names, and DICOM files without a name's help by their first bytes."""
+"""Lists image files by their names, and DICOM files without a suffix by their first bytes."""
 
 import collections
 import os
 import pathlib
 import sys
+from collections.abc import Collection, Iterable, Iterator
 
-from semenet.data.images import dicom
-from semenet.data.images.jpeg_png import ImageError, absent
-from semenet.storage.file_names import shown_name
+from semenet.data.images.errors import ImageError, missing_image
+from semenet.data.images.formats.dicom import HEAD_BYTES, is_dicom
+from semenet.storage.file_names import as_paths, shown_name
 
 IMAGE_SUFFIXES = (
     ".png",
@@ -21,58 +22,67 @@ IMAGE_SUFFIXES = (
     ".dcm",
     ".dicom",
 )
-# Names that end in a number after a point would otherwise make a line of thousands.
-_SUFFIXES_TOLD = 10
+# File names that end in a point and a number would otherwise make a line of thousands of suffixes.
+_MOST_SUFFIXES = 10
 
 
-def list_images(paths):
-    """Lists the images that files and folders name; on stderr, what of the folders is no image by its name.
+def list_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[pathlib.Path]:
+    """Lists the images in files and folders, and reports on stderr the other files of the folders.
+
+    Folders are searched through all levels, including links to folders, for the suffixes `IMAGE_SUFFIXES` in
+    upper or lower case, and for files without a suffix that begin as DICOM files do. Hidden files and folders
+    are skipped. A folder that is reachable by several ways is searched once: by its own name, if it has one
+    below the given folder.
 
     Args:
-        paths: paths of files, taken as they are, and of folders, searched through all levels, links to
-            folders too, for the suffixes `IMAGE_SUFFIXES` in any case, and for files without any suffix that
-            begin as DICOM files do; hidden files and folders are passed over. A folder that is found by
-            several ways is searched once: by its own name, if it has one below the folder that was given.
+        paths: one path or several, of files, which are listed whatever their names, or folders.
 
     Returns:
-        A list of pathlib.Path: in the order of `paths`, each folder's sorted, none twice.
+        The files in the order of `paths`, each folder's sorted, without duplicates.
 
     Raises:
-        ImageError: there is no path, one does not exist, or a folder holds no image.
+        MissingImageError: a path does not exist.
+        ImageError: no path is given, or a folder holds no image.
+
+    Example:
+        >>> files = semenet.data.list_images("images")
+        >>> len(files), files[0].suffix
+        (45, '.png')
     """
+    paths = as_paths(paths)
     if not paths:
-        raise ImageError("Name at least one image or folder of images. Received: no path at all.")
+        raise ImageError("Give at least one image or folder of images. Received: no path.")
     found, others = {}, set()
-    for path in map(pathlib.Path, paths):
+    for path in paths:
         if path.is_dir():
             below = sorted(_files_below(path))
             files = [file for file in below if _is_image(file)]
-            passed_over = set(below).difference(files)
+            skipped = set(below).difference(files)
             if not files:
-                what = f"none, but {_counted(passed_over)}" if passed_over else "none"
+                contained = f"none, but {_counted(skipped)}" if skipped else "none"
                 raise ImageError(
                     f"A folder must hold images ({', '.join(IMAGE_SUFFIXES)}). Received: {shown_name(path)}, "
-                    f"which holds {what}. Name another folder, or files."
+                    f"which holds {contained}. Give another folder, or files."
                 )
             found.update(dict.fromkeys(files))
-            others |= passed_over
+            others |= skipped
         elif path.exists():
             found[path] = None
         else:
-            raise absent(shown_name(path))
+            raise missing_image(shown_name(path))
     if others := others.difference(found):
-        print(f"Passed over {_counted(others)}.", file=sys.stderr)
+        print(f"Skipped {_counted(others)}.", file=sys.stderr)
     return list(found)
 
 
-def _files_below(top):
-    """The files of a folder, hidden ones left out; links to folders are followed when all else is done."""
+def _files_below(top: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the files of a folder except hidden ones. Links to folders are followed last."""
     seen, waiting = set(), collections.deque([top])
     while waiting:
-        for parent, folders, names in os.walk(waiting.popleft(), onerror=_tell_unreadable):
+        for parent, folders, names in os.walk(waiting.popleft(), onerror=_report_unreadable):
             status = os.stat(parent)
             if (status.st_dev, status.st_ino) in seen:
-                # Found before by another way, or a link to a folder above, which would go round for ever.
+                # Already searched by another way, or a link to a folder above, which would never end.
                 folders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -82,39 +92,39 @@ def _files_below(top):
             yield from (pathlib.Path(parent, name) for name in names if not name.startswith("."))
 
 
-def _tell_unreadable(error):
+def _report_unreadable(error: OSError) -> None:
     folder = shown_name(error.filename)
-    print(f"Passed over a folder that cannot be read: {folder} ({error.strerror}).", file=sys.stderr)
+    print(f"Skipped a folder that cannot be read: {folder} ({error.strerror}).", file=sys.stderr)
 
 
-def _counted(files):
-    """How many files there are that are no images by their names, and of which suffixes."""
+def _counted(files: Collection[pathlib.Path]) -> str:
+    """Returns how many files have names that are not those of images, and which suffixes they have."""
     suffixes = collections.Counter(shown_name(file.suffix.lower()) or "no suffix" for file in files)
-    told = dict(sorted(suffixes.most_common(_SUFFIXES_TOLD)))
-    if rest := len(files) - sum(told.values()):
-        told["others"] = rest
+    counts = dict(sorted(suffixes.most_common(_MOST_SUFFIXES)))
+    if rest := len(files) - sum(counts.values()):
+        counts["others"] = rest
     number = "1 file that is not an image by its name"
     if len(files) > 1:
         number = f"{len(files)} files that are not images by their names"
-    return f"{number}: {', '.join(f'{suffix} ({count})' for suffix, count in told.items())}"
+    return f"{number}: {', '.join(f'{suffix} ({count})' for suffix, count in counts.items())}"
 
 
-def _is_image(path):
-    return path.name.lower().endswith(IMAGE_SUFFIXES) or _is_bare_dicom(path)
+def _is_image(path: pathlib.Path) -> bool:
+    return path.name.lower().endswith(IMAGE_SUFFIXES) or _is_dicom_without_suffix(path)
 
 
-def _is_bare_dicom(path):
-    """DICOM files often have no suffix, or a number after a point that only looks like one."""
+def _is_dicom_without_suffix(path: pathlib.Path) -> bool:
+    """Returns whether a file is DICOM and has no suffix, or a number after a point that is not a suffix."""
     if path.suffix and not path.suffix[1:].isdigit():
         return False
     try:
-        # A pipe would be waited for.
+        # Reading a pipe would wait for a writer.
         if not path.is_file():
             return False
         with open(path, "rb") as file:
-            return dicom.is_dicom(file.read(dicom.HEAD_BYTES))
+            return is_dicom(file.read(HEAD_BYTES))
     except OSError as error:
         raise ImageError(
-            f"A folder's files must be readable. Received: {shown_name(path)} ({error.strerror}). "
+            f"The files of a folder must be readable. Received: {shown_name(path)} ({error.strerror}). "
             "Check its permissions."
         ) from error

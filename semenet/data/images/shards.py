@@ -1,18 +1,19 @@
-"""Images inside TFRecord shards: where each lies, and its bytes.
+"""Locates and reads images inside TFRecord shards.
 
-A locator stands in a manifest's `path` for an image in a shard: the shard's file, and behind it
-`@<offset>+<length>+<CRC-32>` of the encoded image in it, so that one image is read without its
-neighbours and whoever takes paths takes locators too. `semenet.data.pipeline.sharding` writes shards.
+A locator replaces the path of an image in a manifest whose images are in shards: the shard's file, followed
+by `@<offset>+<length>+<CRC-32>` of the encoded image in it. So one image is read without its neighbours, and
+functions that take paths take locators too. `semenet.data.pipeline.sharding` writes shards.
 """
 
+import os
 import pathlib
 import re
 import zlib
 
-from semenet.data.images.jpeg_png import ImageError
+from semenet.data.images.errors import ImageError
 
 SUFFIX = ".tfrecord"
-# What a manifest of shards says of each row, beside its own columns; the mask's where there are masks.
+# The columns of a manifest of shards in addition to its own, for images and, where there are any, masks.
 PLACE = ("offset", "bytes", "crc32")
 COLUMNS = ("shard", *(f"{kind}_{name}" for kind in ("image", "mask") for name in PLACE))
 _LOCATOR = re.compile(
@@ -20,40 +21,40 @@ _LOCATOR = re.compile(
 )
 
 
-def locator(shard, offset, length, crc):
-    """The locator of an image.
+def locator(shard: str | os.PathLike, offset: int | str, length: int | str, crc: str) -> str:
+    """Returns the locator of an image.
 
     Args:
         shard: the shard's path.
-        offset: where the encoded image begins in the file, in bytes, as int or text.
-        length: its length in bytes, as int or text.
+        offset: the position of the encoded image in the file, in bytes.
+        length: its length in bytes.
         crc: its CRC-32 as eight hexadecimal digits.
     """
     return f"{shard}@{offset}+{length}+{crc}"
 
 
-def is_locator(path):
-    """Whether a path is a locator."""
+def is_locator(path: str) -> bool:
+    """Returns whether a path is a locator."""
     return _LOCATOR.fullmatch(path) is not None
 
 
-def file_of(path):
-    """The file that a path or a locator leads to."""
+def file_of(path: str) -> str:
+    """Returns the file of a path or a locator."""
     found = _LOCATOR.fullmatch(path)
     return path if found is None else found["file"]
 
 
-def read_shard(path):
-    """Reads the bytes of an image.
+def read_shard(path: str) -> bytes:
+    """Reads the bytes of an encoded image.
 
     Args:
-        path: its locator.
+        path: the image's locator.
 
     Returns:
-        bytes, an encoded image.
+        The bytes of the encoded image.
 
     Raises:
-        ImageError: the shard is absent, cut short, or holds something else there.
+        ImageError: the shard is missing or truncated, or holds other bytes at this position.
     """
     found = _LOCATOR.fullmatch(path)
     file, offset, length = pathlib.Path(found["file"]), int(found["offset"]), int(found["length"])
@@ -68,8 +69,8 @@ def read_shard(path):
         ) from error
     if len(contents) < length or f"{zlib.crc32(contents):08x}" != found["crc"]:
         raise ImageError(
-            f"A shard must hold what its manifest says. Received: {file}, which has not the image of "
-            f"{length:,} bytes at {offset:,} that it had when it was written. Write the shards again with "
-            "`semenet data shard`."
+            f"A shard must hold the images that its manifest lists. Received: {file}, which does not hold "
+            f"the image of {length:,} bytes at {offset:,} that was written there. Write the shards again "
+            "with `semenet data shard`."
         )
     return contents

@@ -1,22 +1,22 @@
-"""One grey rule and one tone rule, in whole numbers: colours to grey, 16 bits to 8."""
+"""Converts colours to grey and 16 bits to 8, in whole numbers: one rule for every format."""
 
 import numpy as np
 
 
-def grey_of_colours(colours):
+def grey_of_colours(colours: np.ndarray) -> np.ndarray:
     """Mixes colours to grey as libpng does (ITU-R BT.601): `(9797 R + 19234 G + 3737 B) >> 15`.
 
     Args:
-        colours: uint8 or uint16 (height, width, 3), red, green, blue.
+        colours: uint8 or uint16 `(height, width, 3)`: red, green, blue.
 
     Returns:
-        Grey (height, width) of the same dtype and range; equal colours stay as they are.
+        Grey `(height, width)` of the same dtype and range. Equal colours stay as they are.
     """
     red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
     return ((9797 * red + 19234 * green + 3737 * blue) >> 15).astype(colours.dtype)
 
 
-def eight_bits(values):
+def eight_bits(values: np.ndarray) -> np.ndarray:
     """Maps 16-bit values by their stored range: [0, 65535] to [0, 255], the nearest grey level.
 
     Args:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import label_index
 from semenet.data.pipeline.batches import EvaluationBatches, TrainingBatches
 from semenet.data.pipeline.cache import CacheError, open_cache

@@ -1,6 +1,7 @@
 """A manifest's images, decoded and stretched to one size: what comes before anything random."""
 
-from semenet.data.images.reading import ImageError, image_size, read_image, read_mask
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import image_size, read_image, read_mask
 from semenet.data.transforms import host as host_transforms
 
 

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import zlib
 
-from semenet.data.images.reading import read_contents
+from semenet.data.images.contents import read_contents
 from semenet.data.images.shards import COLUMNS, SUFFIX
 from semenet.data.manifest.table import write_manifest
 from semenet.data.pipeline.resized import read_image_and_mask

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from semenet.data.images.reading import MAX_PIXELS
+from semenet.data.images.decoded_image import MAX_PIXELS
 from semenet.data.manifest.csv_file import shorten
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.kermany import parse_kermany_name

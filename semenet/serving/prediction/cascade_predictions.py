@@ -9,8 +9,10 @@ import sys
 import pandas as pd
 
 from semenet.data.images.colour import is_coloured
+from semenet.data.images.contents import read_contents
+from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import ImageError, read_contents, read_image
+from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track

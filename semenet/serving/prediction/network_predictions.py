@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import ImageError, image_size, read_image
+from semenet.data.images.reading import image_size, read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError

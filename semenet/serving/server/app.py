@@ -11,7 +11,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from semenet.data.images.dicom import HEAD_BYTES, is_dicom
+from semenet.data.images.formats.dicom import HEAD_BYTES, is_dicom
 from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.server.batching import Batcher

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from semenet import metrics
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.images.shards import file_of
 from semenet.data.manifest.table import ManifestError, label_index
 from semenet.data.pipeline.datasets import evaluation_dataset

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from semenet.data.checks.screening import screen_masks, screen_rows
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 
 
 @pytest.fixture

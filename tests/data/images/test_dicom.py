@@ -14,10 +14,11 @@ import pydicom
 import pytest
 from dicom_reference import RAMP, table, window, written
 
-from semenet.data.images import codestreams
-from semenet.data.images import reading as images
+from semenet.data.images import pixel_range
+from semenet.data.images.errors import ImageError, PixelRangeWarning
+from semenet.data.images.formats import codestreams
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import ImageError, PixelRangeWarning, read_image, read_mask
+from semenet.data.images.reading import read_image, read_mask
 
 ROOT = pathlib.Path(pydicom.__file__).parent / "data"
 IMPLICIT, BIG, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -65,7 +66,7 @@ REFUSED = {
 
 @pytest.fixture(autouse=True)
 def range_not_yet_warned(monkeypatch):
-    monkeypatch.setattr(images, "_range_warned", False)
+    monkeypatch.setattr(pixel_range, "_has_warned", False)
 
 
 def corpus():
@@ -338,7 +339,7 @@ def test_a_bomb_is_refused_before_it_is_decoded():
         read_image(written(), max_pixels=4095)
     large = cv2.imencode(".jpg", np.zeros((2000, 3000), np.uint8))[1].tobytes()
     small = np.zeros((20, 30), np.uint8)
-    with pytest.raises(ImageError, match="holds a jpeg picture of 2000 x 3000"):
+    with pytest.raises(ImageError, match="holds a jpeg image of 2000 x 3000"):
         read_image(written(small, syntax=BASELINE, frame=large))
     # Had it been inflated whole, `Rows` would have been read, and complained of.
     with pytest.raises(ImageError, match="inflates beyond"):
@@ -397,7 +398,7 @@ def test_compressed_pictures_are_read_and_never_half(kind):
     whole = frame[: frame.rindex(b"\xff\xd9")]
     for share in (0.95, 0.7, 0.4, 0.1):
         cut = whole[: int(len(whole) * share)].removesuffix(b"\xff")
-        for end, message in ((b"", "picture breaks off"), (b"\xff\xd9", "must be whole")):
+        for end, message in ((b"", "image is truncated"), (b"\xff\xd9", "complete and undamaged")):
             with pytest.raises(ImageError, match=message):
                 read_image(written(pixels, syntax=syntax, frame=cut + end))
     with pytest.raises(ImageError, match="holds a"):
@@ -406,7 +407,7 @@ def test_compressed_pictures_are_read_and_never_half(kind):
 
 def test_a_picture_of_another_kind_than_the_syntax_says_is_refused():
     _, pixels, frame, _ = COMPRESSED["jpeg_ls"]
-    with pytest.raises(ImageError, match="holds a jpeg-ls picture"):
+    with pytest.raises(ImageError, match="holds a jpeg-ls image"):
         read_image(written(pixels, syntax=JPEG_2000, frame=frame))
     with pytest.raises(ImageError, match=r"transfer syntax 1\.2\.840\.10008\.1\.2\.4\.102"):
         read_image(written(pixels, syntax="1.2.840.10008.1.2.4.102", frame=frame))
@@ -427,7 +428,7 @@ def test_a_header_that_contradicts_itself_is_not_decoded(monkeypatch):
             read_image(written(pixels, syntax=LOSSLESS, frame=bytes(broken)))
 
 
-def test_a_file_without_its_preamble_is_known():
+def test_a_file_without_its_preamble_is_recognised():
     contents = written()
     np.testing.assert_array_equal(read_image(contents[132:]), FULL)
     bare = written(syntax=IMPLICIT)
@@ -485,5 +486,5 @@ def test_inflating_stops_where_the_data_do():
     contents = written(syntax=DEFLATED)
     start = 144 + struct.unpack_from("<I", contents, 140)[0]
     assert zlib.decompress(contents[start:], -15)
-    with pytest.raises(ImageError, match="breaks off"):
+    with pytest.raises(ImageError, match="truncated"):
         read_image(contents[: start + 40])

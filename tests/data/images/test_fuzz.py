@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from semenet.data.images.errors import ImageError
 from semenet.data.images.in_graph import decode_image
-from semenet.data.images.reading import ImageError, read_image
+from semenet.data.images.reading import read_image
 
 PROGRAM = pathlib.Path(mutated_images.__file__)
 SEEDS = mutated_images.seeds()

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import ImageError, read_image
+from semenet.data.images.reading import read_image
 from semenet.storage.file_names import shown_name
 
 
@@ -48,7 +49,7 @@ def test_what_is_passed_over_is_counted_on_one_line(tmp_path, capsys):
     # Twice, and one of them named: counted once, and not at all.
     assert list_images([tmp_path, tmp_path / "deeper" / "c.txt", tmp_path])[0] == tmp_path / "a.png"
     expected = (
-        "Passed over 5 files that are not images by their names: .001 (1), .gif (1), .txt (1), no suffix (2)."
+        "Skipped 5 files that are not images by their names: .001 (1), .gif (1), .txt (1), no suffix (2)."
     )
     assert capsys.readouterr().err == expected + "\n"
 
@@ -72,7 +73,7 @@ def test_many_suffixes_stay_one_short_line(tmp_path, capsys):
 def test_a_folder_of_other_files_says_which(tmp_path):
     touch(tmp_path, "a.gif", "b.webp")
     with pytest.raises(
-        ImageError, match=r"none, but 2 files that .* names: \.gif \(1\), \.webp \(1\)\. Name"
+        ImageError, match=r"none, but 2 files that .* names: \.gif \(1\), \.webp \(1\)\. Give"
     ):
         list_images([tmp_path])
 

@@ -16,17 +16,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from semenet.data.images import reading as images
-from semenet.data.images import tiff as names
+from semenet.data.images import pixel_range
+from semenet.data.images.errors import ImageError, PixelRangeWarning
+from semenet.data.images.formats import tiff as tags
 from semenet.data.images.in_graph import decode_image
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import (
-    ImageError,
-    PixelRangeWarning,
-    check_range,
-    read_image,
-    read_mask,
-)
+from semenet.data.images.pixel_range import check_range
+from semenet.data.images.reading import read_image, read_mask
 from semenet.data.images.tones import eight_bits
 
 GRAPH = tf.function(decode_image, input_signature=[tf.TensorSpec((), tf.string)])
@@ -36,7 +32,7 @@ SMOOTH = cv2.GaussianBlur(NOISE, (0, 0), 3)
 
 @pytest.fixture(autouse=True)
 def range_not_yet_warned(monkeypatch):
-    monkeypatch.setattr(images, "_range_warned", False)
+    monkeypatch.setattr(pixel_range, "_has_warned", False)
 
 
 def encoded(image, kind, **options):
@@ -213,20 +209,20 @@ def test_tiff_of_the_usual_kinds_is_read(kind, compression):
 
 
 def tiff(values, order="<", following=0, **fields):
-    """An uncompressed TIFF written by hand; fields by their names in `semenet.data.images.tiff`."""
+    """An uncompressed TIFF written by hand; fields by their names in `semenet.data.images.formats.tiff`."""
     height, width = values.shape[:2]
     data = values.astype(values.dtype.newbyteorder(order)).tobytes()
     entries = {
-        names.WIDTH: width,
-        names.HEIGHT: height,
-        names.BITS: 8 * values.dtype.itemsize,
-        names.COMPRESSION: 1,
-        names.PHOTOMETRIC: 1 if values.ndim == 2 else 2,
-        names.STRIP_OFFSETS: 8,
-        names.SAMPLES: values.size // (height * width),
-        names.ROWS_PER_STRIP: height,
-        names.STRIP_BYTES: len(data),
-    } | {getattr(names, name): value for name, value in fields.items()}
+        tags.WIDTH: width,
+        tags.HEIGHT: height,
+        tags.BITS: 8 * values.dtype.itemsize,
+        tags.COMPRESSION: 1,
+        tags.PHOTOMETRIC: 1 if values.ndim == 2 else 2,
+        tags.STRIP_OFFSETS: 8,
+        tags.SAMPLES: values.size // (height * width),
+        tags.ROWS_PER_STRIP: height,
+        tags.STRIP_BYTES: len(data),
+    } | {getattr(tags, name): value for name, value in fields.items()}
     directory = b"".join(struct.pack(order + "HHII", tag, 4, 1, entries[tag]) for tag in sorted(entries))
     start = b"II*\0" if order == "<" else b"MM\0*"
     return (
@@ -268,17 +264,17 @@ def test_tiff_with_white_as_zero_and_sixteen_bit_colour(order):
         ({"COMPRESSION": 7}, "compression 7"),
         ({"PHOTOMETRIC": 5}, "interpretation 5"),
         ({"BITS": 32}, "32 bits"),
-        ({"SAMPLE_FORMAT": 3}, "no whole numbers"),
-        ({"SAMPLE_FORMAT": 2}, "no whole numbers"),
+        ({"SAMPLE_FORMAT": 3}, "not unsigned integers"),
+        ({"SAMPLE_FORMAT": 2}, "not unsigned integers"),
         ({"SAMPLES": 7}, "7 samples"),
         ({"FILL_ORDER": 2}, "reversed bits"),
         ({"ORIENTATION": 9}, "orientation 9"),
-        ({"HEIGHT": 20_000, "WIDTH": 20_000}, "1 of 328 parts"),
-        ({"HEIGHT": 20_000, "WIDTH": 20_000, "ROWS_PER_STRIP": 20_000}, "breaks off"),
+        ({"HEIGHT": 20_000, "WIDTH": 20_000}, "1 of 328 strips"),
+        ({"HEIGHT": 20_000, "WIDTH": 20_000, "ROWS_PER_STRIP": 20_000}, "truncated"),
         ({"HEIGHT": 0}, "0 x 83"),
-        ({"STRIP_BYTES": 5062}, "breaks off"),
-        ({"STRIP_OFFSETS": 5000}, "breaks off"),
-        ({"ROWS_PER_STRIP": 30}, "1 of 3 parts"),
+        ({"STRIP_BYTES": 5062}, "truncated"),
+        ({"STRIP_OFFSETS": 5000}, "truncated"),
+        ({"ROWS_PER_STRIP": 30}, "1 of 3 strips"),
         ({"TILE_WIDTH": 60_000, "TILE_HEIGHT": 16}, "tiles of 16 x 60,000"),
     ],
 )
@@ -290,7 +286,7 @@ def test_tiffs_that_are_refused(fields, message):
 def test_a_tiff_bomb_is_refused_by_its_header():
     black = np.zeros((12_000, 12_000), np.uint8)
     contents = encoded(Image.fromarray(black), "TIFF", compression="packbits")
-    with pytest.raises(ImageError, match="header says 12,000 x 12,000"):
+    with pytest.raises(ImageError, match="header declares 12,000 x 12,000"):
         read_image(contents)
 
 
@@ -313,12 +309,12 @@ def test_bmp_is_read_and_a_cut_one_is_not(kind):
     contents = encoded(image, "BMP")
     np.testing.assert_array_equal(read_image(contents), expected)
     for share in (0.999, 0.5, 0.05):
-        with pytest.raises(ImageError, match="BMP that breaks off"):
+        with pytest.raises(ImageError, match="BMP truncated"):
             read_image(contents[: int(len(contents) * share)])
     with pytest.raises(ImageError, match="compression 1"):
         read_image(contents[:30] + b"\x01" + contents[31:])
     bomb = contents[:18] + struct.pack("<ii", 60_000, 60_000) + contents[26:]
-    with pytest.raises(ImageError, match="breaks off"):
+    with pytest.raises(ImageError, match="truncated"):
         read_image(bomb)
 
 
@@ -411,22 +407,22 @@ def broken_files():
         "gif": (encoded(GREY, "GIF"), "must be a PNG, JPEG, TIFF"),
         "webp": (encoded(GREY, "WEBP"), "must be a PNG, JPEG, TIFF"),
         "png_signature": (whole_png[:8], "without a header"),
-        "png_header": (whole_png[:40], "breaks off"),
-        "png_half": (whole_png[: len(whole_png) // 2], "breaks off"),
-        "png_end": (whole_png[:-1], "breaks off"),
+        "png_header": (whole_png[:40], "truncated"),
+        "png_half": (whole_png[: len(whole_png) // 2], "truncated"),
+        "png_end": (whole_png[:-1], "truncated"),
         "png_flipped": (bytes(flipped), "checksum"),
         "png_few_rows": (png(100, 100, zlib.compress(b"\0" * 101 * 50)), "cannot be decoded"),
         "png_cut_data": (png(100, 100, rows[: len(rows) // 2]), "cannot be decoded"),
         "png_animated": (encoded(frames[0], "PNG", save_all=True, append_images=[other]), "animated"),
-        "png_no_pixels": (png(0, 100, rows), "header says 0 x 100"),
-        "png_bomb": (png(20_000, 20_000, rows), "header says 20,000 x 20,000"),
+        "png_no_pixels": (png(0, 100, rows), "header declares 0 x 100"),
+        "png_bomb": (png(20_000, 20_000, rows), "header declares 20,000 x 20,000"),
         "jpeg_signature": (jpeg[:3], "without a frame header"),
         "jpeg_header": (jpeg[:30], "without a frame header"),
-        "jpeg_half": (jpeg[: len(jpeg) // 2], "breaks off"),
-        "jpeg_end": (jpeg[:-2], "breaks off"),
-        "jpeg_progressive": (encoded(large, "JPEG", progressive=True)[:-500], "breaks off"),
-        "tiff_graph": (encoded(GREY, "TIFF")[:-30], "breaks off"),
-        "jpeg_bomb": (resized_header(jpeg, 60_000, 60_000), "header says 60,000 x 60,000"),
+        "jpeg_half": (jpeg[: len(jpeg) // 2], "truncated"),
+        "jpeg_end": (jpeg[:-2], "truncated"),
+        "jpeg_progressive": (encoded(large, "JPEG", progressive=True)[:-500], "truncated"),
+        "tiff_graph": (encoded(GREY, "TIFF")[:-30], "truncated"),
+        "jpeg_bomb": (resized_header(jpeg, 60_000, 60_000), "header declares 60,000 x 60,000"),
         "jpeg_two_channels": (
             jpeg.replace(b"\x01\x01\x11\x00\xff", b"\x02\x01\x11\x00\xff", 1),
             "2 channels",
@@ -479,7 +475,7 @@ def test_a_jpeg_cut_at_a_restart_marker_is_refused(mode, interval):
     assert len(restarts) > 5
     # Before the marker and behind it.
     for end in [*restarts, *(restart + 2 for restart in restarts)]:
-        with pytest.raises(ImageError, match="must be whole"):
+        with pytest.raises(ImageError, match="complete and undamaged"):
             read_image(jpeg[:end] + b"\xff\xd9")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.pipeline import cache as cache_module
 from semenet.data.pipeline.cache import CacheError, DiskCache, MemoryCache, open_cache
 from semenet.data.pipeline.datasets import evaluation_dataset, training_dataset, unwrapped_errors

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from semenet.data.images.reading import ImageError, read_image, read_mask
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image, read_mask
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import (
     as_dataset,
@@ -333,7 +334,7 @@ def test_a_bad_file_is_named_by_a_plain_error(rows, tmp_path):
             list(dataset)
         message = str(error.value)
         assert str(broken) in message
-        assert message.startswith("An image must be whole.")
+        assert message.startswith("An image file must be complete and undamaged.")
         assert message.endswith("Fetch or save it again.")
         assert "Traceback" not in message
 

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from semenet.data.checks.manifest_check import check_manifest, find_image
-from semenet.data.images.reading import ImageError, read_image, read_mask
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image, read_mask
 from semenet.data.images.shards import file_of
 from semenet.data.manifest.table import ManifestError, read_manifest, write_manifest
 from semenet.data.pipeline.datasets import training_dataset, unwrapped_errors

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from source_folders import darwin_1, darwin_2, draw, montgomery_folder, shenzhen_folder, square, v7_folder
 
-from semenet.data.images.reading import ImageError, read_image, read_mask
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image, read_mask
 from semenet.data.sources.nlm_lungs import read_montgomery, read_shenzhen
 from semenet.data.sources.source_rows import SourceError, SourceNotFoundError, SourceWarning
 from semenet.data.sources.v7_darwin import covid_chestxray_patients, read_v7

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from semenet import metrics
-from semenet.data.images.reading import ImageError, read_image
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms import host as host_transforms
 from semenet.errors import SemenetError

@@ -11,7 +11,8 @@ import pytest
 
 import semenet
 from semenet.cli.main import main
-from semenet.data.images.reading import ImageError, PixelRangeWarning, read_image
+from semenet.data.images.errors import ImageError, PixelRangeWarning
+from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.errors import SemenetError

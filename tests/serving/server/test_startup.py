@@ -21,7 +21,8 @@ from hand_made_networks import brightness_network
 from running_server import RunningServer, encoded
 
 from semenet.cli.main import main
-from semenet.data.images.reading import ImageError, read_image
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.exports.saved_model import export
 from semenet.serving.exports.warm_up import write_warm_up

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import semenet
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import ManifestError, label_index, read_manifest, write_manifest
 from semenet.errors import SemenetError
 from semenet.training.loop.data_options import DataOptions

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import semenet
-from semenet.data.images.reading import ImageError
+from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.evaluation.split_evaluation import evaluate
