@@ -184,7 +184,7 @@ def test_an_ablation_compares_rows_that_differ_in_one_change(tool, tmp_path, cap
     assert (series / "ablation.md").read_text() in capsys.readouterr().out
     recipe = series / "runs" / "table4" / "se_resnet50" / "seed1" / "recipe.json"
     recipe.write_text(json.dumps({"entry": "se_resnet50", "clahe": 0.0, "epochs": 3}))
-    with pytest.raises(SemenetError, match="seed 1, which differ in epochs too"):
+    with pytest.raises(SemenetError, match="seed 1, which also differ in epochs"):
         module.main(series)
 
 

@@ -214,11 +214,11 @@ def test_sets_that_cannot_be_compared_are_refused(tool, phantoms, inverted, tmp_
         module.gather_sets([whole])
     with pytest.raises(SemenetError, match="NAME=CSV.*Received: 'some.csv'"):
         module.read_source("some.csv", ())
-    with pytest.raises(SemenetError, match="Received: 'colour'.*It has: file, label"):
+    with pytest.raises(SemenetError, match="Received: 'colour'.*columns are file, label"):
         module.read_source(f"a={phantoms}:colour=red", ())
     with pytest.raises(SemenetError, match="bacteria, normal, virus"):
         module.read_source(f"a={phantoms}:label=SARS", ())
-    with pytest.raises(SemenetError, match="1 image or more"):
+    with pytest.raises(SemenetError, match="at least 1 image"):
         module.draw_images({"a": whole.rows}, 0, 0)
     main = tool("domains/clusters").main
     sets = (f"plain={phantoms}", f"negative={inverted}")

@@ -137,7 +137,7 @@ def test_figures_alone_are_published_with_those_of_other_seeds(publication, tool
 
 @pytest.mark.slow
 def test_a_repeat_differs_in_its_seed_alone(publication, classifier_run, unet_run, tmp_path):
-    with pytest.raises(ValueError, match=r"A repeat is a training .* Received: .*unet"):
+    with pytest.raises(ValueError, match=r"A repeat must be finished .* Received: .*unet"):
         publication(classifier_run, "a", figures_only=True, repeats=(committed(unet_run, tmp_path / "unet"),))
     twice = committed(classifier_run, tmp_path / "twice")
     with pytest.raises(ValueError, match="another seed"):
