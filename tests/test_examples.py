@@ -40,6 +40,9 @@ def example_folder(phantoms, classifier_run, unet_run, tmp_path_factory):
     shutil.copytree(phantoms.parent, folder)
     shutil.copytree(classifier_run, folder / "run")
     shutil.copytree(unet_run, folder / "unet")
+    small = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
+    stage2 = semenet.build("seme_densenet169", classes=("other_viral", "COVID-19"), **small)
+    semenet.Cascade(classifier_run, unet_run, stage2, gated=False).save(folder / "cascade")
     return folder
 
 

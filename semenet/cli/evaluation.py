@@ -40,7 +40,7 @@ def evaluate(
             them (skip).
         skip_at_most: With --on-error skip: the largest share of the rows that may be skipped.
         tta: Test-time augmentation: average over the first N of nine fixed views (the image, rotated by
-            5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. Not available in a SavedModel.
+            5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. A SavedModel does not support it.
         by: Manifest columns to evaluate subgroups by, comma-separated. None: source, view, sex and age, where
             they have several values.
         lungs: Run of a U-Net that segments the lungs. None: the manifest's masks, if it has any.

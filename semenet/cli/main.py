@@ -119,20 +119,10 @@ def predict(
             image alone. Not for a cascade; an exported SavedModel does not do it.
         lungs: For a network that is fed the lungs alone: the run of a U-Net that segments them.
     """
-    from semenet.serving.cascade.cascade import is_cascade
-    from semenet.serving.prediction.cascade_predictions import predict_cascade
-    from semenet.serving.prediction.network_predictions import predict as score
+    from semenet.serving.prediction.any_network import predict
     from semenet.storage.file_names import shown_name
 
-    if is_cascade(run):
-        if (on_error, tta, lungs) != (None, 1, None):
-            raise SemenetError(
-                "A cascade has its own U-Net, uses each image once, and continues after unreadable files. "
-                f"Received: {run} with --on-error, --tta or --lungs. Remove these options."
-            )
-        predict_cascade(run, images, out, batch_size=batch_size)
-    else:
-        score(run, images, out, on_error=on_error or "raise", batch_size=batch_size, tta=tta, lungs=lungs)
+    predict(run, images, out, on_error=on_error, batch_size=batch_size, tta=tta, lungs=lungs)
     print(shown_name(out))
 
 

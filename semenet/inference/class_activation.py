@@ -78,6 +78,13 @@ def grad_cam_function(model: keras.Model, layer: str = "features") -> ExplainFun
         SemenetError: the model has no dense `head`, or no feature map of that name on the way to it, or
             Keras runs on another backend.
 
+    Example:
+        >>> model = semenet.build("vgg19_gap", input_shape=(64, 64, 1), width=0.125)
+        >>> explain = semenet.inference.grad_cam_function(model)
+        >>> heat_maps, outputs = explain(np.zeros((3, 64, 64, 1)), class_index=1)
+        >>> heat_maps.shape, outputs.shape
+        ((3, 2, 2), (3, 3))
+
     Reference:
         Selvaraju et al., "Grad-CAM", https://arxiv.org/abs/1610.02391, section 3.
     """
@@ -103,6 +110,13 @@ def grad_cam_plus_plus_function(model: keras.Model, layer: str = "features") -> 
     Raises:
         SemenetError: as for `grad_cam_function`.
 
+    Example:
+        >>> model = semenet.build("vgg19_gap", input_shape=(64, 64, 1), width=0.125)
+        >>> explain = semenet.inference.grad_cam_plus_plus_function(model)
+        >>> heat_maps, outputs = explain(np.zeros((3, 64, 64, 1)))
+        >>> heat_maps.shape
+        (3, 2, 2)
+
     Reference:
         Chattopadhay et al., "Grad-CAM++", https://arxiv.org/abs/1710.11063, equations 10 to 19;
         https://github.com/adityac94/Grad_CAM_plus_plus
@@ -127,6 +141,13 @@ def cam_function(model: keras.Model, layer: str = "features", all_classes: bool 
 
     Raises:
         SemenetError: as for `grad_cam_function`, or for another head.
+
+    Example:
+        >>> model = semenet.build("vgg19_gap", input_shape=(64, 64, 1), width=0.125)
+        >>> explain = semenet.inference.cam_function(model, all_classes=True)
+        >>> heat_maps, outputs = explain(np.zeros((3, 64, 64, 1)))
+        >>> heat_maps.shape
+        (3, 2, 2, 3)
 
     Reference:
         Zhou et al., "Learning Deep Features for Discriminative Localization",

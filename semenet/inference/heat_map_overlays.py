@@ -52,6 +52,11 @@ def resize_heat_map(
 
     Returns:
         float32 `(H, W)`, within the range of `heat`.
+
+    Example:
+        >>> heat = np.array([[0.0, 1.0]])
+        >>> semenet.inference.resize_heat_map(heat, (1, 4))
+        array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
     """
     heat = np.asarray(heat, np.float32)
     for axis, length in enumerate(shape):
@@ -89,6 +94,15 @@ def overlay_heat_map(
 
     Returns:
         uint8 RGB `(H, W, 3)`, in the colours of matplotlib's `COLOUR_MAP`.
+
+    Example:
+        >>> image = np.full((64, 64), 90, np.uint8)
+        >>> heat = np.array([[0.0, 1.0], [0.0, 1.0]])
+        >>> picture = semenet.inference.overlay_heat_map(image, heat)
+        >>> picture.shape
+        (64, 64, 3)
+        >>> picture[0, 0]
+        array([90, 90, 90], dtype=uint8)
     """
     heat = resize_heat_map(heat, image.shape, geometry)
     # The same values as matplotlib's float mapping, in a quarter of the memory.

@@ -29,6 +29,16 @@ class LungMasks:
 
     Raises:
         SemenetError: the network does not segment, or has several classes.
+
+    Example:
+        >>> rows = semenet.read_manifest("manifest.csv").split("val")
+        >>> from_manifest = semenet.inference.LungMasks()
+        >>> from_manifest.has_mask(rows).all()
+        np.True_
+        >>> by_network = semenet.inference.LungMasks.open("unet")
+        >>> mask = next(by_network.masks(rows, size=(64, 64), batch_size=4))
+        >>> mask.shape, mask.dtype
+        ((64, 64), dtype('bool'))
     """
 
     def __init__(self, run: Run | None = None) -> None:
@@ -195,6 +205,11 @@ def keep_only_lungs(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     Returns:
         uint8 `(n, H, W, C)`.
+
+    Example:
+        >>> images = np.full((1, 1, 2, 1), 90, np.uint8)
+        >>> semenet.inference.keep_only_lungs(images, np.array([[[True, False]]])).ravel()
+        array([90,  0], dtype=uint8)
     """
     return np.where(masks[..., np.newaxis], images, np.uint8(0))
 

@@ -20,7 +20,7 @@ _SIDE = 64
 _MAX_STEPS = 4 * _SIDE
 
 
-def failed_checks(masks: tf.Tensor) -> tf.Tensor:
+def failed_lung_checks(masks: tf.Tensor) -> tf.Tensor:
     """Returns which checks each mask of both lungs fails. A graph operation.
 
     A mask is reduced to 64 x 64 cells first. It fails
@@ -35,6 +35,15 @@ def failed_checks(masks: tf.Tensor) -> tf.Tensor:
 
     Returns:
         bool tensor `(N, 3)`, true for each check of `CHECKS` that the mask fails.
+
+    Example:
+        >>> mask = np.zeros((1, 64, 64), bool)
+        >>> mask[:, 16:48, 8:28] = True
+        >>> semenet.inference.failed_lung_checks(mask).numpy()
+        array([[False,  True,  True]])
+        >>> mask[:, 16:48, 36:56] = True
+        >>> semenet.inference.failed_lung_checks(mask).numpy()
+        array([[False, False, False]])
     """
     cells = tf.cast(_reduced(masks), tf.float32)
     area = tf.reduce_mean(cells, axis=(1, 2))

@@ -37,6 +37,12 @@ def scoring_function(run: Run, tta: int = 1, calibrated: bool = True) -> Callabl
     Raises:
         RunFolderError: the calibration of the run is invalid, or belongs to another network.
         SemenetError: `tta` is out of range, or is not 1 for a segmentation network.
+
+    Example:
+        >>> run = semenet.training.Run.open("run")
+        >>> score = semenet.inference.scoring_function(run)
+        >>> score(np.zeros((2, 32, 32, 1), np.uint8)).shape
+        TensorShape([2, 3])
     """
     _check_views(run, tta)
     score = _scoring(run, lambda images: (run.model(images, training=False),), tta, calibrated)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from semenet.data.phantom.frontal import draw_radiograph
-from semenet.inference.lung_plausibility import CHECKS, count_pieces, failed_checks
+from semenet.inference.lung_plausibility import CHECKS, count_pieces, failed_lung_checks
 
 
 def chest(size=200, shift=(0, 0), width=50, height=120):
@@ -35,7 +35,7 @@ def lung(columns, top, cells):
 
 def failed(mask):
     """Names of the checks that the mask fails."""
-    flags = failed_checks(tf.constant(mask[np.newaxis])).numpy()[0]
+    flags = failed_lung_checks(tf.constant(mask[np.newaxis])).numpy()[0]
     return [name for name, wrong in zip(CHECKS, flags, strict=True) if wrong]
 
 

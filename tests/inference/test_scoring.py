@@ -18,7 +18,7 @@ from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.class_activation import cam_function
 from semenet.inference.scoring import scoring_function, scoring_function_with_maps
 from semenet.inference.test_time_augmentation import inference_view
-from semenet.serving.prediction.network_predictions import predict
+from semenet.serving.prediction.any_network import predict
 from semenet.training.run_folder.run import Run
 
 CLASSES = ["normal", "bacteria", "virus"]
@@ -160,7 +160,7 @@ def test_the_help_says_that_a_savedmodel_does_not_support_tta(command, capsys):
         main([command, "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--tta INT" in shown
-    assert "1: the image alone. A SavedModel does not do it. (default: 1)" in shown
+    assert "1: the image alone. A SavedModel does not support it. (default: 1)" in shown
 
 
 def test_a_segmentation_network_is_rejected_before_anything_is_written(segmenter, phantoms, tmp_path):

@@ -11,7 +11,7 @@ from semenet import metrics
 from semenet.evaluation.shortcut_audit.marks import SIDE, marks_of_files, mask_for_marks
 from semenet.evaluation.shortcut_audit.occlusions import View
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.lung_plausibility import failed_checks
+from semenet.inference.lung_plausibility import failed_lung_checks
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import show_steps, track
 from semenet.training.run_folder.run import Run
@@ -57,7 +57,7 @@ class ViewOutputs:
         batches = masks.images_with_masks(rows, run, batch_size)
         for images, found in track(batches, len(rows), description, size=lambda batch: len(batch[0])):
             areas += found.mean(axis=(1, 2)).tolist()
-            implausible += int(failed_checks(tf.constant(found)).numpy().any(axis=1).sum())
+            implausible += int(failed_lung_checks(tf.constant(found)).numpy().any(axis=1).sum())
             for name, view in views.items():
                 for part, values in zip(parts[name], compute(view(images, found)), strict=True):
                     part.append(values.numpy())

@@ -1,144 +1,131 @@
-"""The cascade: a classifier, a U-Net and a classifier of lungs alone, as one network that says why."""
+"""The cascade: a classifier, a lung segmentation network and a second classifier as one network."""
 
-import dataclasses
-import itertools
-import json
+from __future__ import annotations
+
+import os
 import pathlib
-import shutil
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
+from semenet.data.images.colour import is_coloured
+from semenet.data.images.reading import read_contents, read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
 from semenet.inference.input_gate import CODES, SIDE, gate_input
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS
+from semenet.inference.reading_ahead import read_ahead
 from semenet.metrics.probabilities import check_probabilities
 from semenet.serving.cascade.decisions import ABSTAIN, REASONS, REJECTED, ChainRule
 from semenet.serving.cascade.graph import cascade_graph
-from semenet.storage.atomic import new_folder, write_text
-from semenet.storage.hashing import file_sha256
-from semenet.training.run_folder.run import Run, calibration_file, model_file
+from semenet.serving.cascade.results import CascadeResult
+from semenet.serving.cascade.saved_cascade import STAGES, CascadeError, read_cascade, write_cascade
+from semenet.storage.file_names import shown_name
+from semenet.training.run_folder.run import Run
 
-DESCRIPTION = "cascade.json"
-# 2: with the hashes of the calibrations.
-FORMAT = 2
-STAGES = ("stage1", "lungs", "stage2")
-REFINES = "virus"
+if TYPE_CHECKING:
+    import keras
+
 BATCH_SIZE = 16
+REFINES = "virus"
 
-
-class CascadeError(SemenetError):
-    """Networks that make no cascade, or a folder that holds none."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CascadeResult:
-    """What a cascade says of N images.
-
-    Attributes:
-        class_names: tuple of K str.
-        probabilities: float32 `(N, K)`, the joint distribution, each row of sum 1, or all 0 where the image
-            is rejected: what the networks made of it means nothing.
-        stage1_probabilities: float32 `(N, K1)`, calibrated where stage 1 is; likewise.
-        stage2_probabilities: float32 `(N, K2)`, likewise, given that the class refined holds.
-        predicted: list of N str, the most probable class, "abstain", or "rejected".
-        reasons: list of N str: of `semenet.serving.cascade.decisions.REASONS` the stage that decided or
-        abstained, or
-            the first of the item's `input_flags`.
-        input_flags: list of N tuples of str, what of `semenet.inference.input_gate.CODES` the input
-        gate found: such
-            an image is rejected.
-        lung_flags: list of N tuples of str, the checks of `semenet.inference.lung_plausibility.CHECKS`
-        that the lung
-            mask failed; where there is one, stage 2 was fed the whole image.
-        lung_masks: bool `(N, H, W)`, of the U-Net's input size.
-        stage1_heat_maps: float32 `(N, h, w)` in [0, 1], for the class that stage 1 predicts; None unless
-            asked for.
-        stage2_heat_maps: likewise of stage 2.
-    """
-
-    class_names: tuple[str, ...]
-    probabilities: np.ndarray
-    stage1_probabilities: np.ndarray
-    stage2_probabilities: np.ndarray
-    predicted: list[str]
-    reasons: list[str]
-    input_flags: list[tuple[str, ...]]
-    lung_flags: list[tuple[str, ...]]
-    lung_masks: np.ndarray
-    stage1_heat_maps: np.ndarray | None = None
-    stage2_heat_maps: np.ndarray | None = None
+# An array `(H, W)`, or the path of a file.
+Image = np.ndarray | str | os.PathLike
+# An image as the three networks take it, and the two inputs of the gate.
+PreparedImage = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 class Cascade:
-    """Three networks in the paper's order (its figure 1).
+    """Three networks in the order of the paper's figure 1.
 
-    Stage 1 classifies the radiograph, the U-Net finds the lungs, and stage 2, fed the lungs alone, divides
-    one of stage 1's classes: COVID-19 and other viral pneumonia in place of `virus`. Each is used with its
-    own input size, CLAHE and calibration.
+    Stage 1 classifies the radiograph. The segmentation network finds the lungs. Stage 2 takes the lungs alone
+    and divides one class of stage 1, for example `virus` into COVID-19 and other viral pneumonia. Each
+    network keeps its own input size, CLAHE setting and calibration.
+
+    Each network is given as a `keras.Model` built by `semenet.build`, a `Run`, the path of a run folder or
+    `.keras` file, or `ENTRY:NAME` of published weights, in any combination.
 
     Args:
-        stage1: a classifier: a `semenet.training.run_folder.run.Run`, the path of a run folder or
-        `.keras` file, or
-            `ENTRY:NAME` of published weights.
-        lungs: a segmentation network with one class, likewise.
-        stage2: a classifier, likewise.
+        stage1: a classifier.
+        lungs: a segmentation network with one class.
+        stage2: a classifier.
         refines: the class of stage 1 that stage 2 divides.
-        gated: whether images that are no upright frontal radiographs are rejected, see
+        gated: whether to reject images that are not upright frontal radiographs, see
             `semenet.inference.input_gate`.
 
     Raises:
-        CascadeError: a network that cannot stand in its place.
-        WeightsError: one cannot be found or read.
-        ValueError: `refines` is no class of stage 1, or classes of both stages have one name.
+        CascadeError: a network cannot take its place.
+        WeightsError: a network cannot be found or read.
+        SemenetError: `refines` is not a class of stage 1, or both stages have a class of the same name.
+
+    Example:
+        >>> size = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
+        >>> stage2 = semenet.build("seme_densenet169", classes=("other_viral", "COVID-19"), **size)
+        >>> cascade = semenet.Cascade("run", "unet", stage2, gated=False)
+        >>> cascade.class_names
+        ('normal', 'bacteria', 'other_viral', 'COVID-19')
+        >>> files = semenet.read_manifest("manifest.csv").rows["path"]
+        >>> result = cascade.predict(files[0])
+        >>> result.probabilities.shape
+        (1, 4)
+        >>> array = np.zeros((200, 180), np.uint8)
+        >>> len(cascade.predict([files[1], array]).predicted)
+        2
 
     Reference:
         The paper, figure 1 and section 3.
     """
 
-    def __init__(self, stage1, lungs, stage2, refines=REFINES, gated=True):
-        runs = [run if isinstance(run, Run) else Run.open(run) for run in (stage1, lungs, stage2)]
-        self.stage1, self.lungs, self.stage2 = runs
+    def __init__(
+        self,
+        stage1: Run | keras.Model | str | os.PathLike,
+        lungs: Run | keras.Model | str | os.PathLike,
+        stage2: Run | keras.Model | str | os.PathLike,
+        refines: str = REFINES,
+        gated: bool = True,
+    ) -> None:
+        self.stage1, self.lungs, self.stage2 = (Run.open(network) for network in (stage1, lungs, stage2))
         for place, run in (("stage 1", self.stage1), ("stage 2", self.stage2)):
             if run.segments or run.activation != "softmax":
                 raise CascadeError(
-                    f"A cascade's {place} classifies, by softmax. Received: {run.path}, {run.model.name} "
-                    f"with {run.activation}. Give a classifier."
+                    f"The {place} of a cascade must be a classifier with softmax. Received: {run.name}, a "
+                    f"{run.model.name} with {run.activation}. Give a classifier."
                 )
         LungMasks(self.lungs)
-        confidences = tuple(_confidence(run) for run in (self.stage1, self.stage2))
+        confidences = _confidence(self.stage1), _confidence(self.stage2)
         self.rule = ChainRule(self.stage1.class_names, self.stage2.class_names, refines, confidences)
         self.gated = gated
         self._traced = {}
 
     @property
-    def runs(self):
-        """dict of "stage1", "lungs" and "stage2" to their `Run`."""
+    def runs(self) -> dict[str, Run]:
+        """The networks by the names "stage1", "lungs" and "stage2"."""
         return dict(zip(STAGES, (self.stage1, self.lungs, self.stage2), strict=True))
 
     @property
-    def specs(self):
-        """list of the `tf.TensorSpec` of what `prepare` gives."""
+    def specs(self) -> list[tf.TensorSpec]:
+        """The shapes and dtypes of the five arrays that `prepare` returns."""
         images = [tf.TensorSpec((*run.input_size, run.channels), tf.uint8) for run in self.runs.values()]
         return [*images, tf.TensorSpec((SIDE, SIDE, 1), tf.uint8), tf.TensorSpec((2,), tf.bool)]
 
     @property
-    def class_names(self):
-        """tuple of K str, in the order of the joint distribution."""
+    def class_names(self) -> tuple[str, ...]:
+        """The K classes, in the order of the joint distribution."""
         return self.rule.class_names
 
-    def prepare(self, image, coloured=False):
-        """An image as each of the three networks, and the gate, takes it.
+    def prepare(self, image: np.ndarray, coloured: bool = False) -> PreparedImage:
+        """Prepares an image for the three networks and the gate.
 
         Args:
-            image: uint8 `(height, width)`, values in [0, 255].
-            coloured: whether the file has colours, see `semenet.data.images.colour`.
+            image: uint8 `(H, W)` in [0, 255].
+            coloured: whether the file is in colour, see `semenet.data.images.colour`.
 
         Returns:
-            tuple of three uint8 `(H, W, C)` and the two arrays of `semenet.inference.input_gate.gate_input`.
+            Three arrays uint8 `(H, W, C)`, and the two arrays of `semenet.inference.input_gate.gate_input`.
         """
         images = (
             prepare_image(image, run.input_size, run.channels, run.inference_clahe)
@@ -146,54 +133,72 @@ class Cascade:
         )
         return (*images, *gate_input(image, coloured))
 
-    def predict(self, images, explain=False, batch_size=BATCH_SIZE):
-        """Decides on images in memory.
-
-        Args:
-            images: sequence of N arrays `(H, W)` of any sizes, uint8 or float in [0, 255].
-            explain: whether to make heat maps.
-            batch_size: int, images a step.
-
-        Returns:
-            `CascadeResult`.
+    def prepare_file(self, path: str | os.PathLike) -> PreparedImage:
+        """Reads an image file and prepares it, see `prepare`.
 
         Raises:
-            ValueError: there is no image, or one is no finite array of two axes; or a network gives NaN.
+            ImageError: the file cannot be read.
         """
-        greys = [grey_levels(image, f"image {number}") for number, image in enumerate(images)]
-        if not greys:
-            raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
-        starts = range(0, len(greys), batch_size)
-        batches = ([self.prepare(grey) for grey in greys[start : start + batch_size]] for start in starts)
-        parts = [self.decide(batch, explain) for batch in batches]
-        merged = {}
-        for field in dataclasses.fields(CascadeResult):
-            values = [getattr(part, field.name) for part in parts]
-            if field.name == "class_names" or values[0] is None:
-                merged[field.name] = values[0]
-            elif isinstance(values[0], list):
-                merged[field.name] = list(itertools.chain.from_iterable(values))
-            else:
-                merged[field.name] = np.concatenate(values)
-        return CascadeResult(**merged)
+        contents, name = read_contents(path), shown_name(path)
+        return self.prepare(read_image(contents, name=name), is_coloured(contents, name))
 
-    def decide(self, prepared, explain=False):
-        """Decides on one batch of what `prepare` gives.
+    def predict(
+        self, images: Image | Iterable[Image], explain: bool = False, batch_size: int = BATCH_SIZE
+    ) -> CascadeResult:
+        """Classifies one image or several.
 
         Args:
-            prepared: sequence of N such tuples.
-            explain: whether to make heat maps.
+            images: N arrays `(H, W)` of any sizes, uint8 or float in [0, 255], and paths of image files, in
+                any combination; or a single array or path.
+            explain: whether to compute heat maps.
+            batch_size: images per step.
 
         Returns:
-            `CascadeResult`.
+            The decisions, in the order of the images.
 
         Raises:
-            ValueError: a network gives NaN.
+            ImageError: a file cannot be read.
+            SemenetError: there is no image, an array is not finite or does not have two axes, or a network
+                returns NaN.
+
+        Example:
+            >>> cascade = semenet.Cascade.open("cascade")
+            >>> files = semenet.read_manifest("manifest.csv").rows["path"]
+            >>> result = cascade.predict(files[:2], explain=True)
+            >>> len(result.predicted)
+            2
+            >>> result.stage1_heat_maps.shape
+            (2, 1, 1)
+        """
+        checked = [
+            image if isinstance(image, str | os.PathLike) else grey_levels(image, f"image {number}")
+            for number, image in enumerate(_as_images(images))
+        ]
+        if not checked:
+            raise SemenetError("There must be one image or more. Received: none. Give arrays or paths.")
+        batches = read_ahead(checked, self._prepare_any, batch_size)
+        return CascadeResult.concatenate(self.decide(batch, explain) for batch in batches)
+
+    def _prepare_any(self, image: Image) -> PreparedImage:
+        return self.prepare(image) if isinstance(image, np.ndarray) else self.prepare_file(image)
+
+    def decide(self, prepared: Sequence[PreparedImage], explain: bool = False) -> CascadeResult:
+        """Classifies one batch of prepared images.
+
+        Args:
+            prepared: N results of `prepare`.
+            explain: whether to compute heat maps.
+
+        Returns:
+            The decisions, in the order of the images.
+
+        Raises:
+            SemenetError: a network returns NaN.
         """
         batches = [np.stack(images) for images in zip(*prepared, strict=True)]
         outputs = {name: value.numpy() for name, value in self._function(explain)(*batches).items()}
         check_probabilities(outputs["probabilities"])
-        input_flags = _named(CODES, outputs["rejected"])
+        input_flags = _marked_names(CODES, outputs["rejected"])
         reasons = [
             flags[0] if flags else REASONS[number]
             for flags, number in zip(input_flags, outputs["reason"], strict=True)
@@ -209,112 +214,72 @@ class Cascade:
             ],
             reasons=reasons,
             input_flags=input_flags,
-            lung_flags=_named(CHECKS, outputs["lungs_implausible"]),
+            lung_flags=_marked_names(CHECKS, outputs["lungs_implausible"]),
             lung_masks=outputs["lung_mask"] > 0,
             stage1_heat_maps=outputs.get("stage1_heat_map"),
             stage2_heat_maps=outputs.get("stage2_heat_map"),
         )
 
-    def graph(self, explain=False, networks=None):
-        """The graph of `semenet.serving.cascade.graph.cascade_graph` with these networks."""
+    def graph(
+        self, explain: bool = False, networks: Sequence[keras.Model] | None = None
+    ) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns the function of `semenet.serving.cascade.graph.cascade_graph` for these networks."""
         return cascade_graph(*self.runs.values(), self.rule, self.gated, explain, networks)
 
-    def _function(self, explain):
-        """The traced graph, for batches of any size."""
+    def _function(self, explain: bool) -> Any:
+        """Returns the graph, traced once for batches of any size."""
         if explain not in self._traced:
             signature = [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in self.specs]
             self._traced[explain] = tf.function(self.graph(explain), input_signature=signature)
         return self._traced[explain]
 
-    def save(self, folder):
-        """Writes the cascade with copies of its networks, so that it stands without their runs.
+    def save(self, folder: str | os.PathLike) -> pathlib.Path:
+        """Writes the cascade with copies of its networks, so that it no longer needs their run folders.
 
         Args:
-            folder: new or empty folder, which gets `cascade.json` and, of each network, `<place>.keras` and,
-                where it is calibrated, `<place>.calibration.json`.
+            folder: new or empty folder. It receives `cascade.json` and, for each network, `<stage>.keras`
+                and, if it is calibrated, `<stage>.calibration.json`.
 
         Returns:
-            `pathlib.Path` of the folder.
+            The folder.
 
         Raises:
-            OutputError: the folder holds something, or cannot be written.
+            OutputError: the folder is not empty, or cannot be written.
         """
-        description = {
-            "format": FORMAT,
-            "refines": self.rule.refines,
-            "gated": self.gated,
-            "class_names": self.class_names,
-        }
-        with new_folder(folder) as made:
-            for place, run in self.runs.items():
-                file = made / f"{place}.keras"
-                if run.published is None:
-                    shutil.copyfile(model_file(run.path), file)
-                else:
-                    run.model.save(file)
-                calibrated = calibration_file(file)
-                if not run.segments and run.calibration is not None:
-                    calibration = run.calibration | {"model_sha256": file_sha256(file)}
-                    write_text(calibrated, json.dumps(calibration, indent=2) + "\n")
-                description[place] = {
-                    "network": run.model.name,
-                    "sha256": file_sha256(file),
-                    "calibration_sha256": file_sha256(calibrated) if calibrated.is_file() else None,
-                    "from": run.name,
-                    "command": run.record.get("command"),
-                    "manifest_sha256": run.record.get("manifest_sha256"),
-                }
-            write_text(made / DESCRIPTION, json.dumps(description, indent=2) + "\n")
-        return pathlib.Path(folder)
+        return write_cascade(
+            folder, self.runs, refines=self.rule.refines, gated=self.gated, class_names=self.class_names
+        )
 
     @classmethod
-    def open(cls, folder):
-        """Opens what `save` wrote.
+    def open(cls, folder: str | os.PathLike) -> Cascade:
+        """Opens a cascade that `save` wrote.
+
+        Args:
+            folder: the folder of the cascade.
 
         Raises:
-            CascadeError: there is no cascade, or a network or a calibration of it is not the one that was
-                saved.
+            CascadeError: the folder has no complete cascade, or a network or calibration has changed since
+                it was saved.
+
+        Example:
+            >>> semenet.Cascade.open("cascade").class_names
+            ('normal', 'bacteria', 'other_viral', 'COVID-19')
         """
-        folder = pathlib.Path(folder)
-        path = folder / DESCRIPTION
-        try:
-            description = json.loads(path.read_text(encoding="utf-8"))
-            if description["format"] != FORMAT:
-                raise ValueError(f"format {description['format']!r}, not {FORMAT}")
-            refines, gated = description["refines"], description["gated"]
-            if not (isinstance(refines, str) and isinstance(gated, bool)):
-                raise TypeError(f"refines {refines!r}, gated {gated!r}")
-            files = {}
-            for place in STAGES:
-                file = folder / f"{place}.keras"
-                files[file] = description[place]["sha256"]
-                files[calibration_file(file)] = description[place]["calibration_sha256"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CascadeError(
-                f"A cascade is a folder with a whole {DESCRIPTION}, as `semenet cascade` writes it. "
-                f"Received: {path}: {error!r}. Write it again."
-            ) from error
-        for file, expected in files.items():
-            found = file_sha256(file) if file.is_file() else None
-            if found != expected:
-                raise CascadeError(
-                    "A cascade's networks and calibrations are those that it was saved with: without them "
-                    f"it would answer where it should abstain. Received: {file}, which is "
-                    f"{'absent' if found is None else 'another'}. Write the cascade again."
-                )
-        return cls(*(folder / f"{place}.keras" for place in STAGES), refines=refines, gated=gated)
+        saved = read_cascade(folder)
+        return cls(*saved.networks, refines=saved.refines, gated=saved.gated)
 
 
-def is_cascade(path):
-    """Whether a path is a folder that `Cascade.save` wrote, or began to."""
-    return (pathlib.Path(path) / DESCRIPTION).is_file()
+def _as_images(images: Image | Iterable[Image]) -> Iterable[Image]:
+    """Returns a single array or path as a list, and several images as they are."""
+    is_one = isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 2)
+    return [images] if is_one else images
 
 
-def _named(names, marked):
-    """The names that are marked, of each row of bool `(N, len(names))`: a list of N tuples."""
-    return [tuple(name for name, mark in zip(names, row, strict=True) if mark) for row in marked]
+def _marked_names(names: Sequence[str], marks: np.ndarray) -> list[tuple[str, ...]]:
+    """Returns for each row of bool `(N, len(names))` the names whose mark is true."""
+    return [tuple(name for name, mark in zip(names, row, strict=True) if mark) for row in marks]
 
 
-def _confidence(run):
+def _confidence(run: Run) -> float | None:
     abstain = (run.calibration or {}).get("abstain")
     return None if abstain is None else float(abstain["confidence"])

@@ -1,4 +1,4 @@
-"""How the cascade decides: the joint distribution by the chain rule, and when it does not answer."""
+"""The decision rule of the cascade: the joint distribution by the chain rule, and when to abstain."""
 
 import dataclasses
 
@@ -6,26 +6,26 @@ import tensorflow as tf
 
 from semenet.errors import SemenetError
 
-# What decided, or why nothing did; the graph gives a place in this list.
+# The stage that decided or abstained. The graph returns indices into this list.
 REASONS = ("stage1", "stage2", "abstain_stage1", "abstain_stage2")
 ABSTAIN = "abstain"
-# What is no image for the networks, see `semenet.inference.input_gate`: decided on by none of them.
+# The prediction for images that the gate rejects, see `semenet.inference.input_gate`.
 REJECTED = "rejected"
 
 
 @dataclasses.dataclass(frozen=True)
 class ChainRule:
-    """One class of stage 1 that stage 2 divides further.
+    """Combines the probabilities of two stages, the second of which divides one class of the first.
 
     Attributes:
-        stage1: tuple of K1 str, the classes of stage 1.
-        stage2: tuple of K2 str, those of stage 2.
-        refines: str, the class of stage 1 within which stage 2's hold.
-        confidences: two floats or None: how sure each stage has to be of its class for an answer, as
-            `semenet calibrate` chose; None for a stage that always answers.
+        stage1: the K1 classes of stage 1.
+        stage2: the K2 classes of stage 2.
+        refines: the class of stage 1 that stage 2 divides.
+        confidences: for each stage the lowest probability of its predicted class at which it answers, as
+            chosen by `semenet calibrate`; None for a stage that never abstains.
 
     Raises:
-        ValueError: `refines` is no class of stage 1, or a class of one stage is one of the other's.
+        SemenetError: `refines` is not a class of stage 1, or both stages have a class of the same name.
     """
 
     stage1: tuple[str, ...]
@@ -33,7 +33,7 @@ class ChainRule:
     refines: str
     confidences: tuple[float | None, float | None] = (None, None)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.refines not in self.stage1:
             raise SemenetError(
                 f"Stage 2 divides a class of stage 1, which are {', '.join(self.stage1)}. "
@@ -41,21 +41,21 @@ class ChainRule:
             )
         if twice := set(self.class_names[: len(self.stage1) - 1]) & set(self.stage2):
             raise SemenetError(
-                "The classes of the two stages have different names. "
-                f"Received: {', '.join(sorted(twice))} in both. Train one with other --classes."
+                "The classes of the two stages must have different names. "
+                f"Received: {', '.join(sorted(twice))} in both. Train one stage with other --classes."
             )
 
     @property
-    def class_names(self):
-        """tuple of K1 - 1 + K2 str: stage 1's classes but the one refined, then stage 2's."""
+    def class_names(self) -> tuple[str, ...]:
+        """The K1 - 1 + K2 classes: those of stage 1 except the divided one, then those of stage 2."""
         return (*(name for name in self.stage1 if name != self.refines), *self.stage2)
 
-    def joint(self, first, second):
-        """The joint distribution: `P(stage 2's class) = P(the class refined) * P(stage 2's class | it)`.
+    def joint(self, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        """Computes the joint distribution: `P(class of stage 2) = P(divided class) * P(class | divided)`.
 
         Args:
-            first: float32 tensor `(N, K1)`, stage 1's probabilities.
-            second: float32 tensor `(N, K2)`, stage 2's.
+            first: float32 `(N, K1)`, the probabilities of stage 1.
+            second: float32 `(N, K2)`, those of stage 2.
 
         Returns:
             float32 tensor `(N, K1 - 1 + K2)`, in the order of `class_names`.
@@ -65,28 +65,28 @@ class ChainRule:
             [first[:, :place], first[:, place + 1 :], first[:, place : place + 1] * second], axis=1
         )
 
-    def decide(self, first, second):
-        """The most probable class of the joint distribution, and what decided or why nothing did.
+    def decide(self, first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the most probable class of the joint distribution, and the stage that decided or abstained.
 
-        A stage that is less sure of its own class than its confidence abstains; stage 2 only where the
-        decision is one of its classes.
+        A stage abstains if the probability of its own predicted class is below its confidence; stage 2 only
+        if the decision is one of its classes.
 
         Args:
             first: as for `joint`.
             second: as for `joint`.
 
         Returns:
-            int32 tensors `(N,)`: the place in `class_names`, also of what is abstained from, and the place in
-            `REASONS`.
+            Two int32 tensors `(N,)`: the index into `class_names`, also where a stage abstains, and the index
+            into `REASONS`.
         """
         chosen = tf.argmax(self.joint(first, second), axis=1, output_type=tf.int32)
         by_second = chosen >= len(self.stage1) - 1
         reason = tf.where(by_second, REASONS.index("stage2"), REASONS.index("stage1"))
-        reason = tf.where(by_second & self._unsure(second, 1), REASONS.index("abstain_stage2"), reason)
-        reason = tf.where(self._unsure(first, 0), REASONS.index("abstain_stage1"), reason)
+        reason = tf.where(by_second & self._uncertain(second, 1), REASONS.index("abstain_stage2"), reason)
+        reason = tf.where(self._uncertain(first, 0), REASONS.index("abstain_stage1"), reason)
         return chosen, reason
 
-    def _unsure(self, probabilities, stage):
-        least = self.confidences[stage]
-        surest = tf.reduce_max(probabilities, axis=1)
-        return surest < (-1.0 if least is None else least)
+    def _uncertain(self, probabilities: tf.Tensor, stage: int) -> tf.Tensor:
+        confidence = self.confidences[stage]
+        highest = tf.reduce_max(probabilities, axis=1)
+        return highest < (-1.0 if confidence is None else confidence)

@@ -9,7 +9,8 @@ from semenet.errors import SemenetError
 from semenet.inference.scoring import temper_graph
 from semenet.models.folded_inference import computes_in_float32, inference_network
 from semenet.progress import step
-from semenet.serving.cascade.cascade import Cascade, is_cascade
+from semenet.serving.cascade.cascade import Cascade
+from semenet.serving.cascade.saved_cascade import is_cascade
 from semenet.serving.exports.calibration_images import calibration_images
 from semenet.serving.exports.converters import FORMATS
 from semenet.serving.exports.runtimes import INPUT, OUTPUT, open_exported

@@ -10,8 +10,9 @@ from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.inference.scoring import temper_graph
 from semenet.models.folded_inference import computes_in_float32, inference_network
-from semenet.serving.cascade.cascade import Cascade, is_cascade
+from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.decisions import ABSTAIN, REASONS, REJECTED
+from semenet.serving.cascade.saved_cascade import is_cascade
 from semenet.training.run_folder.run import Run
 
 USE = "Research use only. Not a medical device."

@@ -1,168 +1,130 @@
-"""Decides on radiographs on disk with a cascade: a table, that a killed process goes on with."""
+"""Classifies radiographs on disk with a cascade and writes a table, which a killed process can resume."""
+
+from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import pathlib
 import sys
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from semenet.data.images.colour import is_coloured
-from semenet.data.images.contents import read_contents
 from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
-from semenet.serving.cascade.cascade import DESCRIPTION, Cascade
-from semenet.storage.atomic import OutputError, output_file, replacing, write_text
-from semenet.storage.file_names import shown_name
-from semenet.storage.hashing import file_sha256
+from semenet.serving.cascade.cascade import Cascade, PreparedImage
+from semenet.serving.prediction.row_journal import RowJournal
+from semenet.storage.atomic import output_file, replacing, write_text
+from semenet.storage.file_names import as_paths, shown_name
 
 ERROR = "error"
 UNREADABLE = "unreadable"
-_DECIDED = ("predicted", "reason", "input_flags", "lung_flags")
-_KINDS = (".csv", ".parquet")
+_DECISION_COLUMNS = ("predicted", "reason", "input_flags", "lung_flags")
+_SUFFIXES = (".csv", ".parquet")
+
+# A file and its stamp.
+StampedFile = tuple[pathlib.Path, str]
 
 
-def predict_cascade(folder, paths, out, *, batch_size=16):
-    """Decides on files and folders of images, and writes a table.
+def predict_cascade(
+    cascade: Cascade | str | os.PathLike,
+    images: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike | None = None,
+    *,
+    batch_size: int = 16,
+) -> pd.DataFrame:
+    """Classifies image files with a cascade.
 
-    Rows are kept beside `out`, in `.<name>.rows`, batch by batch: the same command, given again after the
-    process was killed, goes on behind them; a file that has changed since is decided on again. Rows of other
-    networks or of another calibration are left as they are, and refused. A file that cannot be read does not
-    stop it: its row has no probabilities, `predicted` "error" and `reason` "unreadable", stderr says why, and
-    `<out's stem>_errors.csv` lists it.
+    If `cascade` is a folder and `out` is given, finished rows are kept in `.<name>.rows` beside `out`. The
+    same command resumes after them if the process was killed; a file that has changed since is classified
+    again. Rows of other networks or another calibration are never mixed in. A file that cannot be read does
+    not stop the work: its row has no probabilities, `predicted` is "error" and `reason` is "unreadable",
+    stderr shows the error, and `<stem of out>_errors.csv` lists it.
 
     Args:
-        folder: what `Cascade.save` wrote.
-        paths: files and folders (searched through) of radiographs: PNG, JPEG, TIFF, BMP or DICOM.
-        out: table to write, .csv or .parquet.
-        batch_size: int, images a step.
+        cascade: a cascade, or the folder of a saved one.
+        images: one path or several, files or folders (searched recursively), of PNG, JPEG, TIFF, BMP or
+            DICOM.
+        out: table to write, .csv or .parquet; None writes no file.
+        batch_size: images per step.
 
     Returns:
-        DataFrame, a row an image in the order of their names: `file` (by
-        `semenet.storage.file_names.shown_name`), a float32 column of the joint distribution for each class,
-        `predicted`, `reason` (see `semenet.serving.cascade.decisions.REASONS`, or of what is rejected,
-        the first of
-        its `input_flags`), `input_flags`, what of `semenet.inference.input_gate.CODES` the image has, and
-        `lung_flags`, the checks that the lungs found fail, "" if none.
+        One row per image, in the order of the file names: `file` (by
+        `semenet.storage.file_names.shown_name`); a float32 column of the joint distribution for each class;
+        `predicted`; `reason`, one of `semenet.serving.cascade.decisions.REASONS` or, for a rejected image,
+        the first of its `input_flags`; `input_flags`, the codes of `semenet.inference.input_gate.CODES` that
+        apply; and `lung_flags`, the checks that the lung mask failed. Flags are separated by spaces.
 
     Raises:
-        CascadeError: the folder holds no whole cascade.
+        CascadeError: the folder has no complete cascade.
         ImageError: a path does not exist, or a folder has no image.
-        OutputError: the table cannot be written, or rows of another cascade or calibration wait for theirs.
-        ValueError: `out` is neither .csv nor .parquet, the latter without pyarrow; a `batch_size` below 1; or
-            a network gives NaN.
+        OutputError: the table cannot be written, or its unfinished rows belong to another cascade.
+        SemenetError: `out` is neither .csv nor .parquet, or is .parquet without pyarrow; `batch_size` is
+            below 1; or a network returns NaN.
     """
     if batch_size < 1:
-        raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The usual is 16.")
-    out = output_file(out)
-    _check_kind(out)
-    files = list_images(paths)
-    journal = _Journal(out, pathlib.Path(folder))
-    cascade = Cascade.open(folder)
-    columns = ["file", *cascade.class_names, *_DECIDED]
+        raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The default is 16.")
+    if out is not None:
+        out = output_file(out)
+        _check_suffix(out)
+    files = list_images(as_paths(images))
+    folder = None if isinstance(cascade, Cascade) else pathlib.Path(cascade)
+    journal = RowJournal(out, folder, _DECISION_COLUMNS)
+    if folder is not None:
+        cascade = Cascade.open(folder)
+    columns = ["file", *cascade.class_names, *_DECISION_COLUMNS]
     stamps = [_stamp(file) for file in files]
     waiting = [item for item in zip(files, stamps, strict=True) if item[1] not in journal.rows]
     with journal:
-        for batch in track(_read_ahead(waiting, cascade, batch_size), len(waiting), "Deciding"):
+        batches = _read_batches(waiting, cascade, batch_size)
+        for batch in track(batches, len(waiting), "Classifying"):
             journal.add(_rows(cascade, batch))
     frame = pd.DataFrame([journal.rows[stamp][0] for stamp in stamps], columns=columns)
     frame = frame.astype(dict.fromkeys(cascade.class_names, "float32"))
-    with replacing(out) as temporary:
-        if out.suffix == ".csv":
-            frame.to_csv(temporary, index=False)
-        else:
-            # Opened here: pyarrow opens no path that is not UTF-8.
-            with open(temporary, "wb") as file:
-                frame.to_parquet(file, index=False)
+    if out is not None:
+        _write_table(frame, out)
     _report_errors([journal.rows[stamp] for stamp in stamps], out)
-    journal.path.unlink(missing_ok=True)
+    journal.remove()
     return frame
 
 
-class _Journal:
-    """The rows that are done, on disk from batch to batch: a line each behind one that names the work."""
-
-    def __init__(self, out, folder):
-        self.path = out.with_name(f".{out.name}.rows")
-        description = folder / DESCRIPTION
-        # It has the hashes of all that decides. Where it is absent, opening the cascade will say so.
-        cascade = file_sha256(description) if description.is_file() else None
-        self.head = json.dumps({"cascade": cascade, "columns": _DECIDED})
-        self.rows = {}
-        written = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        head, _, lines = written.partition("\n")
-        if lines and head != self.head:
-            raise OutputError(
-                "A table that was begun is gone on with by the same cascade, calibrated as it was. "
-                f"Received: {shown_name(folder)}, and {shown_name(self.path)}, which holds rows of another "
-                f"cascade or calibration, {len(lines.splitlines())} in number. Finish that table with the "
-                "cascade that began it, give another --out, or delete that file."
-            )
-        for line in lines.splitlines():
-            try:
-                stamp, row, error = json.loads(line)
-            except ValueError:
-                # The last line of a process that was killed as it wrote it.
-                break
-            self.rows[stamp] = (row, error)
-        if self.rows:
-            print(f"{len(self.rows)} images were decided on before: {shown_name(self.path)}", file=sys.stderr)
-
-    def __enter__(self):
-        text = [self.head, *(json.dumps([stamp, *done]) for stamp, done in self.rows.items())]
-        write_text(self.path, "\n".join(text) + "\n")
-        self.file = open(self.path, "a", encoding="utf-8")
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-    def add(self, rows):
-        """Adds rows, each as (stamp, row, error or "")."""
-        for stamp, row, error in rows:
-            self.file.write(json.dumps([stamp, row, error]) + "\n")
-            self.rows[stamp] = (row, error)
-        self.file.flush()
-        os.fsync(self.file.fileno())
-
-
-def _rows(cascade, batch):
-    """The rows of a batch of ((file, stamp), prepared images or ImageError)."""
-    fine = [prepared for _, prepared in batch if not isinstance(prepared, ImageError)]
-    found = cascade.decide(fine) if fine else None
-    place = 0
+def _rows(
+    cascade: Cascade, batch: list[tuple[StampedFile, PreparedImage | ImageError]]
+) -> Iterator[tuple[str, list, str]]:
+    """Yields stamp, row and error message for each file of a batch."""
+    readable = [prepared for _, prepared in batch if not isinstance(prepared, ImageError)]
+    result = cascade.decide(readable) if readable else None
+    index = 0
     for (file, stamp), prepared in batch:
         if isinstance(prepared, ImageError):
-            nothing = [None] * len(cascade.class_names)
-            yield stamp, [shown_name(file), *nothing, ERROR, UNREADABLE, "", ""], str(prepared)
+            probabilities = [None] * len(cascade.class_names)
+            yield stamp, [shown_name(file), *probabilities, ERROR, UNREADABLE, "", ""], str(prepared)
             continue
-        flags = [" ".join(flags[place]) for flags in (found.input_flags, found.lung_flags)]
-        decided = [found.predicted[place], found.reasons[place], *flags]
-        yield stamp, [shown_name(file), *found.probabilities[place].tolist(), *decided], ""
-        place += 1
+        flags = [" ".join(flags[index]) for flags in (result.input_flags, result.lung_flags)]
+        decision = [result.predicted[index], result.reasons[index], *flags]
+        yield stamp, [shown_name(file), *result.probabilities[index].tolist(), *decision], ""
+        index += 1
 
 
-def _read_ahead(items, cascade, batch_size):
-    """Batches of ((file, stamp), prepared images or ImageError), read ahead in threads."""
+def _read_batches(
+    items: list[StampedFile], cascade: Cascade, batch_size: int
+) -> Iterator[list[tuple[StampedFile, PreparedImage | ImageError]]]:
+    """Yields batches of files with their prepared images, or the errors of unreadable ones."""
 
-    def read(item):
+    def read(item: StampedFile) -> tuple[StampedFile, PreparedImage | ImageError]:
         try:
-            contents = read_contents(item[0])
-            name = shown_name(item[0])
-            return item, cascade.prepare(read_image(contents, name=name), is_coloured(contents, name))
+            return item, cascade.prepare_file(item[0])
         except ImageError as error:
             return item, error
 
     return read_ahead(items, read, batch_size)
 
 
-def _stamp(file):
-    """What tells that a file is the one that was decided on."""
+def _stamp(file: pathlib.Path) -> str:
+    """Returns a text that identifies a file and changes with its content."""
     try:
         status = os.stat(file)
     except OSError:
@@ -170,24 +132,37 @@ def _stamp(file):
     return f"{file}|{status.st_size}|{status.st_mtime_ns}"
 
 
-def _check_kind(out):
-    if out.suffix not in _KINDS:
+def _check_suffix(out: pathlib.Path) -> None:
+    if out.suffix not in _SUFFIXES:
         raise SemenetError(
-            f"A table of predictions is a .csv or a .parquet file. Received: {out}. Give it such a name."
+            f"A table of predictions must be a .csv or a .parquet file. Received: {out}. "
+            "Give it a name with one of these endings."
         )
     if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise SemenetError(
-            f"Parquet needs pyarrow. Received: {out}, where it is not installed. Run "
-            "pip install 'semenet[parquet]', or name a .csv file."
+            f"Parquet needs pyarrow, which is not installed. Received: {out}. Run "
+            "pip install 'semenet[parquet]', or give the name of a .csv file."
         )
 
 
-def _report_errors(done, out):
+def _write_table(frame: pd.DataFrame, out: pathlib.Path) -> None:
+    with replacing(out) as temporary:
+        if out.suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            # Opened here, because pyarrow cannot open a path that is not UTF-8.
+            with open(temporary, "wb") as file:
+                frame.to_parquet(file, index=False)
+
+
+def _report_errors(done: list[tuple[list, str]], out: pathlib.Path | None) -> None:
     errors = [(row[0], error) for row, error in done if error]
     for _, error in errors:
-        print(f"not decided on: {error}", file=sys.stderr)
+        print(f"not classified: {error}", file=sys.stderr)
+    if out is None:
+        return
     listing = out.with_name(f"{out.stem}_errors.csv")
-    # Where there are none, an earlier listing of this table is emptied.
+    # Without errors, an earlier list for this table is emptied.
     if errors or listing.exists():
         write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
     if errors:

@@ -1,58 +1,81 @@
-"""Fills a manifest's column `mask` where it is empty: lungs found by a U-Net."""
+"""Completes the column `mask` of a manifest with lung masks found by a segmentation network."""
+
+from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest, write_manifest
 from semenet.errors import SemenetError
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.lung_plausibility import CHECKS, failed_checks
+from semenet.inference.lung_plausibility import CHECKS, failed_lung_checks
 from semenet.progress import track
 from semenet.storage.atomic import output_file, output_folder, unique_stems, write_bytes
 
+if TYPE_CHECKING:
+    import keras
 
-def fill_masks(manifest_path, lungs, out, root=None, *, drop_implausible=False):
+    from semenet.training.run_folder.run import Run
+
+
+def fill_masks(
+    manifest_path: str | os.PathLike,
+    lungs: Run | keras.Model | str | os.PathLike,
+    out: str | os.PathLike,
+    root: str | os.PathLike | None = None,
+    *,
+    drop_implausible: bool = False,
+) -> pd.DataFrame:
     """Writes a manifest in which every row has a lung mask.
 
-    A mask that the manifest has is kept. The others are found, each in its image's own size, and written into
-    the folder `<out's stem>_masks`, 8-bit PNG: 255 inside, 0 outside. The manifest written, whose paths are
-    relative to its own folder, has two columns more: `mask_source`, "manifest" or the U-Net; and
-    `mask_check`, the checks of `semenet.inference.lung_plausibility` that a mask found fails, "" for none.
+    Masks that the manifest has are kept. The others are computed in the size of each image and written to the
+    folder `<stem of out>_masks`, as 8-bit PNG: 255 inside, 0 outside. Paths in the new manifest are relative
+    to its own folder. It has two more columns: `mask_source`, "manifest" or the name of the network; and
+    `mask_check`, the checks of `semenet.inference.lung_plausibility` that a computed mask fails, "" for none.
 
     Args:
         manifest_path: the manifest's CSV.
-        lungs: the run of a U-Net, or `ENTRY:NAME` of published weights.
-        out: the CSV to write, not the manifest itself.
-        root: the folder that the manifest's paths start from; None for the CSV's own.
-        drop_implausible: whether rows whose mask was found and fails a check are left out.
+        lungs: a segmentation network with one class: a built model, a `Run`, the path of a run folder or
+            `.keras` file, or `ENTRY:NAME` of published weights.
+        out: the CSV to write; it must not be the manifest itself.
+        root: the folder that the manifest's paths are relative to; None for the CSV's own folder.
+        drop_implausible: whether to omit rows whose computed mask fails a check.
 
     Returns:
-        DataFrame of the rows written.
+        The rows written.
 
     Raises:
         ManifestError: the manifest cannot be used.
         ImageError: an image cannot be read.
         OutputError: the CSV or a mask cannot be written.
-        ValueError: `lungs` is no segmentation network with one class, the images lie in shards, or no row is
-            left.
+        SemenetError: `lungs` is not a segmentation network with one class, the images are in shards, or no
+            row remains.
+
+    Example:
+        >>> rows = semenet.serving.fill_masks("manifest.csv", "unet", "filled.csv")
+        >>> (rows["mask"] != "").all()
+        np.True_
     """
     out = output_file(out)
     if out.exists() and out.samefile(manifest_path):
         raise SemenetError(
-            "The manifest with all masks is written beside the old one. "
+            "The completed manifest must be written to a new file. "
             f"Received: --out {out}, the manifest itself. Give another --out."
         )
     masks = LungMasks.open(lungs)
     rows = read_manifest(manifest_path, root, required=(), require_split=False).rows
     if "shard" in rows:
         raise SemenetError(
-            f"Masks are found for images in files. Received: {manifest_path}, whose images lie in shards. "
-            "Give the manifest that the shards were made of."
+            f"Masks can only be computed for images in files. Received: {manifest_path}, whose images are in "
+            "shards. Give the manifest from which the shards were written."
         )
     here = out.absolute().parent
     filled = rows.assign(
@@ -61,27 +84,29 @@ def fill_masks(manifest_path, lungs, out, root=None, *, drop_implausible=False):
         mask_source="manifest",
         mask_check="",
     )
-    bare = filled.index[filled["mask"] == ""]
+    missing = filled.index[filled["mask"] == ""]
     folder = output_folder(out.with_name(f"{out.stem}_masks"))
-    for number, file, check in _find(rows["path"][bare], masks, folder):
+    for number, file, check in _write_masks(rows["path"][missing], masks, folder):
         filled.loc[number, ["mask", "mask_source", "mask_check"]] = [
             os.path.relpath(file.absolute(), here),
-            str(lungs),
+            masks.run.name,
             check,
         ]
     if drop_implausible:
         filled = filled[filled["mask_check"] == ""].reset_index(drop=True)
     if filled.empty:
         raise SemenetError(
-            f"A manifest has one row or more. Received: {manifest_path}, of whose {len(rows)} masks found "
-            "none can be lungs. Train the U-Net on, or keep them."
+            f"A manifest must have one row or more. Received: {manifest_path}, whose {len(rows)} masks are "
+            "all implausible. Train the U-Net further, or keep the implausible masks."
         )
     write_manifest(filled, out)
     return filled
 
 
-def _find(paths, masks, folder):
-    """Writes a mask for each of a Series of paths; yields the row's index, the file, the checks failed."""
+def _write_masks(
+    paths: pd.Series, masks: LungMasks, folder: pathlib.Path
+) -> Iterator[tuple[int, pathlib.Path, str]]:
+    """Writes a mask for each path; yields the index of the row, the file, and the failed checks."""
     stems = unique_stems([pathlib.Path(path) for path in paths])
     rows = list(zip(paths.index, stems, paths, strict=True))
     for number, stem, path in track(rows, len(rows), "Finding lungs", size=lambda _: 1):
@@ -89,5 +114,5 @@ def _find(paths, masks, folder):
         (mask,) = masks.segment([image], image.shape)
         file = folder / f"{stem}.png"
         write_bytes(file, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
-        wrong = failed_checks(tf.constant(mask[np.newaxis])).numpy()[0]
-        yield number, file, " ".join(name for name, fails in zip(CHECKS, wrong, strict=True) if fails)
+        failed = failed_lung_checks(tf.constant(mask[np.newaxis])).numpy()[0]
+        yield number, file, " ".join(name for name, fails in zip(CHECKS, failed, strict=True) if fails)

@@ -1,6 +1,12 @@
-"""Scores radiographs on disk with a trained network."""
+"""Scores radiographs, on disk or in memory, with one network."""
 
+from __future__ import annotations
+
+import os
+import pathlib
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
@@ -19,74 +25,90 @@ from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
 from semenet.storage.atomic import output_file, unique_stems, write_bytes, write_text
-from semenet.storage.file_names import shown_name
+from semenet.storage.file_names import as_paths, shown_name
 from semenet.training.run_folder.run import Run
+
+if TYPE_CHECKING:
+    import keras
 
 BATCH_SIZE = 16
 
+# A file and the stem of its outputs.
+NamedFile = tuple[pathlib.Path, str]
+# An image as the network takes it, and the original if its lungs must be found.
+ReadImage = tuple[np.ndarray, np.ndarray | None]
 
-def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZE, tta=1, lungs=None):
-    """Scores files and folders of images, calibrated where the run is.
 
-    A network that is fed lungs alone gets the images with all else blacked out.
+def predict_network(
+    network: Run | keras.Model | str | os.PathLike,
+    images: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike | None = None,
+    *,
+    on_error: Literal["raise", "skip"] = "raise",
+    batch_size: int = BATCH_SIZE,
+    tta: int = 1,
+    lungs: Run | keras.Model | str | os.PathLike | None = None,
+) -> pd.DataFrame:
+    """Scores image files with one network, with its calibration if it has one.
 
     Args:
-        run_path: run folder or `.keras` file.
-        paths: files and folders (searched through) of radiographs: PNG, JPEG, TIFF, BMP or DICOM.
-        out: CSV to write, or None. A segmentation network's masks go into the folder `<out's stem>_masks`,
-            8-bit PNG of each image's own size: 255 inside, 0 outside.
-        on_error: "raise" stops at the first file that cannot be read, and no CSV is written;
-            "skip" leaves such files out and lists them with reasons, on stderr and in
-            `<out's stem>_errors.csv`.
-        batch_size: int, images a step.
-        tta: int, test-time augmentation: how many fixed views of each image the probabilities are averaged
-            over, as for `semenet.inference.scoring.scoring_function`.
-        lungs: for a network that is fed lungs alone, the run of a U-Net that finds them; other networks do
-            not look at it.
+        network: a built model, a `Run`, the path of a run folder or `.keras` file, or `ENTRY:NAME` of
+            published weights.
+        images: one path or several, files or folders (searched recursively), of PNG, JPEG, TIFF, BMP or
+            DICOM.
+        out: CSV to write, or None. The masks of a segmentation network are written to the folder
+            `<stem of out>_masks`, as 8-bit PNG in the size of each image: 255 inside, 0 outside.
+        on_error: "raise" stops at the first file that cannot be read, and writes no CSV; "skip" omits such
+            files and lists them with reasons, on stderr and in `<stem of out>_errors.csv`.
+        batch_size: images per step.
+        tta: test-time augmentation: the number of views to average, as for
+            `semenet.inference.scoring.scoring_function`.
+        lungs: a segmentation network that finds the lungs, given like `network`. Used only if `network` takes
+            lungs alone; the rest of each image is then set to black.
 
     Returns:
-        DataFrame, a row an image: `file` (by `semenet.storage.file_names.shown_name`), one column of
-        probabilities a class, and `predicted`; for a segmentation network `file`, the share of the image that
-        is each class, and `mask` (its file, or "").
+        One row per image: `file` (by `semenet.storage.file_names.shown_name`), one column of probabilities
+        per class, and `predicted`; for a segmentation network `file`, the share of the image that belongs to
+        the class, and `mask`, the file of the mask or "".
 
     Raises:
-        ImageError: for a file that cannot be read, a path that does not exist, or a folder without images.
-        WeightsError: if the run cannot be loaded.
-        RunFolderError: if its calibration is broken, or of another network than the one there now.
-        ValueError: for another `on_error`, or a `tta` that there is not, or not for this network; a network
-            that is fed lungs alone and no `lungs`, or such that do not segment; or outputs that are NaN.
+        ImageError: a file cannot be read, a path does not exist, or a folder has no image.
+        WeightsError: the network cannot be loaded.
+        RunFolderError: the calibration is invalid, or belongs to another network.
+        SemenetError: `on_error` or `tta` is invalid; `lungs` is missing or does not segment; or the network
+            returns NaN.
     """
     if on_error not in ("raise", "skip"):
         raise SemenetError(
             f"`on_error` must be 'raise' or 'skip'. Received: {on_error!r}. "
-            "Use 'skip' to go on past bad files."
+            "Use 'skip' to continue after unreadable files."
         )
     if batch_size < 1:
-        raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The usual is 16.")
-    files = list_images(paths)
+        raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The default is 16.")
+    files = list_images(as_paths(images))
     out = None if out is None else output_file(out)
-    run = Run.open(run_path)
+    run = Run.open(network)
     if run.segments and len(run.class_names) > 1:
         raise SemenetError(
-            "Masks are written of a network with one class. "
-            f"Received: {run.path} with {', '.join(run.class_names)}. Use its model from Python."
+            "Masks can be written for a network with one class. "
+            f"Received: {run.name} with {', '.join(run.class_names)}. Use its model from Python."
         )
-    finder = _finder(run, lungs)
+    finder = _lung_finder(run, lungs)
     score = scoring_function(run, tta)
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
     for batch in track(_batches(items, run, finder, batch_size, on_error), len(files), "Predicting"):
-        bad = [(file, image) for (file, _), image in batch if isinstance(image, ImageError)]
-        errors += [(shown_name(file), str(error)) for file, error in bad]
+        unreadable = [(file, image) for (file, _), image in batch if isinstance(image, ImageError)]
+        errors += [(shown_name(file), str(error)) for file, error in unreadable]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
-            outputs = score(_fed([image for _, image in read], run, finder)).numpy()
+            outputs = score(_network_inputs([image for _, image in read], run, finder)).numpy()
             check_probabilities(outputs)
             rows += [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
     last = "mask" if run.segments else "predicted"
     frame = pd.DataFrame(rows, columns=["file", *run.class_names, last])
     if not run.segments:
-        # As the network gave them: the CSV has the digits that `semenet evaluate` writes, and no more.
+        # In float32, so that the CSV has exactly the digits that `semenet evaluate` writes.
         frame = frame.astype(dict.fromkeys(run.class_names, np.float32))
     if out is not None:
         write_text(out, frame.to_csv(index=False))
@@ -94,69 +116,86 @@ def predict(run_path, paths, out=None, *, on_error="raise", batch_size=BATCH_SIZ
     return frame
 
 
-def predict_arrays(run_path, images, *, lungs=None):
-    """Scores images that are in memory.
+def predict_arrays(
+    network: Run | keras.Model | str | os.PathLike,
+    images: np.ndarray | Iterable[np.ndarray],
+    *,
+    lungs: Run | keras.Model | str | os.PathLike | None = None,
+) -> np.ndarray:
+    """Scores images in memory with one network, with its calibration if it has one.
+
+    For a cascade, use `semenet.Cascade.predict`, which also returns reasons and lung masks.
 
     Args:
-        run_path: run folder or `.keras` file.
-        images: sequence of `(H, W)` arrays of any sizes, uint8 or float in [0, 255].
-        lungs: as for `predict`.
+        network: a built model, a `Run`, the path of a run folder or `.keras` file, or `ENTRY:NAME` of
+            published weights.
+        images: N arrays `(H, W)` of any sizes, uint8 or float in [0, 255]; or a single one.
+        lungs: as for `semenet.predict`.
 
     Returns:
-        float32 `(N, K)` probabilities, calibrated where the run is, or `(N, h, w, K)` of a segmentation
-        network.
+        The probabilities, float32 `(N, K)`, or `(N, h, w, K)` for a segmentation network.
 
     Raises:
-        RunFolderError: as `predict`.
-        ValueError: if there is no image, or one is no finite array of two axes; as `predict` for `lungs` and
-            NaN.
+        WeightsError: the network cannot be loaded.
+        RunFolderError: as for `semenet.predict`.
+        SemenetError: there is no image, or one is not a finite array with two axes; `lungs` is missing or
+            does not segment; or the network returns NaN.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (3, 100, 90))
+        >>> probabilities = semenet.predict_arrays("run", images)
+        >>> probabilities.shape
+        (3, 3)
     """
-    run = Run.open(run_path)
-    finder = _finder(run, lungs)
-    read = []
-    for number, image in enumerate(images):
-        read.append(_read(grey_levels(image, f"image {number}"), run, finder))
+    run = Run.open(network)
+    finder = _lung_finder(run, lungs)
+    is_one = isinstance(images, np.ndarray) and images.ndim == 2
+    read = [
+        _prepared(grey_levels(image, f"image {number}"), run, finder)
+        for number, image in enumerate([images] if is_one else images)
+    ]
     if not read:
         raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
     score = scoring_function(run)
     batches = (read[start : start + BATCH_SIZE] for start in range(0, len(read), BATCH_SIZE))
-    probabilities = np.concatenate([score(_fed(batch, run, finder)).numpy() for batch in batches])
+    probabilities = np.concatenate([score(_network_inputs(batch, run, finder)).numpy() for batch in batches])
     check_probabilities(probabilities)
     return probabilities
 
 
-def _finder(run, lungs):
-    """`LungMasks` for a network that is fed lungs alone, else None."""
+def _lung_finder(run: Run, lungs: Run | keras.Model | str | os.PathLike | None) -> LungMasks | None:
+    """Returns the source of lung masks for a network that takes lungs alone, and None for others."""
     if run.segments or not run.lungs_alone:
         return None
     if lungs is None:
         raise SemenetError(
-            f"A network that is fed lungs alone needs to be told where they are. Received: {run.path} and "
-            "images without masks: of whole images its probabilities mean nothing. Name a U-Net's run with "
-            "--lungs."
+            f"A network that takes lungs alone needs lung masks. Received: {run.name} and images without "
+            "masks; its probabilities for whole images are meaningless. Give a U-Net's run with --lungs."
         )
     return LungMasks.open(lungs)
 
 
-def _read(grey, run, finder):
-    """The image as the network takes it, and as it was read where its lungs are to be found."""
-    prepared = prepare_image(grey, run.input_size, run.channels, run.inference_clahe)
-    return prepared, None if finder is None else grey
+def _prepared(image: np.ndarray, run: Run, finder: LungMasks | None) -> ReadImage:
+    """Returns the image as the network takes it, and the original if its lungs must be found."""
+    prepared = prepare_image(image, run.input_size, run.channels, run.inference_clahe)
+    return prepared, None if finder is None else image
 
 
-def _fed(read, run, finder):
-    """A batch of what `_read` gives, as the network is fed it."""
-    prepared, greys = zip(*read, strict=True)
-    images = np.stack(prepared)
-    return images if finder is None else keep_only_lungs(images, finder.segment(greys, run.input_size))
+def _network_inputs(read: Sequence[ReadImage], run: Run, finder: LungMasks | None) -> np.ndarray:
+    """Stacks a batch, and sets everything outside the lungs to black if there is a finder."""
+    prepared, originals = zip(*read, strict=True)
+    inputs = np.stack(prepared)
+    return inputs if finder is None else keep_only_lungs(inputs, finder.segment(originals, run.input_size))
 
 
-def _batches(items, run, finder, batch_size, on_error):
-    """Batches, read ahead in threads: lists of `((file, stem), what _read gives, or ImageError)`."""
+def _batches(
+    items: Sequence[NamedFile], run: Run, finder: LungMasks | None, batch_size: int, on_error: str
+) -> Iterator[list[tuple[NamedFile, ReadImage | ImageError]]]:
+    """Yields batches of files with their prepared images, or the errors of unreadable ones."""
 
-    def read(item):
+    def read(item: NamedFile) -> tuple[NamedFile, ReadImage | ImageError]:
         try:
-            return item, _read(read_image(item[0]), run, finder)
+            return item, _prepared(read_image(item[0]), run, finder)
         except ImageError as error:
             if on_error == "raise":
                 raise
@@ -165,7 +204,7 @@ def _batches(items, run, finder, batch_size, on_error):
     return read_ahead(items, read, batch_size)
 
 
-def _row(item, output, run, out):
+def _row(item: NamedFile, output: np.ndarray, run: Run, out: pathlib.Path | None) -> list:
     file, stem = item
     if not run.segments:
         return [shown_name(file), *output.tolist(), run.class_names[int(output.argmax())]]
@@ -174,7 +213,7 @@ def _row(item, output, run, out):
     return [shown_name(file), *shares, shown_name(mask)]
 
 
-def _write_mask(file, output, folder, stem):
+def _write_mask(file: pathlib.Path, output: np.ndarray, folder: pathlib.Path, stem: str) -> pathlib.Path:
     folder.mkdir(exist_ok=True)
     mask = resized_mask(output[..., 0], image_size(file))
     target = folder / f"{stem}.png"
@@ -182,7 +221,7 @@ def _write_mask(file, output, folder, stem):
     return target
 
 
-def _report_errors(errors, out):
+def _report_errors(errors: list[tuple[str, str]], out: pathlib.Path | None) -> None:
     for _, reason in errors:
         print(f"skipped: {reason}", file=sys.stderr)
     if errors and out is not None:

@@ -19,7 +19,8 @@ from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.scoring import scoring_function, temper_graph
 from semenet.models.layers.heads import ClassifierHead
 from semenet.serving.exports.saved_model import export
-from semenet.serving.prediction.network_predictions import predict, predict_arrays
+from semenet.serving.prediction.any_network import predict
+from semenet.serving.prediction.network_predictions import predict_arrays
 from semenet.storage.atomic import OutputError
 from semenet.storage.hashing import file_sha256
 from semenet.training.loop.fit import train

@@ -18,7 +18,7 @@ from semenet.errors import SemenetError
 from semenet.inference.class_activation import grad_cam
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.exports.saved_model import export
-from semenet.serving.prediction.network_predictions import predict
+from semenet.serving.prediction.any_network import predict
 from semenet.storage.atomic import OutputError
 from semenet.storage.hashing import file_sha256
 from semenet.training.loop.fit import train

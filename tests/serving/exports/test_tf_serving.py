@@ -21,7 +21,7 @@ from semenet.cli.main import main
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.errors import SemenetError
 from semenet.serving.exports.tf_serving import export_for_tf_serving
-from semenet.serving.prediction.network_predictions import predict
+from semenet.serving.prediction.any_network import predict
 
 CLASSES = ("normal", "bacteria", "virus")
 

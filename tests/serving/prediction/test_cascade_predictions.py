@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import pandas as pd
 import pytest
 from hand_made_networks import brightness_network, calibrate_by_hand, threshold_unet
 
+import semenet
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.phantom.frontal import draw_radiograph
+from semenet.errors import SemenetError
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.prediction import cascade_predictions as module
 from semenet.serving.prediction.cascade_predictions import predict_cascade
@@ -26,7 +29,7 @@ CLASSES = ["normal", "bacteria", "other_viral", "COVID-19"]
 
 @pytest.fixture
 def saved(tmp_path):
-    """Folder of a cascade that looks at grey levels."""
+    """Folder of a cascade that depends on grey levels."""
     cascade = Cascade(
         brightness_network(tmp_path / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
         threshold_unet(tmp_path / "unet.keras"),
@@ -38,7 +41,7 @@ def saved(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten grey images of two sizes, and one that is none."""
+    """Ten grey images of two sizes, and one unreadable file."""
     path = tmp_path / "images"
     path.mkdir()
     for number in range(10):
@@ -49,7 +52,9 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_the_table_is_what_the_cascade_says_and_a_bad_file_has_a_row(saved, folder, tmp_path, kind, capsys):
+def test_the_table_equals_the_cascade_and_has_a_row_for_an_unreadable_file(
+    saved, folder, tmp_path, kind, capsys
+):
     out = tmp_path / "new" / f"p.{kind}"
     main(["predict", str(saved), str(folder), "--out", str(out), "--batch-size", "4"])
     frame = pd.read_csv(out, keep_default_na=False) if kind == "csv" else pd.read_parquet(out)
@@ -71,7 +76,7 @@ def test_the_table_is_what_the_cascade_says_and_a_bad_file_has_a_row(saved, fold
     assert not list(out.parent.glob(".*"))
 
 
-def test_a_killed_process_goes_on_behind_its_last_batch(saved, folder, tmp_path, monkeypatch):
+def test_a_killed_process_resumes_after_its_last_batch(saved, folder, tmp_path, monkeypatch):
     out = tmp_path / "p.csv"
     decide, decided = Cascade.decide, []
 
@@ -86,11 +91,11 @@ def test_a_killed_process_goes_on_behind_its_last_batch(saved, folder, tmp_path,
         predict_cascade(saved, [folder], out, batch_size=3)
     assert not out.exists()
     journal = tmp_path / ".p.csv.rows"
-    # As if it had died while it wrote, and one of the images had been replaced since.
+    # As if it had been killed while writing, and one of the images had been replaced since.
     journal.write_text(journal.read_text() + '["half')
     cv2.imwrite(str(folder / "1.png"), np.full((50, 50), 250, "uint8"))
     again = predict_cascade(saved, [folder], out, batch_size=3)
-    # Of 0 to 2, 3 to 5, and 6 and 7 beside the bad file; then 1 and 6 beside it, and 7 to 9.
+    # Images 0 to 2, 3 to 5, and 6 and 7 with the bad file; then 1 and 6 with it, and 7 to 9.
     assert decided == [3, 3, 2, 2, 3]
     monkeypatch.undo()
     whole = predict_cascade(saved, [folder], tmp_path / "whole.csv", batch_size=3)
@@ -99,7 +104,7 @@ def test_a_killed_process_goes_on_behind_its_last_batch(saved, folder, tmp_path,
 
 
 def interrupted(monkeypatch, saved, folder, out, after):
-    """Decides on some batches of three, and is killed."""
+    """Classifies some batches of three, then is killed."""
     decide, decided = Cascade.decide, []
 
     def until(self, prepared, explain=False):
@@ -115,7 +120,7 @@ def interrupted(monkeypatch, saved, folder, out, after):
 
 
 def composed(tmp_path, temperatures, gated=False):
-    """The cascade `saved`, composed anew of the same networks with these calibrations, in its folder."""
+    """Composes the cascade `saved` again, from the same networks with these calibrations, in its folder."""
     files = [tmp_path / f"{name}.keras" for name in ("one", "unet", "two")]
     for file, temperature in zip((files[0], files[2]), temperatures, strict=True):
         calibration_file(file).unlink(missing_ok=True)
@@ -134,7 +139,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_rows_of_another_cascade_or_calibration_are_kept_and_refused(
+def test_rows_of_another_cascade_or_calibration_are_kept_and_rejected(
     saved, folder, tmp_path, monkeypatch, capsys, change
 ):
     begun_with = {"temperatures": (2.0, None)}
@@ -145,53 +150,53 @@ def test_rows_of_another_cascade_or_calibration_are_kept_and_refused(
     composed(tmp_path, **CHANGES[change])
     with pytest.raises(SystemExit):
         main(["predict", str(saved), str(folder), "--out", str(out)])
-    told = capsys.readouterr().err
-    assert f"{journal}, which holds rows of another cascade or calibration, 6 in number" in told
-    assert "give another --out, or delete that file" in told
+    printed = capsys.readouterr().err
+    assert f"{journal}, which holds 6 rows of another cascade or calibration" in printed
+    assert "give another --out, or delete that file" in printed
     assert journal.read_bytes() == rows
     assert len(predict_cascade(saved, [folder], tmp_path / "other.csv")) == 11
-    # The other remedy: the cascade that began it, in another folder too.
+    # The other remedy: the cascade that began it, even in another folder.
     first = composed(tmp_path, **begun_with).rename(tmp_path / "first")
     assert len(predict_cascade(first, [folder], out)) == 11
-    assert "6 images were decided on before" in capsys.readouterr().err
+    assert "resuming after 6 images" in capsys.readouterr().err
 
 
-def test_a_journal_without_rows_of_another_cascade_is_replaced(saved, folder, tmp_path, capsys):
+def test_an_empty_journal_of_another_cascade_is_replaced(saved, folder, tmp_path, capsys):
     out = tmp_path / "p.csv"
     (tmp_path / ".p.csv.rows").write_text(json.dumps({"cascade": "another", "columns": []}) + "\n")
     assert len(predict_cascade(saved, [folder], out)) == 11
-    assert "decided on before" not in capsys.readouterr().err
+    assert "resuming" not in capsys.readouterr().err
     (tmp_path / ".p.csv.rows").touch()
     assert len(predict_cascade(saved, [folder], out)) == 11
 
 
-def test_rows_are_refused_before_a_network_is_loaded(saved, folder, tmp_path, monkeypatch):
+def test_rows_are_rejected_before_a_network_is_loaded(saved, folder, tmp_path, monkeypatch):
     (tmp_path / ".p.csv.rows").write_text("another\n[]\n")
     monkeypatch.setattr(Cascade, "open", None)
-    with pytest.raises(OutputError, match="another cascade or calibration, 1 in number"):
+    with pytest.raises(OutputError, match="holds 1 rows of another cascade or calibration"):
         predict_cascade(saved, [folder], tmp_path / "p.csv")
 
 
-def test_a_start_from_nothing_does_not_speak_of_earlier_rows(saved, folder, tmp_path, monkeypatch, capsys):
+def test_a_fresh_start_prints_nothing_of_earlier_rows(saved, folder, tmp_path, monkeypatch, capsys):
     out = tmp_path / "p.csv"
     interrupted(monkeypatch, saved, folder, out, after=0)
     predict_cascade(saved, [folder], out)
-    assert "decided on before" not in capsys.readouterr().err
+    assert "resuming" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("storage", ["pyarrow", "python"])
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_a_name_that_is_not_utf_8_is_decided_on_and_escaped(
+def test_a_name_that_is_not_utf_8_is_classified_and_escaped(
     saved, folder, tmp_path, monkeypatch, capsys, kind, storage
 ):
-    """With pandas' text in pyarrow, and without; killed and gone on with, too."""
+    """With and without pyarrow strings in pandas, and after a resumed run."""
     (folder / "0.png").rename(folder / os.fsdecode(b"0_m\xfcller.png"))
     (folder / os.fsdecode(b"0_bad\xff.png")).write_bytes(b"no image")
     out = tmp_path / os.fsdecode(b"\xe4") / f"p.{kind}"
     with pd.option_context("mode.string_storage", storage):
         interrupted(monkeypatch, saved, folder, out, after=1)
         frame = predict_cascade(saved, [folder], out)
-    assert "3 images were decided on before" in capsys.readouterr().err
+    assert "resuming after 3 images" in capsys.readouterr().err
     with open(out, "rb") as file:
         written = pd.read_csv(file) if kind == "csv" else pd.read_parquet(file)
     for table in (frame, written):
@@ -205,13 +210,13 @@ def test_a_name_that_is_not_utf_8_is_decided_on_and_escaped(
     np.testing.assert_allclose(frame[CLASSES].to_numpy()[1], whole.probabilities[0], atol=1e-6)
 
 
-def test_a_pipe_is_a_row_that_cannot_be_read(saved, folder, tmp_path):
+def test_a_pipe_has_a_row_as_unreadable(saved, folder, tmp_path):
     os.mkfifo(folder / "pipe.png")
     out = tmp_path / "p.csv"
     thread = threading.Thread(target=predict_cascade, args=(saved, [folder], out), daemon=True)
     thread.start()
     thread.join(60)
-    # Whoever still waits for a writer meets one, and the end of the file.
+    # A thread that still waits for a writer reads the end of the file.
     os.close(os.open(folder / "pipe.png", os.O_RDWR))
     errors = pd.read_csv(tmp_path / "p_errors.csv")
     assert errors["file"].tolist() == [str(folder / "5_bad.png"), str(folder / "pipe.png")]
@@ -220,7 +225,7 @@ def test_a_pipe_is_a_row_that_cannot_be_read(saved, folder, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["explain", "evaluate", "calibrate"])
-def test_other_commands_say_that_a_cascade_is_one(saved, folder, tmp_path, capsys, command):
+def test_other_commands_recognise_a_cascade(saved, folder, tmp_path, capsys, command):
     more = {"explain": [str(folder), "--out", str(tmp_path / "out")], "calibrate": ["--manifest", "m.csv"]}
     more["evaluate"] = [*more["calibrate"], "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
@@ -229,8 +234,8 @@ def test_other_commands_say_that_a_cascade_is_one(saved, folder, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_loses_no_batch(saved, folder, tmp_path):
-    """A real one, by SIGKILL, as soon as its first batches are on disk."""
+def test_a_killed_process_loses_no_batch(saved, folder, tmp_path):
+    """A real process, killed by SIGKILL as soon as its first batches are on disk."""
     for number in range(400):
         shutil.copy(folder / f"{number % 10}.png", folder / f"more_{number}.png")
     out, journal = tmp_path / "p.csv", tmp_path / ".p.csv.rows"
@@ -243,12 +248,12 @@ def test_a_process_that_is_killed_loses_no_batch(saved, folder, tmp_path):
     process.wait()
     assert not out.exists()
     ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
-    done = int(ended.stderr.split(" images were decided on before")[0].split()[-1])
+    done = int(re.search(r"resuming after (\d+) images", ended.stderr)[1])
     assert 7 <= done < 411
     assert len(pd.read_csv(out)) == 411
 
 
-def test_what_cannot_be_done_is_refused_before_the_work(saved, folder, tmp_path, monkeypatch, capsys):
+def test_invalid_arguments_are_rejected_before_the_work(saved, folder, tmp_path, monkeypatch, capsys):
     with pytest.raises(ValueError, match=r"\.csv or a \.parquet"):
         predict_cascade(saved, [folder], tmp_path / "p.txt")
     with pytest.raises(ValueError, match="batch_size"):
@@ -262,7 +267,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(saved, folder, tmp_path,
     assert "Remove these options" in capsys.readouterr().err
 
 
-def test_an_earlier_listing_of_bad_files_is_emptied(saved, folder, tmp_path):
+def test_an_earlier_list_of_unreadable_files_is_emptied(saved, folder, tmp_path):
     out = tmp_path / "p.csv"
     predict_cascade(saved, [folder], out)
     (folder / "5_bad.png").unlink()
@@ -270,7 +275,7 @@ def test_an_earlier_listing_of_bad_files_is_emptied(saved, folder, tmp_path):
     assert len(pd.read_csv(tmp_path / "p_errors.csv")) == 0
 
 
-def test_what_is_no_radiograph_is_rejected_with_its_reason(tmp_path, saved):
+def test_an_image_that_is_not_a_radiograph_is_rejected_with_a_reason(tmp_path, saved):
     ungated = Cascade.open(saved)
     gated = Cascade(*ungated.runs.values()).save(tmp_path / "gated")
     folder = tmp_path / "mixed"
@@ -284,5 +289,19 @@ def test_what_is_no_radiograph_is_rejected_with_its_reason(tmp_path, saved):
     assert frame["predicted"][0] in CLASSES
     assert frame["reason"].tolist()[1:] == ["inverted", "colour_photograph"]
     assert frame["input_flags"].tolist()[:2] == ["", "inverted"]
-    # What the networks gave is there all the same.
+    # A rejected image still has finite probabilities, all 0.
     assert np.isfinite(frame[CLASSES].to_numpy()).all()
+
+
+def test_a_cascade_in_memory_and_no_file(saved, folder, tmp_path):
+    expected = predict_cascade(saved, folder, tmp_path / "p.csv")
+    cascade = Cascade.open(saved)
+    pd.testing.assert_frame_equal(predict_cascade(cascade, folder), expected)
+    pd.testing.assert_frame_equal(semenet.predict(cascade, str(folder)), expected)
+    pd.testing.assert_frame_equal(semenet.predict(str(saved), folder, tmp_path / "q.csv"), expected)
+    pd.testing.assert_frame_equal(semenet.predict(cascade, folder, tmp_path / "r.csv"), expected)
+    assert (tmp_path / "r.csv").read_text() == (tmp_path / "p.csv").read_text()
+    one = semenet.predict(saved, str(folder / "3.png"))
+    np.testing.assert_allclose(one[CLASSES], expected[CLASSES][3:4], atol=1e-6)
+    with pytest.raises(SemenetError, match="Received: a Cascade with --on-error, --tta or --lungs"):
+        semenet.predict(cascade, folder, tta=3)

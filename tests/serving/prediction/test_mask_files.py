@@ -24,7 +24,7 @@ def partly(phantoms, tmp_path):
     return path
 
 
-def test_masks_that_are_there_stay_and_the_others_are_found(partly, unet_run, tmp_path):
+def test_present_masks_are_kept_and_missing_ones_computed(partly, unet_run, tmp_path):
     out = tmp_path / "new" / "filled.csv"
     fill_masks(partly, unet_run, out)
     before, after = read_manifest(partly).rows, read_manifest(out).rows
@@ -42,7 +42,7 @@ def test_masks_that_are_there_stay_and_the_others_are_found(partly, unet_run, tm
             assert row["mask_path"].startswith(str(tmp_path / "new" / "filled_masks"))
 
 
-def test_what_cannot_be_lungs_is_told_and_dropped_if_asked(partly, tmp_path, capsys):
+def test_implausible_masks_are_marked_and_dropped_on_request(partly, tmp_path, capsys):
     unet = threshold_unet(tmp_path / "unet.keras", darkest=False)
     rows = read_manifest(partly).rows
     bright = tmp_path / "bright.png"
@@ -54,8 +54,8 @@ def test_what_cannot_be_lungs_is_told_and_dropped_if_asked(partly, tmp_path, cap
     main(["masks", str(partly), "--lungs", str(unet), "--out", str(out)])
     kept = read_manifest(out).rows
     assert kept["mask_check"].iloc[-1] == "area count"
-    doubtful = (kept["mask_check"] != "").sum()
-    assert f"7 rows, {doubtful} of them with a predicted mask that cannot be lungs" in capsys.readouterr().out
+    implausible = (kept["mask_check"] != "").sum()
+    assert f"7 rows, {implausible} of them with a predicted mask that cannot be lungs" in capsys.readouterr().out
     main(["masks", str(partly), "--lungs", str(unet), "--out", str(out), "--drop-implausible"])
     assert (read_manifest(out).rows["mask_check"] == "").all()
     assert str(bright) not in [os.path.realpath(path) for path in read_manifest(out).rows["path"]]

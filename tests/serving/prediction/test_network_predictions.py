@@ -19,12 +19,13 @@ from semenet.errors import SemenetError
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.models.weights.errors import WeightsError
 from semenet.serving.exports.calibration_images import calibration_images
-from semenet.serving.prediction.network_predictions import predict, predict_arrays
+from semenet.serving.prediction.any_network import predict
+from semenet.serving.prediction.network_predictions import predict_arrays
 from semenet.training.loop.fit import train
 from semenet.training.run_folder.run import Run
 
 
-def test_writes_file_one_column_a_class_and_predicted(classifier_run, phantoms, tmp_path):
+def test_the_table_has_file_one_column_per_class_and_predicted(classifier_run, phantoms, tmp_path):
     out = tmp_path / "new" / "predictions.csv"
     predict(classifier_run, [phantoms.parent / "images"], out, batch_size=7)
     frame = pd.read_csv(out)
@@ -36,7 +37,7 @@ def test_writes_file_one_column_a_class_and_predicted(classifier_run, phantoms, 
     assert frame["predicted"].tolist() == expected.tolist()
 
 
-def test_equals_the_network_on_the_evaluation_pipeline(classifier_run, phantoms):
+def test_predictions_equal_the_network_on_the_evaluation_pipeline(classifier_run, phantoms):
     rows = read_manifest(phantoms).split("val")
     frame = predict(classifier_run, rows["path"].tolist(), batch_size=4)
     run = Run.open(classifier_run)
@@ -46,9 +47,7 @@ def test_equals_the_network_on_the_evaluation_pipeline(classifier_run, phantoms)
 
 
 @pytest.mark.slow
-def test_a_bare_keras_file_predicts_as_its_run_with_clahe_too(
-    classifier_run, phantoms, tiny_recipe, tmp_path
-):
+def test_a_keras_file_predicts_as_its_run_also_with_clahe(classifier_run, phantoms, tiny_recipe, tmp_path):
     images = [phantoms.parent / "images"]
     with_clahe = train(tiny_recipe("vgg19_gap", inference_clahe=True, epochs=1), phantoms, tmp_path / "run")
     assert with_clahe.inference_clahe
@@ -56,14 +55,14 @@ def test_a_bare_keras_file_predicts_as_its_run_with_clahe_too(
         pd.testing.assert_frame_equal(predict(run / "model.keras", images), predict(run, images))
 
 
-def test_logits_are_not_passed_off_as_probabilities(phantoms, tmp_path):
+def test_a_network_that_returns_logits_is_rejected(phantoms, tmp_path):
     path = tmp_path / "linear.keras"
     semenet.build("vgg19_gap", activation="linear", input_shape=(32, 32, 1), width=0.125).save(path)
     with pytest.raises(WeightsError, match="softmax or sigmoid.*linear"):
         predict(path, [phantoms.parent / "images"])
 
 
-def test_a_bad_file_is_named_or_skipped_and_listed(classifier_run, phantoms, tmp_path, capsys):
+def test_an_unreadable_file_is_named_or_skipped_and_listed(classifier_run, phantoms, tmp_path, capsys):
     good = sorted((phantoms.parent / "images").glob("*.png"))[:2]
     bad = tmp_path / "bad.png"
     bad.write_text("no image")
@@ -82,7 +81,7 @@ def test_a_bad_file_is_named_or_skipped_and_listed(classifier_run, phantoms, tmp
         predict(classifier_run, good, on_error="ignore")
 
 
-def test_a_pipe_is_listed_as_a_bad_file(classifier_run, phantoms, tmp_path):
+def test_a_pipe_is_listed_as_unreadable(classifier_run, phantoms, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
     shutil.copy(next((phantoms.parent / "images").glob("*.png")), folder / "good.png")
@@ -92,7 +91,7 @@ def test_a_pipe_is_listed_as_a_bad_file(classifier_run, phantoms, tmp_path):
     thread = threading.Thread(**work, daemon=True)
     thread.start()
     thread.join(60)
-    # Whoever still waits for a writer meets one, and the end of the file.
+    # A thread that still waits for a writer reads the end of the file.
     os.close(os.open(folder / "x.png", os.O_RDWR))
     assert pd.read_csv(out)["file"].tolist() == [str(folder / "good.png")]
     (error,) = pd.read_csv(tmp_path / "predictions_errors.csv").itertuples()
@@ -102,7 +101,7 @@ def test_a_pipe_is_listed_as_a_bad_file(classifier_run, phantoms, tmp_path):
 
 @pytest.mark.parametrize("storage", ["pyarrow", "python"])
 def test_a_name_that_is_not_utf_8_is_scored_and_escaped(classifier_run, phantoms, tmp_path, storage, capsys):
-    """With pandas' text in pyarrow, and without."""
+    """With and without pyarrow strings in pandas."""
     folder = tmp_path / "images"
     folder.mkdir()
     source = next((phantoms.parent / "images").glob("*.png"))
@@ -118,13 +117,13 @@ def test_a_name_that_is_not_utf_8_is_scored_and_escaped(classifier_run, phantoms
     errors = pd.read_csv(out.with_name("predictions_errors.csv"))
     assert errors["file"].tolist() == [rf"{folder}/bad\xff.png"]
     assert r"bad\xff.png" in errors["reason"][0]
-    told = capsys.readouterr()
-    assert r"bad\xff.png" in told.err
-    assert told.out == f"{tmp_path}/\\xe4/predictions.csv\n"
+    printed = capsys.readouterr()
+    assert r"bad\xff.png" in printed.err
+    assert printed.out == f"{tmp_path}/\\xe4/predictions.csv\n"
 
 
-def test_masks_are_named_as_the_table_has_them(finder, tmp_path):
-    """The finder is a segmentation network."""
+def test_mask_files_have_the_names_in_the_table(finder, tmp_path):
+    """`finder` is a segmentation network."""
     file = tmp_path / os.fsdecode(b"m\xfcller.png")
     file.write_bytes(cv2.imencode(".png", np.full((40, 50), 200, "uint8"))[1].tobytes())
     frame = predict(finder, [file], tmp_path / "lungs.csv")
@@ -133,7 +132,7 @@ def test_masks_are_named_as_the_table_has_them(finder, tmp_path):
     assert cv2.imread(str(mask), cv2.IMREAD_UNCHANGED).shape == (40, 50)
 
 
-def test_int8_is_calibrated_on_names_that_are_not_utf_8_too(classifier_run, tmp_path):
+def test_int8_calibration_reads_names_that_are_not_utf_8(classifier_run, tmp_path):
     content = cv2.imencode(".png", np.full((40, 50), 200, "uint8"))[1].tobytes()
     (tmp_path / os.fsdecode(b"m\xfcller.png")).write_bytes(content)
     assert calibration_images(tmp_path, Run.open(classifier_run)).shape == (1, 32, 32, 1)
@@ -147,13 +146,13 @@ def test_int8_is_calibrated_on_names_that_are_not_utf_8_too(classifier_run, tmp_
         ("notes.txt", "which is none of them"),
     ],
 )
-def test_a_folder_that_another_command_takes_is_told_from_a_run(tmp_path, made, message):
+def test_a_folder_for_another_command_is_recognised(tmp_path, made, message):
     (tmp_path / made).touch()
     with pytest.raises(WeightsError, match=f"Received: {tmp_path}, {message}"):
         predict(tmp_path, [tmp_path / made])
 
 
-def test_an_absent_path_and_a_folder_without_images_are_named(classifier_run, tmp_path):
+def test_a_missing_path_and_a_folder_without_images_are_named(classifier_run, tmp_path):
     with pytest.raises(ImageError, match="absent"):
         predict(classifier_run, [tmp_path / "absent"])
     with pytest.raises(ImageError, match=tmp_path.name):
@@ -161,7 +160,7 @@ def test_an_absent_path_and_a_folder_without_images_are_named(classifier_run, tm
 
 
 @pytest.mark.slow
-def test_a_unet_writes_masks_in_the_size_of_the_images(unet_run, tmp_path):
+def test_a_unet_writes_masks_in_the_size_of_each_image(unet_run, tmp_path):
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder, height in zip(folders, (40, 70), strict=True):
         folder.mkdir()
@@ -188,18 +187,18 @@ def test_arrays_in_memory_equal_files(classifier_run, phantoms):
     [np.zeros((4, 4, 3)), np.zeros(5), np.full((4, 4), np.nan), np.full((4, 4), np.inf)],
     ids=["colour", "flat", "nan", "inf"],
 )
-def test_what_is_no_grey_image_is_refused(classifier_run, image):
+def test_an_invalid_array_is_rejected(classifier_run, image):
     with pytest.raises(ValueError, match="finite array.*Received: image 0"):
         predict_arrays(classifier_run, [image])
 
 
-def test_no_image_at_all_is_refused(classifier_run):
+def test_an_empty_sequence_of_images_is_rejected(classifier_run):
     with pytest.raises(ValueError, match="one image or more. Received: none"):
         predict_arrays(classifier_run, [])
 
 
 def brightness_network(path, lungs_alone, clahe=False, bias=0.0):
-    """Its probability of "bright" is sigmoid(20 m - 8 + bias), m the mean of what it is fed, of white."""
+    """Its probability of "bright" is sigmoid(20 m - 8 + bias), m the mean input over 255."""
     image = keras.Input((32, 32, 1), name="image")
     x = keras.layers.Rescaling(1 / 255, name="features")(image)
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
@@ -212,7 +211,7 @@ def brightness_network(path, lungs_alone, clahe=False, bias=0.0):
 
 @pytest.fixture
 def finder(tmp_path):
-    """A U-Net's stand-in of another size: lungs are what is brighter than half of white."""
+    """A stand-in for a U-Net of another size: every pixel brighter than 127.5 is lung."""
     image = keras.Input((64, 64, 1), name="image")
     x = keras.layers.Rescaling(1 / 255, name="features")(image)
     model = keras.Model(image, SegmentationHead(("lung",), activation="sigmoid", name="head")(x))
@@ -232,7 +231,7 @@ def probability(mean):
     return 1 / (1 + np.exp(-(20 * mean / 255 - 8)))
 
 
-def test_a_network_that_is_fed_lungs_alone_gets_them(finder, tmp_path):
+def test_a_network_for_lungs_alone_gets_them(finder, tmp_path):
     (tmp_path / "in").mkdir()
     images = [half_bright(number, height) for number, height in enumerate((64, 32, 128))]
     for number, image in enumerate(images):
@@ -243,7 +242,7 @@ def test_a_network_that_is_fed_lungs_alone_gets_them(finder, tmp_path):
     found = predict(alone, [tmp_path / "in"], tmp_path / "p.csv", lungs=finder, batch_size=2)
     np.testing.assert_allclose(found["bright"], expected, atol=0.01)
     np.testing.assert_allclose(predict_arrays(alone, images, lungs=finder)[:, 1], expected, atol=0.01)
-    # A network that is fed whole images is fed them, whether lungs are named or not.
+    # A network for whole images gets them, whether `lungs` is given or not.
     expected = [probability((300 + number) / 2) for number in range(3)]
     for lungs in (None, finder):
         found = predict(whole, [tmp_path / "in"], lungs=lungs)
@@ -251,17 +250,17 @@ def test_a_network_that_is_fed_lungs_alone_gets_them(finder, tmp_path):
         np.testing.assert_allclose(predict_arrays(whole, images, lungs=lungs)[:, 1], expected, atol=0.01)
 
 
-def test_what_is_no_lung_is_black_after_clahe_and_in_every_view(finder, tmp_path):
+def test_everything_outside_the_lungs_is_black_after_clahe_and_in_every_view(finder, tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), np.full((64, 64), 100, "uint8"))
     alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True, clahe=True)
     found = predict(alone, [tmp_path / "0.png"], lungs=finder, tta=3)
     np.testing.assert_allclose(found["bright"], probability(0), atol=1e-6)
 
 
-def test_such_a_network_is_not_fed_whole_images(finder, tmp_path):
+def test_a_network_for_lungs_alone_rejects_whole_images(finder, tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), half_bright(0))
     alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
-    message = r"told where they are. Received: .*alone.keras.*Name a U-Net's run with --lungs"
+    message = r"needs lung masks. Received: .*alone.keras.*Give a U-Net's run with --lungs"
     with pytest.raises(SemenetError, match=message):
         predict(alone, [tmp_path / "0.png"], tmp_path / "p.csv")
     with pytest.raises(SemenetError, match=message):
@@ -271,7 +270,7 @@ def test_such_a_network_is_not_fed_whole_images(finder, tmp_path):
     assert not (tmp_path / "p.csv").exists()
 
 
-def test_bad_files_are_skipped_beside_lungs(finder, tmp_path):
+def test_unreadable_files_are_skipped_with_lungs(finder, tmp_path):
     for number in range(2):
         cv2.imwrite(str(tmp_path / f"{number}.png"), half_bright(number))
     (tmp_path / "bad.png").write_text("none")
@@ -282,7 +281,7 @@ def test_bad_files_are_skipped_beside_lungs(finder, tmp_path):
     np.testing.assert_allclose(found["bright"], [probability(100), probability(100.5)], atol=0.01)
 
 
-def test_a_diverged_network_is_refused(tmp_path):
+def test_a_diverged_network_is_rejected(tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), half_bright(0))
     run = brightness_network(tmp_path / "nan.keras", lungs_alone=False, bias=np.nan)
     with pytest.raises(SemenetError, match=r"\d NaN among 2 values"):
@@ -293,7 +292,36 @@ def test_a_diverged_network_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("factor", [1 / 255, 16.0])
-def test_a_wrong_pixel_range_is_noticed_and_the_image_named(classifier_run, factor, fresh_range_warning):
+def test_a_wrong_pixel_range_is_reported_with_the_image(classifier_run, factor, fresh_range_warning):
     image = np.random.default_rng(0).integers(0, 256, (40, 40)) * factor
     with pytest.warns(PixelRangeWarning, match="image 1"):
         predict_arrays(classifier_run, [np.full((40, 40), 90.0), image])
+
+
+def test_one_path_is_one_image(classifier_run, phantoms):
+    file = next((phantoms.parent / "images").glob("*.png"))
+    expected = predict(classifier_run, [file])
+    for one in (file, str(file)):
+        pd.testing.assert_frame_equal(predict(classifier_run, one), expected)
+    pd.testing.assert_frame_equal(predict(classifier_run, iter([str(file)])), expected)
+    assert len(predict(classifier_run, str(file.parent))) == 45
+
+
+def test_one_array_is_one_image(classifier_run):
+    image = np.random.default_rng(0).integers(0, 256, (40, 50))
+    expected = predict_arrays(classifier_run, [image])
+    np.testing.assert_array_equal(predict_arrays(classifier_run, image), expected)
+    np.testing.assert_array_equal(predict_arrays(classifier_run, image[np.newaxis]), expected)
+
+
+def test_a_model_and_a_run_predict_as_their_path(classifier_run, unet_run, phantoms, finder, tmp_path):
+    images = phantoms.parent / "images"
+    expected = predict(classifier_run, images)
+    for network in (semenet.load_model(classifier_run), Run.open(classifier_run), str(classifier_run)):
+        pd.testing.assert_frame_equal(predict(network, images), expected)
+    expected = predict(unet_run, images)
+    pd.testing.assert_frame_equal(predict(semenet.load_model(unet_run), images), expected)
+    alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
+    expected = predict_arrays(alone, half_bright(0), lungs=finder)
+    found = predict_arrays(semenet.load_model(alone), half_bright(0), lungs=semenet.load_model(finder))
+    np.testing.assert_array_equal(found, expected)

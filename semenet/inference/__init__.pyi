@@ -1,0 +1,23 @@
+from .class_activation import cam_function as cam_function
+from .class_activation import grad_cam as grad_cam
+from .class_activation import grad_cam_function as grad_cam_function
+from .class_activation import grad_cam_plus_plus_function as grad_cam_plus_plus_function
+from .heat_map_overlays import overlay_heat_map as overlay_heat_map
+from .heat_map_overlays import resize_heat_map as resize_heat_map
+from .lung_masks import LungMasks as LungMasks
+from .lung_masks import keep_only_lungs as keep_only_lungs
+from .lung_plausibility import failed_lung_checks as failed_lung_checks
+from .scoring import scoring_function as scoring_function
+
+__all__ = [
+    "LungMasks",
+    "cam_function",
+    "failed_lung_checks",
+    "grad_cam",
+    "grad_cam_function",
+    "grad_cam_plus_plus_function",
+    "keep_only_lungs",
+    "overlay_heat_map",
+    "resize_heat_map",
+    "scoring_function",
+]

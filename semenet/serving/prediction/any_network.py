@@ -1,0 +1,88 @@
+"""Scores radiographs on disk with a network or a cascade, whichever is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from semenet.errors import SemenetError
+from semenet.serving.cascade.cascade import Cascade
+from semenet.serving.cascade.saved_cascade import is_cascade
+from semenet.serving.prediction.cascade_predictions import predict_cascade
+from semenet.serving.prediction.network_predictions import BATCH_SIZE, predict_network
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from semenet.training.run_folder.run import Run
+
+
+def predict(
+    network: Cascade | Run | keras.Model | str | os.PathLike,
+    images: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike | None = None,
+    *,
+    on_error: Literal["raise", "skip"] | None = None,
+    batch_size: int = BATCH_SIZE,
+    tta: int = 1,
+    lungs: Run | keras.Model | str | os.PathLike | None = None,
+) -> pd.DataFrame:
+    """Scores image files with a network or a cascade.
+
+    `predict_network` and `predict_cascade` describe the tables in detail.
+
+    Args:
+        network: a network: a built model, a `Run`, the path of a run folder or `.keras` file, or `ENTRY:NAME`
+            of published weights. Or a cascade, or the folder of a saved one.
+        images: one path or several, files or folders (searched recursively), of PNG, JPEG, TIFF, BMP or
+            DICOM.
+        out: table to write, or None: a CSV, and for a cascade also .parquet. With a saved cascade, the same
+            call resumes after a process was killed.
+        on_error: for a network only. "raise" (the default) stops at the first unreadable file; "skip"
+            omits such files and lists them. A cascade always continues and marks such files in the table.
+        batch_size: images per step.
+        tta: for a network only: the number of test-time augmentation views to average; 1 uses the image
+            alone.
+        lungs: for a network that takes lungs alone: a segmentation network that finds them.
+
+    Returns:
+        One row per image: `file`, one column of probabilities per class, and `predicted`. A cascade adds
+        `reason`, `input_flags` and `lung_flags`. For a segmentation network: `file`, the share of the image
+        that belongs to the class, and `mask`.
+
+    Raises:
+        ImageError: a path does not exist, a folder has no image, or a file cannot be read.
+        WeightsError: the network cannot be loaded.
+        CascadeError: the cascade is not complete.
+        OutputError: the table cannot be written.
+        SemenetError: an argument is invalid, or a network returns NaN.
+
+    Example:
+        >>> table = semenet.predict("run", "images")
+        >>> table.columns.tolist()
+        ['file', 'normal', 'bacteria', 'virus', 'predicted']
+        >>> len(table)
+        45
+        >>> table = semenet.predict("cascade", "images", "predictions.csv")
+        >>> table.columns.tolist()[-4:]
+        ['predicted', 'reason', 'input_flags', 'lung_flags']
+    """
+    if isinstance(network, Cascade) or (isinstance(network, str | os.PathLike) and is_cascade(network)):
+        if (on_error, tta, lungs) != (None, 1, None):
+            name = "a Cascade" if isinstance(network, Cascade) else os.fspath(network)
+            raise SemenetError(
+                "A cascade has its own segmentation network, uses each image once, and continues after "
+                f"unreadable files. Received: {name} with --on-error, --tta or --lungs. Remove these options."
+            )
+        return predict_cascade(network, images, out, batch_size=batch_size)
+    return predict_network(
+        network,
+        images,
+        out,
+        on_error=on_error or "raise",
+        batch_size=batch_size,
+        tta=tta,
+        lungs=lungs,
+    )
