@@ -115,8 +115,8 @@ def predict(
         on_error: What to do with a file that cannot be read: stop (the default), or skip it and list it. Not
             for a cascade, which lists the file and writes a row without probabilities.
         batch_size: Images per step.
-        tta: Test-time augmentation, as in `semenet evaluate`: number of fixed views to average. 1 uses the
-            image alone. Not for a cascade; an exported SavedModel does not do it.
+        tta: Test-time augmentation, as in `semenet evaluate`: number of fixed views to average. Not for a
+            cascade. 1: the image alone. A SavedModel does not support it.
         lungs: For a network that is fed the lungs alone: the run of a U-Net that segments them.
     """
     from semenet.serving.prediction.any_network import predict

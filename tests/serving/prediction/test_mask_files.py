@@ -55,7 +55,9 @@ def test_implausible_masks_are_marked_and_dropped_on_request(partly, tmp_path, c
     kept = read_manifest(out).rows
     assert kept["mask_check"].iloc[-1] == "area count"
     implausible = (kept["mask_check"] != "").sum()
-    assert f"7 rows, {implausible} of them with a predicted mask that cannot be lungs" in capsys.readouterr().out
+    assert (
+        f"7 rows, {implausible} of them with a predicted mask that cannot be lungs" in capsys.readouterr().out
+    )
     main(["masks", str(partly), "--lungs", str(unet), "--out", str(out), "--drop-implausible"])
     assert (read_manifest(out).rows["mask_check"] == "").all()
     assert str(bright) not in [os.path.realpath(path) for path in read_manifest(out).rows["path"]]
