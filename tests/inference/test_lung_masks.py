@@ -17,11 +17,11 @@ SIDE = 32
 DARK, BRIGHT = 40, 200
 
 
-def classifier(path, alone=False, clahe=False, side=SIDE):
+def classifier(path, lungs_alone=False, clahe=False, side=SIDE):
     image = keras.Input((side, side, 1), name="image")
     x = keras.layers.Identity(name="features")(image)
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
-    head = ClassifierHead(("a", "b"), clahe, alone, activation="softmax", name="head")
+    head = ClassifierHead(("a", "b"), clahe, lungs_alone, activation="softmax", name="head")
     keras.Model(image, head(x)).save(path)
     return Run.open(path)
 
@@ -139,32 +139,32 @@ def test_a_network_for_whole_images_gets_them_with_or_without_masks(data):
 @pytest.mark.parametrize("clahe", [False, True])
 def test_a_network_for_lungs_alone_gets_black_elsewhere_also_after_clahe(data, clahe):
     rows = rows_of(data)
-    run = classifier(data / "model.keras", alone=True, clahe=clahe)
+    run = classifier(data / "model.keras", lungs_alone=True, clahe=clahe)
     whole = classifier(data / "whole.keras", clahe=clahe)
-    fed = np.concatenate(list(LungMasks().network_inputs(rows, run, batch_size=2)))
+    inputs = np.concatenate(list(LungMasks().network_inputs(rows, run, batch_size=2)))
     images = np.concatenate(list(LungMasks().network_inputs(rows, whole, batch_size=2)))
     half = SIDE // 2
-    assert not fed[:, :, half:].any()
-    np.testing.assert_array_equal(fed[:, :, :half], images[:, :, :half])
-    assert fed[:, :, :half].all()
+    assert not inputs[:, :, half:].any()
+    np.testing.assert_array_equal(inputs[:, :, :half], images[:, :, :half])
+    assert inputs[:, :, :half].all()
     finder = LungMasks(bright_finder(data / "unet.keras"))
-    fed = np.concatenate(list(finder.network_inputs(rows, run, batch_size=2)))
-    assert not fed[:, half:].any()
-    np.testing.assert_array_equal(fed[:, :half], images[:, :half])
-    fed, masks = next(LungMasks().network_inputs_with_masks(rows, run, batch_size=8))
-    assert not fed[~masks].any()
-    fed, masks = next(LungMasks().network_inputs_with_masks(rows, whole, batch_size=8))
-    np.testing.assert_array_equal(fed, images)
+    inputs = np.concatenate(list(finder.network_inputs(rows, run, batch_size=2)))
+    assert not inputs[:, half:].any()
+    np.testing.assert_array_equal(inputs[:, :half], images[:, :half])
+    inputs, masks = next(LungMasks().network_inputs_with_masks(rows, run, batch_size=8))
+    assert not inputs[~masks].any()
+    inputs, masks = next(LungMasks().network_inputs_with_masks(rows, whole, batch_size=8))
+    np.testing.assert_array_equal(inputs, images)
 
 
 def test_every_channel_is_set_to_black():
     images = np.full((2, 3, 4, 3), 9, np.uint8)
     masks = np.zeros((2, 3, 4), bool)
     masks[0, 1, 2] = masks[1, 0, 0] = True
-    alone = keep_only_lungs(images, masks)
-    assert alone.dtype == np.uint8
-    assert alone.sum() == 2 * 3 * 9
-    assert alone[0, 1, 2].tolist() == alone[1, 0, 0].tolist() == [9, 9, 9]
+    kept = keep_only_lungs(images, masks)
+    assert kept.dtype == np.uint8
+    assert kept.sum() == 2 * 3 * 9
+    assert kept[0, 1, 2].tolist() == kept[1, 0, 0].tolist() == [9, 9, 9]
     assert images.all()
 
 
@@ -172,24 +172,24 @@ def test_missing_masks_are_counted_and_rejected_unless_a_network_finds_them(data
     rows = rows_of(data)
     assert LungMasks().has_mask(rows).all()
     LungMasks().check_available(rows)
-    run = classifier(data / "model.keras", alone=True)
+    run = classifier(data / "model.keras", lungs_alone=True)
     finder = LungMasks(bright_finder(data / "unet.keras"))
-    for bare, count, first in (
+    for incomplete, count, first in (
         (without_masks(data, slice(1, 2)), 1, "1.png"),
         (rows.drop(columns=["mask", "mask_path"]), 3, "0.png"),
     ):
-        assert not LungMasks().has_mask(bare).all()
+        assert not LungMasks().has_mask(incomplete).all()
         message = (
             f"Received: {count} of 3 images without a mask .* first {first}. "
             "Give the run of a U-Net with --lungs"
         )
         with pytest.raises(SemenetError, match=message):
-            LungMasks().check_available(bare)
+            LungMasks().check_available(incomplete)
         with pytest.raises(SemenetError, match=message):
-            next(LungMasks().network_inputs(bare, run, batch_size=2))
-        assert finder.has_mask(bare).all()
-        finder.check_available(bare)
-        assert next(finder.network_inputs(bare, run, batch_size=2)).shape == (2, SIDE, SIDE, 1)
+            next(LungMasks().network_inputs(incomplete, run, batch_size=2))
+        assert finder.has_mask(incomplete).all()
+        finder.check_available(incomplete)
+        assert next(finder.network_inputs(incomplete, run, batch_size=2)).shape == (2, SIDE, SIDE, 1)
 
 
 def test_a_mask_that_cannot_be_read_is_named(data):
