@@ -71,15 +71,16 @@ def cascade(
     refines: str = "virus",
     gate: bool = True,
 ) -> None:
-    """Composes a classifier, a U-Net and a classifier of lungs alone, and writes them into one folder.
+    """Combines a classifier, a U-Net and a classifier of lungs alone into a cascade, written to one folder.
 
     Args:
-        stage1: Run folder, .keras file, or ENTRY:NAME of published weights, such as seme_resnet50:dataset1.
-        lungs: U-Net, likewise.
-        stage2: Classifier, likewise, whose classes take the place of one of stage 1's.
+        stage1: Classifier: run folder, .keras file, or ENTRY:NAME of published weights, such as
+            seme_resnet50:dataset1.
+        lungs: U-Net that segments the lungs, given in the same way.
+        stage2: Classifier of lungs alone, given in the same way. Its classes replace one class of stage 1.
         out: New or empty folder.
         refines: The class of stage 1 that stage 2 divides.
-        gate: Reject what is no upright frontal radiograph; --no-gate to let everything in.
+        gate: Reject images that are not upright frontal radiographs; --no-gate accepts all.
     """
     from semenet.progress import step
     from semenet.serving.cascade.cascade import Cascade
@@ -88,18 +89,19 @@ def cascade(
     check_new_folder(out)
     with progress_bars() as progress:
         with step(progress, "loading"):
-            made = Cascade(stage1, lungs, stage2, refines=refines, gated=gate)
+            composed = Cascade(stage1, lungs, stage2, refines=refines, gated=gate)
         with step(progress, "writing"):
-            folder = made.save(out)
-    for place, run in made.runs.items():
-        print(f"{place}: {run.name}: {', '.join(run.class_names)}")
-    if not made.stage2.lungs_alone:
+            folder = composed.save(out)
+    for stage, run in composed.runs.items():
+        print(f"{stage}: {run.name}: {', '.join(run.class_names)}")
+    if not composed.stage2.lungs_alone:
         print(
-            f"note: stage 2 is fed lungs alone, all else black. {made.stage2.name} was not trained with that "
-            "said: unless its images were so on disk, what it says means little.",
+            "warning: stage 2 receives images in which everything but the lungs is black. "
+            f"{composed.stage2.name} does not record that it was trained on such images. If it was not, its "
+            "probabilities are unreliable.",
             file=sys.stderr,
         )
-    print(f"{folder}: {', '.join(made.class_names)}")
+    print(f"{folder}: {', '.join(composed.class_names)}")
 
 
 def serve(

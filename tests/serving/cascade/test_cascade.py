@@ -226,10 +226,10 @@ def test_the_command_lists_the_networks_and_warns_of_an_unmasked_stage_2(by_hand
         f"stage2: {places[2]}: other_viral, COVID-19",
         f"{tmp_path / 'cascade'}: normal, bacteria, other_viral, COVID-19",
     ]
-    assert "note" not in printed.err
+    assert "warning" not in printed.err
     whole = brightness_network(tmp_path / "whole.keras", STAGE2, [0.0, 0.05])
     main(["cascade", *places[:2], str(whole), "--out", str(tmp_path / "another")])
-    assert "note: stage 2 is fed lungs alone" in capsys.readouterr().err
+    assert "warning: stage 2 receives images in which everything but the lungs" in capsys.readouterr().err
 
 
 def test_published_weights_can_take_a_place(by_hand, tmp_path, monkeypatch):

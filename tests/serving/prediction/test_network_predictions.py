@@ -20,7 +20,7 @@ from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.models.weights.errors import WeightsError
 from semenet.serving.exports.calibration_images import calibration_images
 from semenet.serving.prediction.any_network import predict
-from semenet.serving.prediction.network_predictions import predict_arrays
+from semenet.serving.prediction.network_predictions import predict_arrays, predict_network
 from semenet.training.loop.fit import train
 from semenet.training.run_folder.run import Run
 
@@ -149,7 +149,7 @@ def test_int8_calibration_reads_names_that_are_not_utf_8(classifier_run, tmp_pat
 def test_a_folder_for_another_command_is_recognised(tmp_path, made, message):
     (tmp_path / made).touch()
     with pytest.raises(WeightsError, match=f"Received: {tmp_path}, {message}"):
-        predict(tmp_path, [tmp_path / made])
+        predict_network(tmp_path, [tmp_path / made])
 
 
 def test_a_missing_path_and_a_folder_without_images_are_named(classifier_run, tmp_path):
