@@ -116,9 +116,11 @@ def read_cascade(folder: str | os.PathLike) -> SavedCascade:
             expected[file] = description[stage]["sha256"]
             expected[calibration_file(file)] = description[stage]["calibration_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "which does not exist" if missing else f"which is not complete: {error!r}"
         raise CascadeError(
             f"A cascade is a folder with a complete {DESCRIPTION}, as `semenet cascade` writes it. "
-            f"Received: {path}: {error!r}. Write the cascade again."
+            f"Received: {path}, {reason}. Write the cascade again."
         ) from error
     for file, sha256 in expected.items():
         found = file_sha256(file) if file.is_file() else None

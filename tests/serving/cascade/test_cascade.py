@@ -200,7 +200,10 @@ def test_a_folder_without_a_complete_cascade_is_named(by_hand, tmp_path, damaged
 def test_a_description_of_another_format_is_rejected(by_hand, tmp_path, changed):
     file = by_hand.save(tmp_path / "cascade") / "cascade.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changed))
-    with pytest.raises(CascadeError, match=f"cascade.json: .*{next(iter(changed))}.*Write the cascade again"):
+    with pytest.raises(
+        CascadeError,
+        match=f"cascade.json, which is not complete: .*{next(iter(changed))}.*Write the cascade again",
+    ):
         Cascade.open(tmp_path / "cascade")
 
 
