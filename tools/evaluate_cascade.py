@@ -21,9 +21,6 @@ import tyro
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from semenet.cli.recipe import report_errors
-from semenet.data.images.colour import is_coloured
-from semenet.data.images.contents import read_contents
-from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.inference.reading_ahead import read_ahead
@@ -102,12 +99,8 @@ def _rows(manifests, split, cascade, refined):
 
 def _decide(cascade, rows):
     """Returns the rows with the cascade's results."""
-
-    def read(path):
-        contents = read_contents(path)
-        return cascade.prepare(read_image(contents, name=path), is_coloured(contents, path))
-
-    batches = track(read_ahead(rows["path"].tolist(), read, _BATCH), len(rows), "Deciding")
+    files = rows["path"].tolist()
+    batches = track(read_ahead(files, cascade.prepare_file, _BATCH), len(rows), "Deciding")
     found = [cascade.decide(batch) for batch in batches]
     joint = np.concatenate([part.probabilities for part in found])
     first = np.concatenate([part.stage1_probabilities for part in found])

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.data.images.colour import is_coloured
-from semenet.data.images.reading import read_contents, read_image
+from semenet.data.images.contents import read_contents
+from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels

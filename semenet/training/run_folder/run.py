@@ -2,20 +2,26 @@
 
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import pathlib
 import platform
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from semenet.errors import SemenetError
+from semenet.errors import SemenetError, WrongTypeError
 from semenet.models.loading import load_model
 from semenet.models.weights.errors import WeightsError
 from semenet.models.weights.published import PublishedSet, parse_published_name, require_published
 from semenet.storage.hashing import file_sha256
 from semenet.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
 
 MODEL = "model.keras"
 LAST_WEIGHTS = "last.weights.h5"
@@ -143,34 +149,43 @@ class Run:
     """A trained network and what is known of its training.
 
     Attributes:
-        path: the run folder, a bare `.keras` file, or the folder of published weights.
+        path: the run folder, a bare `.keras` file, or the folder of published weights; None for a network in
+            memory.
         recipe: `Recipe`, or None for a bare file.
         record: dict of run.json (manifest and its hash, versions, command); empty for a bare file.
         history: DataFrame of history.csv, a row an epoch, or None.
         published: `semenet.models.weights.published.PublishedSet`, or None for what is not of the zoo.
+        built: a network in memory; None for a network that is loaded from `path`.
     """
 
-    path: pathlib.Path
+    path: pathlib.Path | None
     recipe: Recipe | None = None
     record: dict = dataclasses.field(default_factory=dict)
     history: pd.DataFrame | None = None
     published: PublishedSet | None = None
+    built: "keras.Model | None" = None
 
     @classmethod
-    def open(cls, path):
+    def open(cls, network):
         """Opens a run folder, a `.keras` file, or published weights. The network is loaded when first used.
 
         Args:
-            path: of the folder or file; or `ENTRY:NAME`, such as "unet:lung", for published weights.
+            network: the folder or file; or `ENTRY:NAME`, such as "unet:lung", for published weights. A `Run`
+                is returned unchanged, and a model is wrapped by `from_model`.
 
         Raises:
+            WrongTypeError: `network` is something else.
             WeightsError: if there is none of these; RecipeError for a broken recipe.json.
             MetadataError: a metadata.json of the zoo cannot be used.
             FetchError: published weights cannot be fetched.
         """
-        if (name := parse_published_name(path)) is not None:
+        if isinstance(network, Run):
+            return network
+        if not isinstance(network, str | os.PathLike):
+            return cls.from_model(network)
+        if (name := parse_published_name(network)) is not None:
             return cls._of_the_zoo(*name)
-        path = pathlib.Path(path)
+        path = pathlib.Path(network)
         if not (path.is_file() or (path / MODEL).is_file()):
             nothing = f"none of them. Check the path; a run has {MODEL} once its first epoch has ended."
             what = next((what for name, what in _OTHER_FOLDERS.items() if (path / name).is_file()), nothing)
@@ -189,6 +204,25 @@ class Run:
         )
 
     @classmethod
+    def from_model(cls, model: "keras.Model") -> "Run":
+        """Wraps a network in memory, without recipe, record or calibration.
+
+        Args:
+            model: a network that `semenet.build` or `semenet.load_model` returned.
+
+        Raises:
+            WrongTypeError: `model` is not a `keras.Model`.
+        """
+        import keras
+
+        if not isinstance(model, keras.Model):
+            raise WrongTypeError(
+                "A network is a keras.Model, a Run, the path of a run folder or .keras file, or ENTRY:NAME of "
+                f"published weights. Received: {model!r} of type {type(model).__name__}. Pass one of these."
+            )
+        return cls(None, built=model)
+
+    @classmethod
     def _of_the_zoo(cls, entry, name):
         published = require_published(entry, name)
         # Of a set that somebody wrote by hand it need not be known how it was trained.
@@ -201,12 +235,25 @@ class Run:
 
     @property
     def name(self):
-        """str, how a command names it: its path, or `ENTRY:NAME` of published weights."""
+        """str, how a command names it: its path, or `ENTRY:NAME` of published weights.
+
+        For a network in memory it is the name of the model.
+        """
+        if self.built is not None:
+            return self.built.name
         return str(self.path) if self.published is None else f"{self.published.entry}:{self.published.name}"
 
     @functools.cached_property
     def sha256(self):
-        """str, the hash of the network: of its file, or of the list of its published weights' files."""
+        """str, the hash of the network: of its file, or of the list of its published weights' files.
+
+        For a network in memory it is the hash of its architecture and weights.
+        """
+        if self.built is not None:
+            digest = hashlib.sha256(self.built.to_json().encode())
+            for weight in self.built.get_weights():
+                digest.update(weight.tobytes())
+            return digest.hexdigest()
         return file_sha256(model_file(self.path)) if self.published is None else self.published.sha256
 
     @functools.cached_property
@@ -219,18 +266,18 @@ class Run:
         """
         if self.published is not None:
             return load_model(self.name)
-        model = load_model(self.path)
+        model = load_model(self.path) if self.built is None else self.built
         if not hasattr(model, "class_names"):
             raise WeightsError(
                 "A network that is evaluated, explained or exported ends in the zoo's `head`, which "
-                f"names its classes. Received: {self.path}, whose last layer is {model.layers[-1].name}. "
+                f"names its classes. Received: {self.name}, whose last layer is {model.layers[-1].name}. "
                 "Build it with semenet.build."
             )
         activation = model.get_layer("head").activation.__name__
         if activation not in ("softmax", "sigmoid"):
             raise WeightsError(
                 "A network that is evaluated, explained or exported gives probabilities: its head has "
-                f"softmax or sigmoid. Received: {self.path}, whose head is {activation}. Build it with "
+                f"softmax or sigmoid. Received: {self.name}, whose head is {activation}. Build it with "
                 "activation='softmax' and weights of this file."
             )
         return model
@@ -242,6 +289,8 @@ class Run:
         Raises:
             RunFolderError: if it is broken, or of another network than the one there now.
         """
+        if self.built is not None:
+            return None
         if self.published is not None:
             return self.published.metadata.get("calibration")
         return read_calibration(self.path)

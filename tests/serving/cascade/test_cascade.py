@@ -11,7 +11,8 @@ from published_set import write_set
 
 import semenet
 from semenet.cli.main import main
-from semenet.data.images.reading import ImageError, read_image
+from semenet.data.images.errors import ImageError
+from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare_image
