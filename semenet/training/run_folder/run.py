@@ -217,8 +217,8 @@ class Run:
 
         if not isinstance(model, keras.Model):
             raise WrongTypeError(
-                "A network is a keras.Model, a Run, the path of a run folder or .keras file, or ENTRY:NAME of "
-                f"published weights. Received: {model!r} of type {type(model).__name__}. Pass one of these."
+                "A network is a keras.Model, a Run, the path of a run folder or .keras file, or ENTRY:NAME "
+                f"of published weights. Received: {model!r} of type {type(model).__name__}."
             )
         return cls(None, built=model)
 
