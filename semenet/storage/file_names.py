@@ -15,6 +15,8 @@ def as_paths(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[pat
         list of `pathlib.Path`, in the given order.
 
     Example:
+        >>> import pathlib
+        >>> from semenet.storage import as_paths
         >>> as_paths("images")
         [PosixPath('images')]
         >>> as_paths(["a.png", pathlib.Path("b.png")])
@@ -34,5 +36,11 @@ def shown_name(path: str | os.PathLike) -> str:
 
     Returns:
         The name itself, with bytes that are not UTF-8 as backslash escapes, such as `m\xfcller.jpeg`.
+
+    Example:
+        >>> import os
+        >>> from semenet.storage import shown_name
+        >>> print(shown_name(os.fsdecode(b"m\xfcller.jpeg")))
+        m\xfcller.jpeg
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")

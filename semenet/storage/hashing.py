@@ -18,8 +18,9 @@ def file_sha256(path: str | os.PathLike) -> str:
 
     Example:
         >>> import pathlib
+        >>> from semenet.storage import file_sha256
         >>> _ = pathlib.Path("one.txt").write_bytes(b"1")
-        >>> semenet.storage.file_sha256("one.txt")[:16]
+        >>> file_sha256("one.txt")[:16]
         '6b86b273ff34fce1'
     """
     with open(path, "rb") as file:

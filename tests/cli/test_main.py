@@ -242,7 +242,7 @@ def test_data_dataset1_stands_beside_the_paper_s_counts(tmp_path, capsys):
         (["dataset2", "nowhere", "nowhere", "--out", "m.csv"], "chest_xray/train"),
         (["lungs", "nowhere.csv", "--out", "m.csv"], "nowhere.csv"),
         (["lungs", "--out", "m.csv"], "at least one manifest"),
-        (["folder", ".", "--out", "."], "Results go into a file"),
+        (["folder", ".", "--out", "."], "Results must go into a file"),
     ],
 )
 def test_a_source_that_is_not_there_is_one_message_and_status_1(
