@@ -1,4 +1,4 @@
-"""DICOM files written for the tests, and the window formula of PS3.3 worked out pixel by pixel."""
+"""DICOM files written for the tests, and the window formula of PS3.3 computed pixel by pixel."""
 
 import io
 
@@ -9,15 +9,15 @@ RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
 def written(pixels=RAMP, *, syntax=EXPLICIT_LITTLE, frame=None, keep=None, drop=(), **attributes):
-    """The bytes of a secondary capture.
+    """Returns the bytes of a secondary capture.
 
     Args:
-        pixels: (rows, columns) or (rows, columns, 3), of the dtype that is stored.
+        pixels: (rows, columns) or (rows, columns, 3), of the stored dtype.
         syntax: transfer syntax UID.
-        frame: the compressed picture, where the syntax is a compressed one.
-        keep: how many bytes of the pixels are written; None for all.
-        drop: keywords of attributes left out.
-        **attributes: attributes that are added or replaced, by keyword.
+        frame: the compressed image, for a compressed transfer syntax.
+        keep: how many bytes of the pixels to write; None for all.
+        drop: keywords of attributes to leave out.
+        **attributes: attributes to add or replace, by keyword.
     """
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
@@ -56,7 +56,7 @@ def written(pixels=RAMP, *, syntax=EXPLICIT_LITTLE, frame=None, keep=None, drop=
 
 
 def table(entries, first=0, bits=16):
-    """A LUT sequence item."""
+    """Returns a LUT sequence of one item."""
     from pydicom.dataset import Dataset
 
     item = Dataset()
@@ -69,7 +69,7 @@ def table(entries, first=0, bits=16):
 
 
 def window(values, center, width):
-    """C.11.2.1.2.1 as its pseudo-code has it, y from 0 to 255, to the nearest."""
+    """Computes the pseudo-code of C.11.2.1.2.1 with y from 0 to 255, rounded to the nearest level."""
     values, levels = np.asarray(values, np.float64), np.empty(np.shape(values))
     for place, x in np.ndenumerate(values):
         if x <= center - 0.5 - (width - 1) / 2:

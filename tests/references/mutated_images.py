@@ -1,7 +1,7 @@
-"""Radiographs in every encoding that is read, and ways in which files get broken.
+"""Radiographs in every supported encoding, and ways to damage their files.
 
-Run as a program it reads a folder's broken files in a process of its own, so that a crash of a C
-decoder ends that process and not the tests; the last line it printed names the culprit.
+Run as a program it reads the damaged files of a folder in its own process, so that a crash of a C decoder
+ends that process and not the tests. The last line that it prints is the file that caused the crash.
 """
 
 import io
@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 
 HEIGHT, WIDTH = 61, 83
-# A broken header may ask for a little more than the whole one; a decoder may be slow, not stuck.
+# A damaged header may declare a somewhat larger image. A decoder may be slow but must not hang.
 MOST_PIXELS = 1_000_000
 SECONDS = 5.0
 
 
 def pixels():
-    """(grey uint8, grey uint16 of 12 bits, colour uint8), noisy enough that no cut goes unseen."""
+    """Returns (grey uint8, grey uint16 of 12 bits, colour uint8), with noise that shows every truncation."""
     noise = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     colour = cv2.addWeighted(cv2.GaussianBlur(noise, (0, 0), 2), 0.9, noise, 0.1, 0)
     return colour[..., 0].copy(), colour[..., 0].astype(np.uint16) * 16 + 7, colour
 
 
 def seeds():
-    """{name: bytes} of whole files."""
+    """Returns undamaged files as {name: bytes}."""
     import imagecodecs
     from dicom_reference import written
     from PIL import Image
@@ -78,7 +78,7 @@ def seeds():
 
 
 def run_length(values):
-    """RLE of one 16-bit frame (PS3.5, annex G): a literal run a row, the upper bytes first."""
+    """Encodes a 16-bit frame by RLE (PS3.5, annex G): one literal run per row, the upper bytes first."""
     parts = b"".join(
         b"".join(bytes([row.shape[0] - 1]) + row.tobytes() for row in plane)
         for plane in ((values >> 8).astype(np.uint8), (values & 255).astype(np.uint8))
@@ -89,7 +89,7 @@ def run_length(values):
 
 
 def broken(contents, rng):
-    """Bytes changed, taken out, put in or moved, in the header above all; numbers made extreme."""
+    """Changes, removes, inserts or moves bytes, mostly in the header, or makes numbers extreme."""
     data = bytearray(contents)
     reach = min(len(data), 600) if rng.random() < 0.6 else len(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
@@ -118,7 +118,7 @@ def broken(contents, rng):
 
 
 def read_all(folder):
-    """Reads every file of a folder; prints each name before it is read."""
+    """Reads every file of a folder, and prints each name before reading."""
     from semenet.data.images.errors import ImageError
     from semenet.data.images.reading import read_image
 
@@ -138,7 +138,7 @@ def read_all(folder):
 
 
 def write_broken(folder, count, seed):
-    """Writes `count` broken files into a folder, named by their number and kind."""
+    """Writes `count` damaged files into a folder, named by their number and kind."""
     rng, files = random.Random(seed), list(seeds().items())
     for number in range(count):
         kind, contents = files[number % len(files)]

@@ -17,7 +17,7 @@ from semenet.storage.atomic import (
 )
 
 
-def test_writes_what_is_given(tmp_path):
+def test_text_and_bytes_are_written_unchanged(tmp_path):
     write_text(tmp_path / "a.csv", "é\n")
     write_bytes(tmp_path / "b.png", b"\x00\r\n")
     assert (tmp_path / "a.csv").read_bytes() == "é\n".encode()
@@ -26,7 +26,7 @@ def test_writes_what_is_given(tmp_path):
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_who_may_read_is_what_the_umask_says(tmp_path, umask, mode):
+def test_permissions_follow_the_umask(tmp_path, umask, mode):
     earlier = os.umask(umask)
     try:
         write_text(tmp_path / "a.csv", "patients")
@@ -35,7 +35,7 @@ def test_who_may_read_is_what_the_umask_says(tmp_path, umask, mode):
     assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == mode
 
 
-def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "link.csv").symlink_to(tmp_path / "there" / "a.csv")
     write_text(tmp_path / "link.csv", "new")
@@ -52,7 +52,7 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path):
     assert os.listdir(tmp_path) == ["pipe"]
 
 
-def test_a_folder_to_write_into_is_checked_and_not_made(tmp_path):
+def test_an_output_folder_is_checked_without_creating_it(tmp_path):
     (tmp_path / "file").touch()
     check_output_folder(tmp_path / "new" / "deeper")
     for path in (tmp_path / "file", tmp_path / "file" / "deeper"):
@@ -61,12 +61,12 @@ def test_a_folder_to_write_into_is_checked_and_not_made(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_stems_are_text_that_a_table_can_hold():
+def test_stems_are_text_that_utf_8_can_hold():
     files = [pathlib.Path(os.fsdecode(name)) for name in (b"m\xfcller.png", b"a/m\xfcller.png")]
     assert unique_stems(files) == [r"m\xfcller", r"m\xfcller_2"]
 
 
-def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
+def test_a_failure_leaves_the_old_file_and_no_temporary_file(tmp_path):
     path = tmp_path / "a.weights.h5"
     write_bytes(path, b"old")
 
@@ -83,7 +83,7 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_full_disk_leaves_all_that_belongs_together_as_it_was(place, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_all_files_unchanged(place, tmp_path, monkeypatch):
     paths = [tmp_path / name for name in ("a.csv", "b.html", "c.json")]
     write_together(dict.fromkeys(paths, b"old"))
     monkeypatch.setattr(os, "fsync", failing_at(place, os.fsync))
@@ -94,7 +94,7 @@ def test_a_full_disk_leaves_all_that_belongs_together_as_it_was(place, tmp_path,
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_the_last_file_never_stands_beside_others_than_its_own(place, tmp_path, monkeypatch):
+def test_the_last_file_never_exists_beside_older_files(place, tmp_path, monkeypatch):
     paths = [tmp_path / name for name in ("a.csv", "b.html", "c.json")]
     write_together(dict.fromkeys(paths, b"old"))
     monkeypatch.setattr(os, "replace", failing_at(place, os.replace))
@@ -115,6 +115,6 @@ def failing_at(place, function):
     return call
 
 
-def test_an_absent_folder_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(OSError, match="absent"):
         write_text(tmp_path / "absent" / "a.csv", "")

@@ -1,4 +1,4 @@
-"""Broken files by the thousand: each is refused or gives an image of the right kind; none crashes."""
+"""Thousands of damaged files: each is refused or returns an image of the right kind, and none crashes."""
 
 import io
 import pathlib
@@ -23,14 +23,14 @@ from semenet.data.images.reading import read_image
 PROGRAM = pathlib.Path(mutated_images.__file__)
 SEEDS = mutated_images.seeds()
 GRAPH = tf.function(decode_image, input_signature=[tf.TensorSpec((), tf.string)])
-# A hang is a failure like another.
+# A hang is a failure too.
 TIMEOUT = 900
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def read_in_a_process(folder):
-    """Reads a folder's files elsewhere; a failure keeps the file that it happened on."""
+    """Reads a folder's files in another process; after a failure the file that caused it is kept."""
     command = [sys.executable, "-W", "ignore", PROGRAM, folder]
     result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     if result.returncode:
@@ -53,7 +53,7 @@ def test_whole_files_of_every_kind_are_read():
 
 
 @pytest.mark.parametrize("kind", SEEDS)
-def test_a_cut_file_is_never_an_image(kind):
+def test_a_truncated_file_is_refused(kind):
     contents = SEEDS[kind]
     whole = read_image(contents)
     rng = random.Random(kind)
@@ -63,12 +63,12 @@ def test_a_cut_file_is_never_an_image(kind):
             image = read_image(contents[:place])
         except ImageError:
             continue
-        # What may be lost is what stands behind the pixels: padding, a delimiter, a TIFF's free bytes.
+        # Only bytes behind the pixels may be missing: padding, a delimiter, unused bytes of a TIFF.
         assert place >= len(contents) - 12, place
         np.testing.assert_array_equal(image, whole)
 
 
-def test_a_crash_is_told_and_its_input_kept(tmp_path, monkeypatch):
+def test_a_crash_is_reported_and_its_input_kept(tmp_path, monkeypatch):
     program = tmp_path / "crash.py"
     program.write_text("import os, sys\nprint(sys.argv[1] + '/bad', flush=True)\nos.abort()")
     (tmp_path / "bad").write_bytes(b"culprit")
@@ -112,12 +112,16 @@ def test_arbitrary_bytes_are_refused_or_give_an_image(start, rest):
     assert 0 < image.size <= 10_000
 
 
-# As the docstring of `decode_image` has it.
-KNOWN_TO_THE_HOST_ALONE = ("data end before", "checksum", "stray bytes")
+# As the docstring of `decode_image` says.
+DETECTED_ON_THE_HOST_ONLY = ("data end before", "checksum", "stray bytes")
 
 
-def refused_by_the_graph_too(count, seed):
-    """Of broken PNG and JPEG: where the readers differ beyond what `decode_image` excepts, and two counts."""
+def compare_readers(count, seed):
+    """Reads damaged PNGs and JPEGs on the host and in the graph.
+
+    Returns the files that the readers treat differently beyond the exceptions in the docstring of
+    `decode_image`, and how many files both read and both refused.
+    """
     rng = random.Random(seed)
     kinds = [kind for kind in SEEDS if kind.startswith(("png", "jpeg"))]
     unlike, read, refused = [], 0, 0
@@ -139,14 +143,14 @@ def refused_by_the_graph_too(count, seed):
                 unlike.append((contents, "other pixels"))
         elif on_host is None and in_graph is None:
             refused += 1
-        elif on_host is None and not any(known in why for known in KNOWN_TO_THE_HOST_ALONE):
+        elif on_host is None and not any(known in why for known in DETECTED_ON_THE_HOST_ONLY):
             unlike.append((contents, why))
     return unlike, read, refused
 
 
 @pytest.mark.slow
 def test_the_graph_refuses_what_the_host_refuses():
-    unlike, read, refused = refused_by_the_graph_too(600, seed=4)
+    unlike, read, refused = compare_readers(600, seed=4)
     assert not unlike, [why for _, why in unlike]
     assert read > 20
     assert refused > 100

@@ -1,4 +1,4 @@
-"""Which files of a folder are taken for images, and what is said of the others."""
+"""Which files of a folder are listed as images, and how the others are reported."""
 
 import os
 import re
@@ -27,13 +27,13 @@ def test_links_to_folders_are_followed_and_no_folder_is_read_twice(tmp_path):
     (top / "a_link_to_own").symlink_to(top / "own")
     (top / "link").symlink_to(share)
     (top / "the_same").symlink_to(share)
-    # One to a folder above, of which there is no end.
+    # A link to a folder above would never end.
     (share / "deeper" / "above").symlink_to(top)
     names = ["link/b.png", "link/deeper/c.png", "own/a.png", "z.png"]
     assert list_images([top]) == [top / name for name in names]
 
 
-def test_jpegs_of_rarer_names_are_found_and_read(tmp_path):
+def test_jpegs_with_rare_suffixes_are_found_and_read(tmp_path):
     grey = np.full((16, 16), 90, np.uint8)
     for name in ("a.JPE", "b.jfif"):
         Image.fromarray(grey).save(tmp_path / name, "JPEG")
@@ -43,10 +43,10 @@ def test_jpegs_of_rarer_names_are_found_and_read(tmp_path):
         np.testing.assert_array_equal(read_image(file), grey)
 
 
-def test_what_is_passed_over_is_counted_on_one_line(tmp_path, capsys):
+def test_skipped_files_are_counted_on_one_line(tmp_path, capsys):
     touch(tmp_path, "a.png", "b.GIF", "deeper/c.txt", "d.txt", "README", "scan.001", ".hidden.gif")
     os.symlink(tmp_path / "nowhere", tmp_path / "dangling")
-    # Twice, and one of them named: counted once, and not at all.
+    # A folder given twice is counted once, and a file given by name is not counted.
     assert list_images([tmp_path, tmp_path / "deeper" / "c.txt", tmp_path])[0] == tmp_path / "a.png"
     expected = (
         "Skipped 5 files that are not images by their names: .001 (1), .gif (1), .txt (1), no suffix (2)."
@@ -54,13 +54,13 @@ def test_what_is_passed_over_is_counted_on_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == expected + "\n"
 
 
-def test_nothing_is_said_where_nothing_is_passed_over(tmp_path, capsys):
+def test_nothing_is_printed_where_no_file_is_skipped(tmp_path, capsys):
     touch(tmp_path, "a.png", ".hidden.gif")
     list_images([tmp_path])
     assert capsys.readouterr().err == ""
 
 
-def test_many_suffixes_stay_one_short_line(tmp_path, capsys):
+def test_many_suffixes_fit_on_one_short_line(tmp_path, capsys):
     touch(tmp_path, "a.png", *(f"scan.{number}" for number in range(100, 130)), "b.txt", "c.txt")
     list_images([tmp_path])
     told = capsys.readouterr().err
@@ -70,7 +70,7 @@ def test_many_suffixes_stay_one_short_line(tmp_path, capsys):
     assert len(re.findall(r"\(\d+\)", told)) == 11
 
 
-def test_a_folder_of_other_files_says_which(tmp_path):
+def test_a_folder_without_images_is_refused_with_its_suffixes(tmp_path):
     touch(tmp_path, "a.gif", "b.webp")
     with pytest.raises(
         ImageError, match=r"none, but 2 files that .* names: \.gif \(1\), \.webp \(1\)\. Give"
@@ -78,7 +78,7 @@ def test_a_folder_of_other_files_says_which(tmp_path):
         list_images([tmp_path])
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path, capsys, monkeypatch):
+def test_an_unreadable_folder_is_reported(tmp_path, capsys, monkeypatch):
     touch(tmp_path, "a.png", "lost/b.png")
     scandir = os.scandir
 
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path, capsys, monkeypatch):
     assert f"cannot be read: {tmp_path / 'lost'} (Permission denied)" in capsys.readouterr().err
 
 
-def test_a_pipe_without_a_suffix_is_not_waited_for(tmp_path):
+def test_a_pipe_without_a_suffix_is_skipped_without_waiting(tmp_path):
     touch(tmp_path, "a.png")
     os.mkfifo(tmp_path / "pipe")
     found = []
@@ -107,9 +107,29 @@ def test_names_that_are_not_utf_8_are_shown_escaped(tmp_path):
     for name, shown in names.items():
         assert shown_name(os.fsdecode(name)) == shown
     assert shown_name("müller.png") == "müller.png"
-    # None of them is there.
+    # None of the files exists.
     for name, shown in names.items():
         with pytest.raises(ImageError, match=re.escape(f"{tmp_path}/{shown}, which does not")):
             list_images([tmp_path / os.fsdecode(name)])
         with pytest.raises(ImageError, match=re.escape(f"{tmp_path}/{shown}, which does not")):
             read_image(tmp_path / os.fsdecode(name))
+
+
+def test_folders_are_searched_and_files_are_listed_whatever_their_names(tmp_path):
+    for name in ("b.PNG", "a/c.jpg", "a/.hidden.png", ".git/d.png", "notes.txt", "a/e.jpeg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [tmp_path / name for name in ("a/c.jpg", "a/e.jpeg", "b.PNG")]
+    assert list_images([tmp_path]) == found
+    notes = tmp_path / "notes.txt"
+    assert list_images([notes, str(found[1]), tmp_path]) == [notes, found[1], found[0], found[2]]
+    with pytest.raises(ImageError, match=r"none\.png"):
+        list_images([tmp_path / "none.png"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match="holds none"):
+        list_images([tmp_path / "empty"])
+
+
+def test_an_empty_list_of_paths_is_refused():
+    with pytest.raises(ImageError, match="at least one image.*Received"):
+        list_images([])

@@ -13,6 +13,7 @@ and sizes of all data before libtiff reads these.
 import io
 import logging
 import math
+import struct
 import zlib
 from typing import NamedTuple
 
@@ -28,11 +29,11 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 
 STRIP_OFFSETS, ORIENTATION, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANES = 273, 274, 277, 278, 279, 284
 COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 320, 322, 323, 324, 325
 EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
-_TAGS = (
+_TAGS = {
     *(WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIP_OFFSETS, ORIENTATION, SAMPLES),
     *(ROWS_PER_STRIP, STRIP_BYTES, PLANES, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES),
     *(EXTRA_SAMPLES, SAMPLE_FORMAT),
-)
+}
 
 _UNCOMPRESSED, _LZW, _DEFLATE, _OLD_DEFLATE, _PACK_BITS = 1, 5, 8, 32946, 32773
 _COMPRESSIONS = (_UNCOMPRESSED, _LZW, _DEFLATE, _OLD_DEFLATE, _PACK_BITS)
@@ -44,7 +45,7 @@ _PREMULTIPLIED = 1
 # that tifffile reads into lists, with IFD; and the bytes per value of every type.
 _WHOLE_NUMBERS = (1, 3, 4)
 _LISTS = (3, 4, 13)
-_TYPE_BYTES = np.array([1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4])
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MOST_VALUES = 1 << 20
 
 # tifffile logs a line for each flaw of a file; the errors raised here report them.
@@ -180,34 +181,29 @@ def _check_directory(contents: bytes, name: str) -> None:
     """Refuses several pages, and a directory that tifffile would read in part or at a great cost."""
     order = "<" if contents[:2] == b"II" else ">"
     truncated = damaged_image(name, f"a TIFF truncated after {len(contents):,} bytes")
-
-    def number(position: int, size: int) -> int:
-        if position + size > len(contents):
+    try:
+        (start,) = struct.unpack_from(f"{order}I", contents, 4)
+        (count,) = struct.unpack_from(f"{order}H", contents, start)
+        (following,) = struct.unpack_from(f"{order}I", contents, start + 2 + 12 * count)
+    except struct.error as error:
+        raise truncated from error
+    tags = set()
+    entries = contents[start + 2 : start + 2 + 12 * count]
+    for tag, kind, values, position in struct.iter_unpack(f"{order}HHII", entries):
+        size = _TYPE_BYTES.get(kind, 1) * values
+        if size > 4 and position + size > len(contents):
             raise truncated
-        return int.from_bytes(contents[position : position + size], "little" if order == "<" else "big")
-
-    start = number(4, 4)
-    count = number(start, 2)
-    following = number(start + 2 + 12 * count, 4)
-    sizes = {"tag": 2, "type": 2, "count": 4, "position": 4}
-    entry = np.dtype([(field, f"{order}u{size}") for field, size in sizes.items()])
-    entries = np.frombuffer(contents, entry, count, start + 2)
-    kinds = np.where(entries["type"] < len(_TYPE_BYTES), entries["type"], 0)
-    lengths = _TYPE_BYTES[kinds] * entries["count"].astype(np.int64)
-    if np.any((lengths > 4) & (entries["position"] + lengths > len(contents))):
-        raise truncated
-    if len(np.unique(entries["tag"])) < count:
-        raise damaged_image(name, "a TIFF with the same field twice")
+        if tag in tags:
+            raise damaged_image(name, f"a TIFF with field {tag} twice")
+        is_wrong = tag in _TAGS and (kind not in _WHOLE_NUMBERS or values == 0)
+        if is_wrong or (kind in _LISTS and values > _MOST_VALUES):
+            raise damaged_image(name, f"a TIFF whose field {tag} has {values:,} values of type {kind}")
+        tags.add(tag)
     if following:
         raise ImageError(
             f"An image file must hold one image. Received: {name}, a TIFF of several pages. "
             "Save the page that you need as a file."
         )
-    is_used = np.isin(entries["tag"], _TAGS)
-    is_wrong = is_used & (~np.isin(entries["type"], _WHOLE_NUMBERS) | (entries["count"] == 0))
-    is_wrong |= np.isin(entries["type"], _LISTS) & (entries["count"] > _MOST_VALUES)
-    for tag, kind, values, _ in entries[is_wrong]:
-        raise damaged_image(name, f"a TIFF whose field {tag} has {values:,} values of type {kind}")
 
 
 def _read_fields(contents: bytes, name: str) -> dict[int, tuple[int, ...]]:
@@ -219,10 +215,17 @@ def _read_fields(contents: bytes, name: str) -> dict[int, tuple[int, ...]]:
     try:
         with tifffile.TiffFile(io.BytesIO(contents), **variants) as file:
             tags = [tag for tag in file.pages.first.tags if tag.code in _TAGS]
-            return {tag.code: tuple(np.ravel(tag.value).tolist()) for tag in tags}
+            return {tag.code: _integers(tag.value) for tag in tags}
     except Exception as error:
         # tifffile has no one error for damaged files: nearly any exception may arise.
         raise damaged_image(name, f"a TIFF that cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _integers(value: int | bytes | tuple[int, ...] | np.ndarray) -> tuple[int, ...]:
+    """Returns the values of a field, which tifffile represents in several types."""
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    return (int(value),) if isinstance(value, int) else tuple(map(int, value))
 
 
 def _one_value(fields: dict[int, tuple[int, ...]], tag: int, default: int | None, name: str) -> int:

@@ -1,4 +1,4 @@
-"""DICOM: pydicom's own files, one by one, and files written for each rule."""
+"""DICOM: all files in pydicom's package, and files written for each rule."""
 
 import io
 import pathlib
@@ -14,11 +14,12 @@ import pydicom
 import pytest
 from dicom_reference import RAMP, table, window, written
 
-from semenet.data.images import pixel_range
 from semenet.data.images.errors import ImageError, PixelRangeWarning
 from semenet.data.images.formats import codestreams
 from semenet.data.images.listing import list_images
 from semenet.data.images.reading import read_image, read_mask
+
+pytestmark = pytest.mark.usefixtures("fresh_range_warning")
 
 ROOT = pathlib.Path(pydicom.__file__).parent / "data"
 IMPLICIT, BIG, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
@@ -27,7 +28,7 @@ BASELINE, EXTENDED, LOSSLESS, LOSSLESS_FIRST, JPEG_LS, JPEG_2000 = (
 )
 FULL = np.rint(RAMP / 4095 * 255)
 
-# Which of pydicom's files do not read, and why; all others do. The first pattern that fits counts.
+# The files of pydicom that are refused, and why; all others are read. The first matching pattern counts.
 REFUSED = {
     "charset_files/chr*Multi*": (("Jap", "Korean"), "no pixels \\(modality CR"),
     "charset_files/chrSQ*": ((), "no pixels"),
@@ -64,13 +65,8 @@ REFUSED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def range_not_yet_warned(monkeypatch):
-    monkeypatch.setattr(pixel_range, "_has_warned", False)
-
-
 def corpus():
-    """Files that pydicom's wheel carries; it would fetch others from the network, which no test does."""
+    """Lists the files in pydicom's wheel. pydicom downloads further ones, which no test does."""
     folders = [ROOT / name for name in ("charset_files", "palettes", "test_files")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return sorted(path for path in files if path.suffix not in (".py", ".pyc", ".txt", ".md", ".json"))
@@ -88,7 +84,7 @@ def own(name):
 
 
 def stored(name):
-    """Uncompressed stored values, read off the file by hand."""
+    """Returns the stored values of an uncompressed file, read without the reader under test."""
     dataset = pydicom.dcmread(own(name))
     dtype = f"{'i' if dataset.PixelRepresentation else 'u'}{dataset.BitsAllocated // 8}"
     shape = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel)
@@ -102,7 +98,7 @@ def grey(colours):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_every_file_of_pydicom_reads_or_says_why_not():
+def test_every_file_of_pydicom_is_read_or_refused_for_the_known_reason():
     read = 0
     refused_as = {path: reason(path) for path in corpus()}
     assert len(refused_as) > 150
@@ -122,7 +118,7 @@ def test_every_file_of_pydicom_reads_or_says_why_not():
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["MR_small.dcm", "CT_small.dcm", "examples_overlay.dcm"])
-def test_known_files_give_the_levels_worked_out_by_hand(name):
+def test_known_files_have_the_grey_levels_computed_by_hand(name):
     values = stored(name).astype(np.float64)
     expected = {
         "MR_small.dcm": lambda: window(values, 600, 1600),
@@ -133,7 +129,7 @@ def test_known_files_give_the_levels_worked_out_by_hand(name):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_monochrome1_with_rescale_and_window_is_worked_out_by_hand():
+def test_monochrome1_with_rescale_and_window_agrees_with_values_computed_by_hand():
     path = ROOT / "test_files/dicomdirtests/77654033/CR1/6154"
     dataset = pydicom.dcmread(path)
     values = np.frombuffer(dataset.PixelData, "<u2").reshape(16, 16) * 0.684 + 200
@@ -149,7 +145,7 @@ def test_monochrome1_with_rescale_and_window_is_worked_out_by_hand():
         *("MR_small_jp2klossless", "MR_small_jpeg_ls_lossless"),
     ],
 )
-def test_one_image_in_seven_encodings_gives_the_same_pixels(name):
+def test_one_image_in_seven_encodings_has_the_same_pixels(name):
     np.testing.assert_array_equal(read_image(own(name + ".dcm")), read_image(own("MR_small.dcm")))
 
 
@@ -168,7 +164,7 @@ def test_colours_follow_the_grey_rule():
     assert np.abs(read_image(own("SC_rgb_jpeg.dcm")).astype(int) - by_another).max() <= 1
 
 
-def test_the_luma_of_ybr_is_taken_as_it_is_stored():
+def test_ybr_is_read_as_its_stored_luma():
     luma = np.frombuffer(pydicom.dcmread(own("SC_ybr_full_422_uncompressed.dcm")).PixelData, np.uint8)
     expected = luma[:20000].reshape(-1, 4)[:, :2].reshape(100, 100)
     np.testing.assert_array_equal(read_image(own("SC_ybr_full_422_uncompressed.dcm")), expected)
@@ -209,13 +205,13 @@ def test_signed_values_of_few_bits_are_signed():
     np.testing.assert_array_equal(
         read_image(written(signed, BitsStored=12, WindowCenter=0, WindowWidth=1000)), window(signed, 0, 1000)
     )
-    # Bits beyond those stored are not looked at.
+    # Bits beyond those stored are ignored.
     overlaid = RAMP | 0xF000
     np.testing.assert_array_equal(read_image(written(overlaid)), FULL)
 
 
 @pytest.mark.parametrize(("center", "width"), [(2048, 4096), (1000, 300), (40.5, 1), (2000, 2)])
-def test_a_window_is_the_standards_formula(center, width):
+def test_a_window_agrees_with_the_formula_of_the_standard(center, width):
     image = read_image(written(WindowCenter=center, WindowWidth=width))
     np.testing.assert_array_equal(image, window(RAMP, center, width))
 
@@ -249,14 +245,14 @@ def test_windows_of_other_kinds():
         {"WindowWidth": 10, "VOILUTFunction": "CUBIC"},
     ],
 )
-def test_a_window_without_meaning_is_an_error(attributes):
+def test_an_invalid_window_or_slope_is_refused(attributes):
     with pytest.raises(ImageError, match="window must be"):
         read_image(written(WindowCenter=100, **attributes))
     with pytest.raises(ImageError, match="slope"):
         read_image(written(RescaleSlope=0, RescaleIntercept=1))
 
 
-def test_windows_agree_with_pydicoms_own():
+def test_windows_agree_with_those_of_pydicom():
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     for attributes in (
@@ -270,7 +266,7 @@ def test_windows_agree_with_pydicoms_own():
         assert np.abs(read_image(written(**attributes)) - expected).max() <= 1
 
 
-def test_a_voi_lut_goes_before_a_window():
+def test_a_voi_lut_takes_precedence_over_a_window():
     entries = np.linspace(1023, 0, 2000).astype(int)
     attributes = {"VOILUTSequence": table(entries, first=1000, bits=10), "WindowCenter": 5, "WindowWidth": 9}
     expected = np.rint(entries[np.clip(RAMP.astype(int) - 1000, 0, 1999)] / 1023 * 255)
@@ -282,7 +278,7 @@ def test_a_voi_lut_goes_before_a_window():
     np.testing.assert_array_equal(read_image(written(signed, BitsStored=12, VOILUTSequence=item)), expected)
 
 
-def test_a_modality_lut_gives_the_range_by_its_bits():
+def test_the_bits_of_a_modality_lut_determine_the_range():
     entries = np.arange(4096) ** 2 // 8192
     image = read_image(written(ModalityLUTSequence=table(entries, bits=12)))
     np.testing.assert_array_equal(image, np.rint(entries[RAMP] / 4095 * 255))
@@ -294,7 +290,7 @@ def test_a_modality_lut_gives_the_range_by_its_bits():
         read_image(written(ModalityLUTSequence=table(entries, bits=8)))
 
 
-def test_padding_is_black_whatever_the_tones_say():
+def test_padding_is_black_whatever_the_grey_levels():
     one = read_image(written(PixelPaddingValue=4095, PhotometricInterpretation="MONOCHROME1"))
     expected = np.rint((1 - RAMP / 4095) * 255)
     np.testing.assert_array_equal(one, np.where(RAMP == 4095, 0, expected))
@@ -306,7 +302,7 @@ def test_padding_is_black_whatever_the_tones_say():
     assert zero[0, 1] == 255
 
 
-def test_sixteen_bits_used_for_twelve_are_noticed_once_but_not_with_a_window():
+def test_twelve_bits_stored_in_sixteen_cause_a_warning_unless_there_is_a_window():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read_image(written(RAMP, BitsStored=16, WindowCenter=2048, WindowWidth=4096))
@@ -332,7 +328,7 @@ def test_several_frames_floats_and_odd_bits_are_refused():
         read_image(written(drop=("PixelData",), FloatPixelData=np.zeros(4, np.float32).tobytes()))
 
 
-def test_a_bomb_is_refused_before_it_is_decoded():
+def test_an_oversized_image_is_refused_before_it_is_decoded():
     with pytest.raises(ImageError, match="20,000 x 20,000"):
         read_image(written(Rows=20_000, Columns=20_000))
     with pytest.raises(ImageError, match="64 x 64"):
@@ -341,13 +337,13 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     small = np.zeros((20, 30), np.uint8)
     with pytest.raises(ImageError, match="holds a jpeg image of 2000 x 3000"):
         read_image(written(small, syntax=BASELINE, frame=large))
-    # Had it been inflated whole, `Rows` would have been read, and complained of.
+    # If the file were inflated completely, the error would be about its rows.
     with pytest.raises(ImageError, match="inflates beyond"):
         read_image(written(np.zeros((6000, 6000), np.uint8), syntax=DEFLATED), max_pixels=1000)
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, BIG, DEFLATED, "1.2.840.10008.1.2.1"])
-def test_uncompressed_syntaxes_agree_and_a_cut_is_an_error(syntax):
+def test_uncompressed_syntaxes_agree_and_truncated_files_are_refused(syntax):
     contents = written(syntax=syntax)
     np.testing.assert_array_equal(read_image(contents), FULL)
     for share in (0.99, 0.9, 0.5, 0.2, 0.1):
@@ -358,7 +354,7 @@ def test_uncompressed_syntaxes_agree_and_a_cut_is_an_error(syntax):
 
 
 def compressed():
-    """A picture in each compressed syntax, and how far its decoder may be from it."""
+    """Returns, for each compressed syntax, its UID, an image, its frame, and the tolerance of its decoder."""
     import imagecodecs
 
     smooth = cv2.GaussianBlur(
@@ -390,7 +386,7 @@ COMPRESSED = compressed()
 
 
 @pytest.mark.parametrize("kind", COMPRESSED)
-def test_compressed_pictures_are_read_and_never_half(kind):
+def test_compressed_images_are_read_and_truncated_ones_are_refused(kind):
     syntax, pixels, frame, tolerance = COMPRESSED[kind]
     expected = np.rint(pixels / (4095 if pixels.dtype == np.uint16 else 255) * 255)
     image = read_image(written(pixels, syntax=syntax, frame=frame))
@@ -405,7 +401,7 @@ def test_compressed_pictures_are_read_and_never_half(kind):
         read_image(written(pixels[:-1], syntax=syntax, frame=frame))
 
 
-def test_a_picture_of_another_kind_than_the_syntax_says_is_refused():
+def test_a_frame_of_another_kind_than_its_transfer_syntax_is_refused():
     _, pixels, frame, _ = COMPRESSED["jpeg_ls"]
     with pytest.raises(ImageError, match="holds a jpeg-ls image"):
         read_image(written(pixels, syntax=JPEG_2000, frame=frame))
