@@ -102,6 +102,11 @@ def calibrate(
             f"Received: {run}. Save the network first to calibrate it again: "
             "semenet.build(..., weights=...).save"
         )
+    if opened.path is None:
+        raise SemenetError(
+            "A calibration is saved beside the file of its network. "
+            f"Received: the network {opened.name}, which is in memory. Save it first: model.save(path)."
+        )
     file = output_file(calibration_file(opened.path))
     if opened.segments:
         raise SemenetError(

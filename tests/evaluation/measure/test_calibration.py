@@ -194,6 +194,8 @@ def test_segmentation_networks_and_invalid_targets_are_refused(tmp_path, run, da
     semenet.build("unet", input_shape=(32, 32, 1), width=0.0625).save(path)
     with pytest.raises(SemenetError, match=r"of a classifier. Received: .*unet\.keras, a segment"):
         calibrate(path, data)
+    with pytest.raises(SemenetError, match="which is in memory. Save it first"):
+        calibrate(brightness_classifier(), data)
     for target in ("sensitivity", "specificity", "accuracy"):
         with pytest.raises(SemenetError, match=f"The {target} to reach .* Received: 90"):
             calibrate(run, data, **{target: 90})
