@@ -15,7 +15,8 @@ from semenet import metrics
 from semenet.data.checks.screening import ON_ERROR, screen_masks, screen_rows
 from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import label_index, read_manifest
-from semenet.data.pipeline.datasets import evaluation_dataset, unwrapped_errors
+from semenet.data.pipeline.datasets import evaluation_dataset
+from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.evaluation.drawing.example_sheets import grad_cam_sheet, outline_sheet

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.reading import read_mask
-from semenet.data.pipeline.datasets import evaluation_dataset, prepare_image, unwrapped_errors
+from semenet.data.pipeline.datasets import evaluation_dataset, prepare_image
+from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError

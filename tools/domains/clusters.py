@@ -153,7 +153,8 @@ def network_features(path, rows):
     """
     import keras
 
-    from semenet.data.pipeline.datasets import evaluation_dataset, unwrapped_errors
+    from semenet.data.pipeline.datasets import evaluation_dataset
+    from semenet.data.pipeline.tf_data import unwrapped_errors
     from semenet.training.run_folder.run import Run
 
     run = Run.open(path)

@@ -1,5 +1,9 @@
-"""What the header and the cells of a manifest must be like, and the errors that say where they are not."""
+"""The rules for a manifest's header and cells, and error messages that locate a violation."""
 
+import pathlib
+from collections.abc import Callable, Sequence
+
+import pandas as pd
 import pandera.pandas as pa
 
 from semenet.data.manifest.csv_file import ManifestError, describe_lines, shorten
@@ -7,53 +11,53 @@ from semenet.data.manifest.csv_file import ManifestError, describe_lines, shorte
 DERIVED_COLUMNS = ("path", "mask_path")
 
 
-def check_header(path, header, needed):
-    """Checks that a header has the needed columns, each name once and none that is taken.
+def check_header(path: pathlib.Path, header: list[str], needed: Sequence[str]) -> None:
+    """Checks that a header has the needed columns, each once, and no reserved name.
 
     Args:
-        path: the CSV, for the message.
-        header: list of str.
-        needed: the columns that must be there.
+        path: the CSV file, for the message.
+        header: the column names.
+        needed: the columns that must be present.
 
     Raises:
-        ManifestError: it has not.
+        ManifestError: a column is missing, repeated or has a reserved name.
     """
     repeated = sorted({column for column in header if header.count(column) > 1})
     if repeated:
         raise ManifestError(
             f"Each column of a manifest must have its own name. Received: {path}, where "
-            f"{shorten(repeated)} stands more than once. Rename or remove one."
+            f"{shorten(repeated)} occurs more than once. Rename or remove one."
         )
-    absent = [column for column in needed if column not in header]
-    if absent:
+    missing = [column for column in needed if column not in header]
+    if missing:
         raise ManifestError(
             f"This manifest needs the columns {', '.join(needed)}. Received: {path} with "
-            f"{', '.join(header)}. Add {', '.join(absent)} (comma-separated, with a header line)."
+            f"{', '.join(header)}. Add {', '.join(missing)} (comma-separated, with a header line)."
         )
-    clashing = [column for column in header if column in DERIVED_COLUMNS]
-    if clashing:
+    reserved = [column for column in header if column in DERIVED_COLUMNS]
+    if reserved:
         raise ManifestError(
-            f"The names {', '.join(DERIVED_COLUMNS)} are taken for the absolute paths. Received: {path} "
-            f"with a column {', '.join(clashing)}. Rename it."
+            f"The names {', '.join(DERIVED_COLUMNS)} are reserved for the absolute paths. Received: {path} "
+            f"with a column {', '.join(reserved)}. Rename it."
         )
 
 
-def check_cells(path, rows, needed):
-    """Checks that the needed columns are filled, without white space around, and `file` without repeats.
+def check_cells(path: pathlib.Path, rows: pd.DataFrame, needed: Sequence[str]) -> None:
+    """Checks that needed columns are filled in, without surrounding white space, and `file` has no repeats.
 
     Args:
-        path: the CSV, for the message.
+        path: the CSV file, for the message.
         rows: DataFrame of text.
         needed: the columns to check.
 
     Raises:
-        ManifestError: a cell is not so; the message names its line.
+        ManifestError: a cell breaks a rule; the message gives its line.
     """
     filled = pa.Check(_holds(lambda cell: cell.strip() != ""), name="filled")
-    # A patient "p1 " beside a patient "p1" would pass for another one.
-    bare = pa.Check(_holds(lambda cell: cell.strip() == cell), name="bare")
+    # A patient "p1 " beside a patient "p1" would count as another one.
+    stripped = pa.Check(_holds(lambda cell: cell.strip() == cell), name="stripped")
     schema = pa.DataFrameSchema(
-        {column: pa.Column(str, [filled, bare], unique=column == "file") for column in needed}
+        {column: pa.Column(str, [filled, stripped], unique=column == "file") for column in needed}
     )
     try:
         schema.validate(rows, lazy=True)
@@ -70,7 +74,7 @@ def check_cells(path, rows, needed):
             f"Received: {path} with {len(indices)} empty cells in {column!r}, "
             f"{describe_lines(path, indices)}. Fill them in, or remove the rows."
         )
-    padded = cases[cases["check"] == "bare"]
+    padded = cases[cases["check"] == "stripped"]
     if not padded.empty:
         raise ManifestError(
             "The values of a manifest must not begin or end with white space. "
@@ -80,38 +84,38 @@ def check_cells(path, rows, needed):
     repeated = cases[cases["check"] == "field_uniqueness"]
     name = repeated["failure_case"].iloc[0]
     raise ManifestError(
-        f"Every row of a manifest must name another file. Received: {path} with "
+        f"Every row of a manifest must name a different file. Received: {path} with "
         f"{repeated['failure_case'].nunique()} files named more than once, first {name}, "
         f"{describe_lines(path, repeated.loc[repeated['failure_case'] == name, 'index'])}. "
-        "Keep one row an image."
+        "Keep one row per image."
     )
 
 
-def check_paths(path, rows):
-    """Refuses one file under two spellings, such as `a.png` and `./a.png`.
+def check_paths(path: pathlib.Path, rows: pd.DataFrame) -> None:
+    """Rejects one file with two spellings, such as `a.png` and `./a.png`.
 
     Args:
-        path: the CSV, for the message.
+        path: the CSV file, for the message.
         rows: DataFrame with the columns file and path.
 
     Raises:
-        ManifestError: two rows have one path.
+        ManifestError: two rows have the same path.
     """
-    twice = rows["path"].duplicated(keep=False)
-    if twice.any():
-        same = rows[rows["path"] == rows.loc[twice, "path"].iloc[0]]
+    duplicated = rows["path"].duplicated(keep=False)
+    if duplicated.any():
+        same = rows[rows["path"] == rows.loc[duplicated, "path"].iloc[0]]
         raise ManifestError(
-            f"Every row of a manifest must name another file. Received: {path} with "
+            f"Every row of a manifest must name a different file. Received: {path} with "
             f"{' and '.join(map(repr, same['file']))}, {describe_lines(path, same.index)}, which are one "
-            "file. Keep one row an image."
+            "file. Keep one row per image."
         )
 
 
-def _holds(rule):
-    """A check of a column that asks `rule` of each different cell once: labels and patients repeat."""
+def _holds(rule: Callable[[str], bool]) -> Callable[[pd.Series], pd.Series]:
+    """Returns a column check that applies `rule` once to each distinct cell: labels and patients repeat."""
 
-    def check(cells):
-        broken = [cell for cell in cells.unique().tolist() if not rule(cell)]
-        return ~cells.isin(broken)
+    def check(cells: pd.Series) -> pd.Series:
+        wrong = [cell for cell in cells.unique().tolist() if not rule(cell)]
+        return ~cells.isin(wrong)
 
     return check

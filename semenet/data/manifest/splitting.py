@@ -1,4 +1,6 @@
-"""Draws the splits of a manifest: whole patients, each class shared out alike, the same for the same seed."""
+"""Drawing the splits of a manifest: whole patients, each class in the same shares, the same for one seed."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,133 +11,154 @@ from semenet.errors import SemenetError
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
-def split_patients(frame, shares=None, seed=0, keep=()):
+def split_patients(
+    rows: pd.DataFrame,
+    shares: dict[str, float] | None = None,
+    seed: int = 0,
+    fixed_splits: Sequence[str] = (),
+) -> pd.Series:
     """Draws a split for every patient, and so for every row.
 
-    Patients with the same set of labels are one stratum. In each, patients with the same number of images are
-    dealt out in a random order, those with many images first, each time to the splits that are furthest below
-    their share; so a stratum's image counts come as near the shares as whole patients allow, and what one
-    stratum lacks by rounding the next makes up. The draw is a function of the seed, the patients, their
-    labels and their numbers of images: the order of the rows does not matter.
+    Patients with the same set of labels form a stratum. Within a stratum, patients with the same number of
+    images are assigned in random order, those with many images first, each time to the splits that are
+    furthest below their share. So a stratum's image counts come as near the shares as whole patients allow,
+    and what one stratum misses by rounding the next compensates. The draw depends on the seed, the patients,
+    their labels and their numbers of images, and not on the order of the rows.
 
     Args:
-        frame: rows of a manifest: `patient`; `label` for stratifying, where there is one; `split` for `keep`.
-        shares: dict of a split's name to its share of the images, in (0, 1], 1 in all. None for
+        rows: rows of a manifest: `patient`; `label`, if present, for stratification; `split` for
+            `fixed_splits`.
+        shares: a split's name to its share of the images, in (0, 1], with a sum of 1. None for
             train 0.7, val 0.15, test 0.15.
-        seed: int of the draw.
-        keep: splits that stay as they are. Their patients' other rows join them, and all other
+        seed: the seed of the draw.
+        fixed_splits: splits that keep their rows. Other rows of their patients join them, and all remaining
             rows are drawn among the other splits of `shares`, in proportion.
 
     Returns:
-        A Series of split names, indexed like `frame`.
+        A Series of split names, indexed like `rows`.
 
     Raises:
-        SemenetError: `shares` are no shares, or `keep` leaves nothing to draw.
-        ManifestError: a patient stands in two splits of `keep`, or a class has too few patients to
-            have one in every split that is drawn.
+        SemenetError: `shares` are invalid, or all splits are fixed.
+        ManifestError: a patient is in two fixed splits, or a class has too few patients to have one in every
+            drawn split.
+
+    Example:
+        >>> rows = semenet.read_manifest("manifest.csv").rows
+        >>> splits = semenet.data.split_patients(rows, {"train": 0.8, "val": 0.2}, seed=1)
+        >>> sorted(splits.unique())
+        ['train', 'val']
+        >>> bool((rows.assign(split=splits).groupby("patient")["split"].nunique() == 1).all())
+        True
     """
     shares = dict(SHARES if shares is None else shares)
     _check_shares(shares)
-    row_patient, patients = _coded(frame, "patient")
+    row_patient, patients = _encode(rows, "patient")
     images = np.bincount(row_patient)
-    names = np.array([*[name for name in shares if name not in keep], *keep], dtype=object)
-    drawn_count = len(names) - len(keep)
-    kept = _kept(frame, patients, row_patient, names, drawn_count)
-    wanted = np.array([shares[name] for name in names[:drawn_count]])
+    drawn_names = [name for name in shares if name not in fixed_splits]
+    names = np.array([*drawn_names, *fixed_splits], dtype=object)
+    drawn_count = len(drawn_names)
+    fixed = _fixed_assignment(rows, patients, row_patient, names, drawn_count)
+    wanted = np.array([shares[name] for name in drawn_names])
     if not drawn_count:
         raise SemenetError(
-            f"A split must be left to draw. Received: shares for {', '.join(shares)}, all of which are kept. "
-            "Keep fewer."
+            f"At least one split must be drawn. Received: shares for {', '.join(shares)}, all of which are "
+            "fixed. Fix fewer splits."
         )
-    pairs, labels = _patient_labels(frame, row_patient)
-    assigned = kept.copy()
-    free = np.flatnonzero(kept < 0)
+    pairs, labels = _patient_labels(rows, row_patient)
+    assigned = fixed.copy()
+    free = np.flatnonzero(fixed < 0)
     strata = _label_sets(pairs, len(patients))[free]
-    assigned[free] = _deal(strata, images[free], wanted / wanted.sum(), np.random.default_rng(seed))
-    _fill_absent(assigned, kept, pairs, images, drawn_count)
-    _check_classes(assigned, kept, pairs, labels, names[:drawn_count])
-    return pd.Series(names[assigned[row_patient]], index=frame.index, name="split", dtype=str)
+    assigned[free] = _assign(strata, images[free], wanted / wanted.sum(), np.random.default_rng(seed))
+    _fill_missing_classes(assigned, fixed, pairs, images, drawn_count)
+    _check_classes(assigned, fixed, pairs, labels, drawn_names)
+    return pd.Series(names[assigned[row_patient]], index=rows.index, name="split", dtype=str)
 
 
-def _check_shares(shares):
+def _check_shares(shares: dict[str, float]) -> None:
     numbers = list(shares.values())
     if not shares or not all(0 < share <= 1 for share in numbers) or abs(sum(numbers) - 1) > 1e-6:
         raise SemenetError(
-            "Shares of splits must lie in (0, 1] and be 1 in all. "
+            "The shares of splits must be in (0, 1] and have a sum of 1. "
             f"Received: {', '.join(f'{name}={share:g}' for name, share in shares.items()) or 'none'}. "
-            "The usual are train=0.7,val=0.15,test=0.15."
+            "The usual shares are train=0.7,val=0.15,test=0.15."
         )
-    nameless = [name for name in shares if not name or name != name.strip()]
-    if nameless:
+    invalid = [name for name in shares if not name or name != name.strip()]
+    if invalid:
         raise SemenetError(
-            f"A split must have a name without white space around it. Received: {nameless[0]!r}. Rename it."
+            "A split must have a name without white space around it. "
+            f"Received: {invalid[0]!r}. Rename the split."
         )
 
 
-def _coded(frame, column):
-    """A column as indices into its sorted values, which do not depend on the order of the rows."""
-    codes, values = pd.factorize(frame[column], sort=True)
+def _encode(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Encodes a column as indices into its sorted values, which do not depend on the order of the rows."""
+    codes, values = pd.factorize(rows[column], sort=True)
     if (codes < 0).any():
         raise ManifestError(
-            f"Every row needs a {column} for a split to be drawn. "
-            f"Received: {int((codes < 0).sum())} rows without. Fill them in, or leave them out."
+            f"Every row needs a {column} to draw a split. "
+            f"Received: {int((codes < 0).sum())} rows without one. Fill them in, or remove the rows."
         )
     return codes, np.asarray(values, dtype=object)
 
 
-def _kept(frame, patients, row_patient, names, drawn_count):
-    """Each patient's kept split as an index into `names`, -1 where the patient is free."""
-    kept = np.full(len(patients), -1)
+def _fixed_assignment(
+    rows: pd.DataFrame, patients: np.ndarray, row_patient: np.ndarray, names: np.ndarray, drawn_count: int
+) -> np.ndarray:
+    """Returns each patient's fixed split as an index into `names`, -1 for free patients."""
+    fixed = np.full(len(patients), -1)
     if drawn_count == len(names):
-        return kept
-    present = set(frame["split"].unique()) if "split" in frame else set()
-    absent = [name for name in names[drawn_count:] if name not in present]
-    if absent:
+        return fixed
+    present = set(rows["split"].unique()) if "split" in rows else set()
+    missing = [name for name in names[drawn_count:] if name not in present]
+    if missing:
         raise ManifestError(
-            f"A split that is kept must have rows. Received: {shorten(absent)}, but there are "
-            f"{', '.join(sorted(present)) or 'no splits at all'}. Name a split that is there."
+            f"A fixed split must have rows. Received: {shorten(missing)}. The manifest has "
+            f"{', '.join(sorted(present)) or 'no splits'}. Use one of its splits."
         )
     for index in range(drawn_count, len(names)):
-        inside = np.unique(row_patient[(frame["split"] == names[index]).to_numpy()])
-        twice = inside[kept[inside] >= 0]
-        if len(twice):
+        of_split = np.unique(row_patient[(rows["split"] == names[index]).to_numpy()])
+        conflicting = of_split[fixed[of_split] >= 0]
+        if len(conflicting):
             raise ManifestError(
-                "A patient can be kept in one split only. Received: "
-                f"{shorten([str(patients[patient]) for patient in twice])} in {names[kept[twice[0]]]} and "
-                f"{names[index]}. Keep one of the two, or mend these patients' rows."
+                "A patient can be in one fixed split only. Received: "
+                f"{shorten([str(patients[patient]) for patient in conflicting])} in "
+                f"{names[fixed[conflicting[0]]]} and {names[index]}. Fix only one of the two splits, or "
+                "correct these patients' rows."
             )
-        kept[inside] = index
-    return kept
+        fixed[of_split] = index
+    return fixed
 
 
-def _patient_labels(frame, row_patient):
-    """The distinct pairs of a patient and a label as an int array (pairs, 2), sorted; and the labels."""
-    if "label" not in frame:
-        rows = np.unique(row_patient)
-        return np.stack([rows, np.zeros_like(rows)], axis=1), None
-    row_label, labels = _coded(frame, "label")
+def _patient_labels(rows: pd.DataFrame, row_patient: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns the distinct pairs of patient and label as a sorted int array (pairs, 2), and the labels."""
+    if "label" not in rows:
+        present = np.unique(row_patient)
+        return np.stack([present, np.zeros_like(present)], axis=1), None
+    row_label, labels = _encode(rows, "label")
     codes = np.unique(row_patient.astype(np.int64) * len(labels) + row_label)
     return np.stack(np.divmod(codes, len(labels)), axis=1), labels
 
 
-def _label_sets(pairs, count):
-    """A number for each patient, equal for equal sets of labels."""
-    # A fixed random number a label: equal sets have equal sums, and two different sets of 64-bit
-    # numbers have them about once in 10^19 times. Sums wrap around, which is as good.
+def _label_sets(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Returns a number for each patient, equal for equal sets of labels."""
+    # One fixed random number per label: equal sets have equal sums, and different sets of 64-bit numbers have
+    # equal sums with a probability of about 10^-19. Sums may wrap around.
     numbers = np.random.default_rng(0).integers(0, 2**64, pairs[:, 1].max() + 1, dtype=np.uint64)
     sums = np.zeros(count, np.uint64)
     np.add.at(sums, pairs[:, 0], numbers[pairs[:, 1]])
     return np.unique(sums, return_inverse=True)[1]
 
 
-def _deal(strata, images, wanted, rng):
-    """Deals patients out to splits, stratum by stratum, rarest first.
+def _assign(
+    strata: np.ndarray, images: np.ndarray, wanted: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Assigns patients to splits, stratum by stratum, rarest first.
 
     Args:
         strata: int array (patients,).
         images: int array (patients,), each patient's number of images.
-        wanted: float array (splits,), sums to 1.
-        rng: a numpy Generator.
+        wanted: float array (splits,), the shares, with a sum of 1.
+        rng: the source of randomness.
 
     Returns:
         An int array (patients,): indices of splits.
@@ -144,40 +167,42 @@ def _deal(strata, images, wanted, rng):
     if not len(strata):
         return assigned
     total = np.bincount(strata, weights=images)
-    # By stratum, rarest first; in it by images, most first; then at random.
+    # By stratum, rarest first; within it by images, most first; then at random.
     order = np.lexsort((rng.permutation(len(strata)), -images, strata, total[strata]))
     keys = np.stack([strata[order], images[order]])
-    begins = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
-    # Images that the splits lack: of this stratum, and of those before it. The latter decide only who gets
-    # the patients that rounding leaves over.
-    lacking, owed = np.zeros(len(wanted)), np.zeros(len(wanted))
+    starts = np.flatnonzero(np.r_[True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)])
+    # The images by which the splits are below their shares: in this stratum, and in those before it. The
+    # latter only decide which split gets the patients that rounding leaves over.
+    deficit, earlier_deficit = np.zeros(len(wanted)), np.zeros(len(wanted))
     stratum = None
-    for begin, end in zip(begins, np.r_[begins[1:], len(order)], strict=True):
-        if strata[order[begin]] != stratum:
-            stratum = strata[order[begin]]
-            lacking, owed = np.zeros(len(wanted)), owed + lacking
-        size = images[order[begin]]
-        count = end - begin
-        lacking = lacking + wanted * count * size
-        given = np.maximum(np.floor(lacking / size), 0).astype(np.int64)
-        while given.sum() > count:
-            given[np.argmin(np.where(given > 0, lacking - given * size, np.inf))] -= 1
-        while given.sum() < count:
-            given[np.argmax(lacking + owed - given * size)] += 1
-        assigned[order[begin:end]] = np.repeat(np.arange(len(wanted)), given)
-        lacking = lacking - given * size
+    for start, end in zip(starts, np.r_[starts[1:], len(order)], strict=True):
+        if strata[order[start]] != stratum:
+            stratum = strata[order[start]]
+            deficit, earlier_deficit = np.zeros(len(wanted)), earlier_deficit + deficit
+        size = images[order[start]]
+        count = end - start
+        deficit = deficit + wanted * count * size
+        counts = np.maximum(np.floor(deficit / size), 0).astype(np.int64)
+        while counts.sum() > count:
+            counts[np.argmin(np.where(counts > 0, deficit - counts * size, np.inf))] -= 1
+        while counts.sum() < count:
+            counts[np.argmax(deficit + earlier_deficit - counts * size)] += 1
+        assigned[order[start:end]] = np.repeat(np.arange(len(wanted)), counts)
+        deficit = deficit - counts * size
     return assigned
 
 
-def _fill_absent(assigned, kept, pairs, images, drawn_count):
-    """Gives, in place, each drawn split that got none of a class a patient whom another split can spare."""
+def _fill_missing_classes(
+    assigned: np.ndarray, fixed: np.ndarray, pairs: np.ndarray, images: np.ndarray, drawn_count: int
+) -> None:
+    """Moves, in place, a patient into each drawn split that has no patient of a class."""
     table = np.zeros((pairs[:, 1].max() + 1, max(assigned.max() + 1, drawn_count)), np.int64)
     np.add.at(table, (pairs[:, 1], assigned[pairs[:, 0]]), 1)
     for label, split in np.argwhere(table[:, :drawn_count] == 0):
-        having = pairs[pairs[:, 1] == label, 0]
-        having = having[kept[having] < 0]
-        having = having[np.lexsort((images[having], -table[label, assigned[having]]))]
-        for patient in having:
+        candidates = pairs[pairs[:, 1] == label, 0]
+        candidates = candidates[fixed[candidates] < 0]
+        candidates = candidates[np.lexsort((images[candidates], -table[label, assigned[candidates]]))]
+        for patient in candidates:
             own = pairs[pairs[:, 0] == patient, 1]
             if table[label, split] == 0 and (table[own, assigned[patient]] > 1).all():
                 table[own, assigned[patient]] -= 1
@@ -186,16 +211,22 @@ def _fill_absent(assigned, kept, pairs, images, drawn_count):
                 break
 
 
-def _check_classes(assigned, kept, pairs, labels, names):
-    """Refuses a draw that leaves a split without a class: it would be measured on nothing, unnoticed."""
+def _check_classes(
+    assigned: np.ndarray,
+    fixed: np.ndarray,
+    pairs: np.ndarray,
+    labels: np.ndarray | None,
+    names: Sequence[str],
+) -> None:
+    """Rejects a draw that leaves a split without a class, whose metrics there would be undefined."""
     for label in range(pairs[:, 1].max() + 1):
-        having = pairs[pairs[:, 1] == label, 0]
-        absent = [name for index, name in enumerate(names) if not (assigned[having] == index).any()]
-        if absent:
-            free = int((kept[having] < 0).sum())
-            what = "images at all" if labels is None else f"the class {labels[label]!r}"
+        of_label = pairs[pairs[:, 1] == label, 0]
+        missing = [name for index, name in enumerate(names) if not (assigned[of_label] == index).any()]
+        if missing:
+            free = int((fixed[of_label] < 0).sum())
+            subject = "a manifest" if labels is None else f"the class {labels[label]!r}"
             raise ManifestError(
                 "Every split that is drawn must have a patient of every class. "
-                f"Received: {what} with {free} patients to draw from, and none left for "
-                f"{' and '.join(absent)}. Leave the class out, join it to another, or draw fewer splits."
+                f"Received: {subject} with {free} patients to draw from, and none left for "
+                f"{' and '.join(missing)}. Remove the class, merge it with another, or draw fewer splits."
             )

@@ -1,14 +1,15 @@
-"""A CSV of radiographs with checked columns, and the DataFrame it becomes.
+"""The table of radiographs that all data goes through: reading, writing and checking its CSV file.
 
-A manifest is the only currency of data: one row an image, with the columns `file`, `patient` and
-`split`, `label` for classification, `mask` for segmentation, and any others its author likes.
-Paths in it are relative to the CSV's own folder, so that the folder can be moved as a whole.
+A manifest has one row per image, with the columns `file`, `patient` and `split`, `label` for classification,
+`mask` for segmentation, and any others. Paths in it are relative to the CSV file's folder, so that the folder
+can be moved as a whole.
 """
 
 import dataclasses
 import hashlib
 import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,22 +27,27 @@ _HASHED = ("file", "label", "patient", "split", "mask")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Manifest:
-    """A manifest as read from its CSV.
+    """A manifest read from its CSV file.
 
     Attributes:
         path: the CSV file.
-        rows: one row an image, in the CSV's order: the CSV's columns, all text, and `path`, the
-            image's absolute path, and, where there is a `mask` column, `mask_path`, the mask's
-            absolute path or ""; for images in shards, their locators (`semenet.data.images.shards`).
-        sha256: hash over the columns file, label, patient, split and mask as text, in the CSV's
-            order (hexadecimal). A folder that was moved keeps it; a row that changed split does not.
+        rows: one row per image, in the order of the CSV file: its columns, all text; `path`, the image's
+            absolute path; and, if there is a `mask` column, `mask_path`, the mask's absolute path or "". For
+            images in shards, these are locators (`semenet.data.images.shards`).
+        sha256: hash of the columns file, label, patient, split and mask as text, in the order of the CSV file
+            (hexadecimal). It does not change when the folder is moved, and changes when a row changes split.
+
+    Example:
+        >>> manifest = semenet.read_manifest("manifest.csv")
+        >>> type(manifest).__name__, len(manifest.rows), len(manifest.sha256)
+        ('Manifest', 45, 64)
     """
 
     path: pathlib.Path
     rows: pd.DataFrame
     sha256: str
 
-    def split(self, name):
+    def split(self, name: str) -> pd.DataFrame:
         """Returns the rows of one split, in the manifest's order, indexed from 0.
 
         Args:
@@ -53,48 +59,66 @@ class Manifest:
         Raises:
             ManifestError: no row has that split.
         """
-        chosen = self.rows[self.rows["split"] == name].reset_index(drop=True)
-        if chosen.empty:
+        rows = self.rows[self.rows["split"] == name].reset_index(drop=True)
+        if rows.empty:
             counts = self.rows["split"].value_counts(sort=False).sort_index()
             raise ManifestError(
                 f"A split must have at least one row in {self.path}. Received: {name!r}. "
                 f"There are: {', '.join(f'{split} ({n} rows)' for split, n in counts.items())}; "
-                "name one of these, or add rows."
+                "use one of these, or add rows."
             )
-        return chosen
+        return rows
 
 
-def read_manifest(path, root=None, *, required=("label",), require_split=True):
-    """Reads a manifest and checks its columns; looks at no image.
+def read_manifest(
+    path: pathlib.Path | str,
+    root: pathlib.Path | str | None = None,
+    *,
+    required: Sequence[str] = ("label",),
+    require_split: bool = True,
+) -> Manifest:
+    """Reads a manifest and checks its columns. Opens no image.
 
     Args:
-        path: the CSV: comma-separated, UTF-8 (a byte-order mark is allowed), one header line.
+        path: the CSV file: comma-separated, UTF-8 (a byte-order mark is allowed), one header line.
         root: the folder that relative paths in the columns `file` and `mask` start from; None for
-            the CSV's own folder.
-        required: which of the columns "label" and "mask" must be there and filled in every row, beside
+            the folder of the CSV file.
+        required: which of the columns "label" and "mask" must be present and filled in every row, beside
             `file`, `patient` and `split`.
-        require_split: whether `split` must be there; it need not before a split is drawn.
+        require_split: whether `split` must be present; it may be missing before a split is drawn.
 
     Returns:
-        A `Manifest`.
+        The manifest.
 
     Raises:
-        ManifestError: the file is absent, no CSV, or empty; a needed column is absent or has empty
-            cells; two rows name the same file; a column has the name of one that is added here.
+        MissingManifestError: the file does not exist.
+        ManifestError: the file is not a CSV file, or is empty; a required column is missing or has empty
+            cells; two rows name the same file; a column is named `path` or `mask_path`.
+
+    Example:
+        >>> manifest = semenet.read_manifest("manifest.csv")
+        >>> len(manifest.rows)
+        45
+        >>> sorted(manifest.rows["label"].unique())
+        ['bacteria', 'normal', 'virus']
+        >>> train = manifest.split("train")
+        >>> set(train["split"])
+        {'train'}
     """
     path = pathlib.Path(path)
     unknown = set(required) - set(_OPTIONAL)
     if unknown:
         raise SemenetError(
-            f"`required` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(required)}."
+            f"`required` must name columns among {', '.join(_OPTIONAL)}. Received: {sorted(required)}. "
+            "The other required columns are always checked."
         )
     needed = (*(column for column in _REQUIRED if require_split or column != "split"), *required)
     header, rows = read_cells(path, needed)
     check_header(path, header, needed)
     if rows.empty:
         raise ManifestError(
-            f"A manifest needs at least one row below its header. Received: {path}, which has a "
-            "header alone. Add one row an image."
+            f"A manifest needs at least one row below its header. Received: {path}, which has only a "
+            "header. Add one row per image."
         )
     check_cells(path, rows, needed)
     sha256 = _content_hash(rows)
@@ -106,45 +130,52 @@ def read_manifest(path, root=None, *, required=("label",), require_split=True):
     return Manifest(path=path, rows=rows, sha256=sha256)
 
 
-def write_manifest(frame, path):
-    """Writes a manifest so that a reader sees either the old file or the whole new one.
+def write_manifest(rows: pd.DataFrame, path: pathlib.Path | str) -> None:
+    """Writes a manifest atomically: a reader sees either the old file or the complete new one.
 
     Args:
-        frame: a DataFrame with at least the columns file, patient and split. Paths in `file` and
+        rows: a DataFrame with at least the columns file, patient and split. Paths in `file` and
             `mask` must already be relative to the folder of `path`, or absolute. The columns
-            `path` and `mask_path`, which `read_manifest` adds, are left out.
-        path: the CSV to write; its folder must exist.
+            `path` and `mask_path`, which `read_manifest` adds, are not written.
+        path: the CSV file to write; its folder must exist.
 
     Raises:
-        ManifestError: a required column is absent, or the folder is; a name is not UTF-8, or has white
-            space at an end.
+        ManifestError: a required column or the folder is missing; a name is not UTF-8, or begins or ends with
+            white space.
+
+    Example:
+        >>> manifest = semenet.read_manifest("manifest.csv")
+        >>> normal = manifest.rows[manifest.rows["label"] == "normal"]
+        >>> semenet.data.write_manifest(normal, "normal.csv")
+        >>> semenet.read_manifest("normal.csv").rows["label"].unique().tolist()
+        ['normal']
     """
     path = pathlib.Path(path)
-    absent = [column for column in _REQUIRED if column not in frame.columns]
-    if absent:
+    missing = [column for column in _REQUIRED if column not in rows.columns]
+    if missing:
         raise ManifestError(
-            f"A manifest needs the columns {', '.join(_REQUIRED)}. Received: {list(frame.columns)} "
-            f"to be written to {path}. Add {', '.join(absent)}."
+            f"A manifest needs the columns {', '.join(_REQUIRED)}. Received: {list(rows.columns)} "
+            f"to be written to {path}. Add {', '.join(missing)}."
         )
     if not path.parent.is_dir():
         raise ManifestError(
-            f"A manifest is written into a folder that exists. Received: {path}. "
-            f"Make the folder {path.parent} first."
+            f"A manifest is written into an existing folder. Received: {path}. "
+            f"Create the folder {path.parent} first."
         )
-    kept = frame.drop(columns=[column for column in DERIVED_COLUMNS if column in frame.columns])
-    for column in (name for name in _HASHED if name in kept):
-        # What `read_manifest` would refuse: a folder's name becomes a label, with blanks and all.
-        # One by one: pandas' own text, where pyarrow is installed, holds nothing that is not UTF-8.
-        padded = [cell for cell in map(str, kept[column]) if cell != cell.strip()]
+    written = rows.drop(columns=[column for column in DERIVED_COLUMNS if column in rows.columns])
+    for column in (name for name in _HASHED if name in written):
+        # `read_manifest` would reject these values, for example labels that are names of folders.
+        # One by one, because pandas' string type with pyarrow accepts only UTF-8.
+        padded = [cell for cell in map(str, written[column]) if cell != cell.strip()]
         if padded:
             raise ManifestError(
                 "The values of a manifest must not begin or end with white space. "
                 f"Received: {shorten([repr(cell) for cell in padded])} in {column!r}, to be written to "
-                f"{path}. Rename what they stand for."
+                f"{path}. Rename them."
             )
     with replacing(path) as temporary:
         try:
-            kept.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            written.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
         except UnicodeEncodeError as error:
             raise ManifestError(
                 f"The names in a manifest must be UTF-8. Received: {error.object[:200]!r}, to be written to "
@@ -152,51 +183,56 @@ def write_manifest(frame, path):
             ) from error
 
 
-def check_patients(manifest, splits=("train", "val", "test"), *, allow_overlap=False):
-    """Checks that no patient stands in two splits, where it would be learnt and then asked about.
+def check_patients(
+    manifest: Manifest, splits: Sequence[str] = ("train", "val", "test"), *, allow_overlap: bool = False
+) -> pd.Series:
+    """Checks that no patient is in two splits, where a network would be tested on patients it was trained on.
 
     Args:
-        manifest: a `Manifest`.
-        splits: the splits that must not share a patient; rows of others are not looked at.
-        allow_overlap: whether to return such patients, for what is written about the run, instead of
-            refusing them.
+        manifest: the manifest.
+        splits: the splits that must not share a patient; rows of other splits are ignored.
+        allow_overlap: whether to return such patients, so that a report can state them, instead of raising.
 
     Returns:
         `patients_in_several_splits(manifest.rows, splits)`: empty unless `allow_overlap`.
 
     Raises:
-        ManifestError: a patient has rows in two of them; the message names patients and splits.
+        ManifestError: a patient has rows in two of the splits; the message names patients and splits.
+
+    Example:
+        >>> len(semenet.data.check_patients(semenet.read_manifest("manifest.csv")))
+        0
     """
     found = patients_in_several_splits(manifest.rows, splits)
     if found.empty or allow_overlap:
         return found
-    named = [f"{patient} ({' and '.join(where)})" for patient, where in found.items()]
+    named = [f"{patient} ({' and '.join(of_patient)})" for patient, of_patient in found.items()]
     raise ManifestError(
-        f"A patient's images must all stand in one split, in {manifest.path}. "
+        f"All images of a patient must be in one split in {manifest.path}. "
         f"Received: {len(found)} patients in more than one: {shorten(named)}. "
         "Move each patient's rows into one split."
     )
 
 
-def patients_in_several_splits(rows, splits=None):
-    """Finds the patients who stand in more than one split.
+def patients_in_several_splits(rows: pd.DataFrame, splits: Sequence[str] | None = None) -> pd.Series:
+    """Finds the patients who are in more than one split.
 
     Args:
         rows: rows of a manifest, with the columns patient and split.
-        splits: the splits to compare; rows of others are not looked at. None compares all.
+        splits: the splits to compare; rows of other splits are ignored. None compares all.
 
     Returns:
-        A Series, sorted by patient: its index the patients, its values sorted lists of their splits.
+        A Series indexed by patient, sorted, whose values are sorted lists of their splits.
     """
     rows = rows if splits is None else rows[rows["split"].isin(splits)]
     pairs = rows[["patient", "split"]].drop_duplicates()
-    straddling = pairs[pairs.duplicated("patient", keep=False)]
-    if straddling.empty:
+    repeated = pairs[pairs.duplicated("patient", keep=False)]
+    if repeated.empty:
         return pd.Series([], index=pd.Index([], name="patient", dtype=object), name="split", dtype=object)
-    return straddling.groupby("patient", sort=True)["split"].agg(sorted)
+    return repeated.groupby("patient", sort=True)["split"].agg(sorted)
 
 
-def label_index(rows, class_names):
+def label_index(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
     """Returns each row's class as its index in `class_names`.
 
     Args:
@@ -212,39 +248,41 @@ def label_index(rows, class_names):
     index = pd.Index(list(class_names), dtype=object).get_indexer(rows["label"].astype(object))
     if (index < 0).any():
         first = rows.iloc[int(np.flatnonzero(index < 0)[0])]
-        others = sorted(set(rows["label"][index < 0]))
+        unknown = sorted(set(rows["label"][index < 0]))
         raise ManifestError(
             f"Every label must be one of the classes {', '.join(class_names)}. "
-            f"Received: {first['label']!r} for {first['file']} (unknown labels in all: "
-            f"{shorten([repr(label) for label in others])}). "
-            "Leave these rows out, or train a network with these classes (--classes)."
+            f"Received: {first['label']!r} for {first['file']} (all unknown labels: "
+            f"{shorten([repr(label) for label in unknown])}). "
+            "Remove these rows, or train a network with these classes (--classes)."
         )
     return index.astype(np.int64)
 
 
-def _paths(path, rows, folder, column, kind):
-    """The absolute path of each file of a column, or its locator where the rows say in which shard it is."""
+def _paths(path: pathlib.Path, rows: pd.DataFrame, folder: pathlib.Path, column: str, kind: str) -> list[str]:
+    """Returns the absolute path of each file of a column, or its locator if the rows locate it in a shard."""
     columns = [f"{kind}_{name}" for name in PLACE]
     if not {"shard", *columns} <= set(rows.columns):
         return join_paths(folder, rows[column].tolist())
     shards = join_paths(folder, rows["shard"].tolist())
-    found = [
+    locators = [
         locator(shard, *place) if shard and name else ""
         for name, shard, place in zip(rows[column], shards, rows[columns].values.tolist(), strict=True)
     ]
-    wrong = [index for index, text in enumerate(found) if not is_locator(text) and rows[column].iloc[index]]
+    wrong = [
+        index for index, text in enumerate(locators) if not is_locator(text) and rows[column].iloc[index]
+    ]
     if wrong:
         raise ManifestError(
-            f"Rows of shards need shard, {', '.join(columns)}, as `semenet data shard` writes them. "
-            f"Received: {path} without, {describe_lines(path, wrong)}. Write the shards again."
+            f"Rows of shards need valid values of shard, {', '.join(columns)}, as `semenet data shard` "
+            f"writes them. Received: {path}, {describe_lines(path, wrong)}. Write the shards again."
         )
-    return found
+    return locators
 
 
-def _content_hash(rows):
+def _content_hash(rows: pd.DataFrame) -> str:
     digest = hashlib.sha256()
     for column in _HASHED:
         if column in rows:
-            # JSON keeps cells apart whatever they hold, and is the same on every machine.
+            # JSON separates cells whatever they contain, and is the same on every machine.
             digest.update(json.dumps({column: rows[column].tolist()}).encode("ascii"))
     return digest.hexdigest()

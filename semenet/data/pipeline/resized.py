@@ -1,101 +1,123 @@
-"""A manifest's images, decoded and stretched to one size: what comes before anything random."""
+"""Images of a manifest, decoded and resized: the deterministic part of the pipeline, which caches hold."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING
 
 from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import image_size, read_image, read_mask
 from semenet.data.transforms import host as host_transforms
 
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from semenet.data.pipeline.cache import DiskCache, MemoryCache
+
 
 class ResizedImages:
-    """The images of a manifest's rows, each read when it is asked for, from any number of threads.
+    """A sequence of the resized images of a manifest's rows, read on access from any number of threads.
 
     Args:
         rows: rows of a manifest: `path` and, with `masks`, `mask_path`.
-        size: (height, width) to stretch to, in pixels.
+        size: (height, width) to resize to, in pixels.
         masks: whether to read the masks too.
-        cache: a cache of `semenet.data.pipeline.cache` for these rows, or None to read anew each time.
+        cache: a cache from `semenet.data.pipeline.cache` for these rows, or None to read files every time.
 
     Attributes:
         size: (height, width), in pixels.
         has_masks: whether masks are read.
     """
 
-    def __init__(self, rows, size, *, masks=False, cache=None):
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        size: tuple[int, int],
+        *,
+        masks: bool = False,
+        cache: MemoryCache | DiskCache | None = None,
+    ) -> None:
         self.paths = rows["path"].tolist()
         self.mask_paths = rows["mask_path"].tolist() if masks else None
         self.size = tuple(size)
         self.cache = cache
 
     @property
-    def has_masks(self):
+    def has_masks(self) -> bool:
         return self.mask_paths is not None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, row):
-        """Reads an image, and its mask.
+    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Reads an image and its mask.
 
         Args:
             row: the row's number.
 
         Returns:
             (image, mask): uint8 of shape `size`, values in [0, 255] and in {0, 1}; the mask is None
-            without masks. Neither may be written to.
+            without masks. Both are read-only.
 
         Raises:
-            ImageError: a file cannot be read, or a mask has not its image's size.
+            ImageError: a file cannot be read, or a mask differs in size from its image.
         """
-        found = None if self.cache is None else self.cache.get(row)
-        if found is None:
-            found = self._read(row)
+        pair = None if self.cache is None else self.cache.get(row)
+        if pair is None:
+            pair = self._read(row)
             if self.cache is not None:
-                self.cache.put(row, *found)
-        return found
+                self.cache.put(row, *pair)
+        return pair
 
-    def _read(self, row):
+    def _read(self, row: int) -> tuple[np.ndarray, np.ndarray | None]:
         image, mask = read_image_and_mask(self.paths[row], self.mask_paths and self.mask_paths[row])
         image = host_transforms.resize(image, self.size)
         return image, None if mask is None else host_transforms.resize_mask(mask, self.size)
 
 
-def read_image_and_mask(path, mask_path=None):
-    """Reads an image and the mask that belongs to it.
+def read_image_and_mask(
+    path: pathlib.Path | str, mask_path: pathlib.Path | str | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads an image and its mask.
 
     Args:
         path: the image's path.
-        mask_path: the mask's, or None.
+        mask_path: the mask's path, or None.
 
     Returns:
         (image, mask): uint8 (height, width), values in [0, 255] and in {0, 1}; the mask is None
         without `mask_path`.
 
     Raises:
-        ImageError: a file cannot be read, or the mask has not its image's size.
+        ImageError: a file cannot be read, or the mask differs in size from the image.
     """
     image = read_image(path)
     if mask_path is None:
         return image, None
-    return image, _mask_of_size(mask_path, path, image.shape)
+    return image, _read_mask_of_size(mask_path, path, image.shape)
 
 
-def check_mask_size(path, mask_path):
-    """Reads a mask, and of the image that it belongs to what tells the size.
+def check_mask_size(path: pathlib.Path | str, mask_path: pathlib.Path | str) -> None:
+    """Checks that a mask can be read and has the size of its image, of which only the header is read.
 
     Args:
         path: the image's path.
-        mask_path: the mask's.
+        mask_path: the mask's path.
 
     Raises:
-        ImageError: the mask cannot be read or has not its image's size, or the image tells none.
+        ImageError: the mask cannot be read, the image's header cannot be read, or their sizes differ.
     """
-    _mask_of_size(mask_path, path, image_size(path))
+    _read_mask_of_size(mask_path, path, image_size(path))
 
 
-def _mask_of_size(mask_path, path, size):
+def _read_mask_of_size(
+    mask_path: pathlib.Path | str, path: pathlib.Path | str, size: tuple[int, int]
+) -> np.ndarray:
     mask = read_mask(mask_path)
     if size != mask.shape:
         raise ImageError(
-            f"A mask must have its image's size. Received: {mask_path} of {mask.shape} "
-            f"for {path} of {size}. Make the mask from this very image."
+            f"A mask must have the size of its image. Received: {mask_path} of {mask.shape} "
+            f"for {path} of {size}. Make the mask from this image."
         )
     return mask

@@ -1,60 +1,61 @@
-"""Calls from TensorFlow's threads into Python, none of which may be under way when the interpreter ends.
+"""Calls from TensorFlow's threads into Python, which must all have ended before the interpreter exits.
 
-A dataset that somebody stopped reading, because of an error or a `break`, still fills its buffers. A
-thread of it that asks for Python once the interpreter is going down ends the process by SIGABRT, or hangs
-it for good.
+A dataset that is no longer read, because of an error or a `break`, still fills its buffers. If one of its
+threads calls into Python while the interpreter shuts down, the process aborts with SIGABRT or hangs forever.
 """
 
 import atexit
 import functools
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 _QUIET_SECONDS = 0.05
 _PATIENCE_SECONDS = 10.0
 
 _lock = threading.Lock()
 _closing = threading.Event()
-_begun = 0
-_under_way = 0
+_started_calls = 0
+_running_calls = 0
 
 
-def host_call(function):
-    """Wraps a function for `tf.numpy_function`, so that the interpreter waits for its calls when it ends.
+def host_call(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a function for `tf.numpy_function`, so that the interpreter waits for its calls before it exits.
 
     Args:
-        function: what TensorFlow is to call.
+        function: the function that TensorFlow calls.
 
     Returns:
-        A function that does the same; once the interpreter is about to end it raises RuntimeError.
+        A function that does the same. It raises RuntimeError once the interpreter is about to exit.
     """
 
     @functools.wraps(function)
-    def call(*arguments):
-        global _begun, _under_way
+    def call(*arguments: Any) -> Any:
+        global _started_calls, _running_calls
         if _closing.is_set():
-            raise RuntimeError("The interpreter is ending: nothing more is computed.")
+            raise RuntimeError("The interpreter is exiting: no more batches are computed.")
         with _lock:
-            _begun += 1
-            _under_way += 1
+            _started_calls += 1
+            _running_calls += 1
         try:
             return function(*arguments)
         finally:
             with _lock:
-                _under_way -= 1
+                _running_calls -= 1
 
     return call
 
 
 @atexit.register
-def wait_for_calls():
-    """Refuses new calls and waits until none is under way: buffers that nobody empties are soon full."""
-    if not _begun:
+def wait_for_calls() -> None:
+    """Rejects new calls and waits until none is running. Buffers that nobody reads are full soon."""
+    if not _started_calls:
         return
     _closing.set()
-    began = quiet_since = time.monotonic()
-    while time.monotonic() - quiet_since < _QUIET_SECONDS and time.monotonic() - began < _PATIENCE_SECONDS:
+    start = quiet_since = time.monotonic()
+    while time.monotonic() - quiet_since < _QUIET_SECONDS and time.monotonic() - start < _PATIENCE_SECONDS:
         time.sleep(_QUIET_SECONDS / 10)
         with _lock:
-            if _under_way:
+            if _running_calls:
                 quiet_since = time.monotonic()

@@ -1,28 +1,59 @@
-"""Resize, equalisation and CLAHE in TensorFlow operations alone, for graphs that stand without OpenCV.
+"""Resizing, equalization and CLAHE as TensorFlow operations, for graphs that run without Python or OpenCV.
 
-Same pixels as `host_transforms`, bit for bit, which `semenet.data.transforms.eager` relies on: it checks
-what comes in, and says what each function does. Every function takes and gives int32 tensors of
-shape (height, width), values in [0, 255], whose sizes may be unknown until the graph runs.
+Each function computes the same pixels as its namesake in `semenet.data.transforms.host`, bit for bit, several
+times slower. One exception: XLA reorders the sums of `clahe`, so that single pixels may differ by one grey
+level. All take and return uint8 tensors of shape (height, width), with values in [0, 255] and sizes that may
+be unknown until the graph runs. They work eagerly, in `tf.data.Dataset.map` and in `tf.function`.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+from semenet.data.transforms.clahe_arguments import check_clahe_arguments
+from semenet.errors import SemenetError
+
 _GREY_LEVELS = 256
-# Weights are integers of so many fractional bits: Pillow's (libImaging/Resample.c) and OpenCV's
+# Numbers of fractional bits of the integer weights: Pillow's (libImaging/Resample.c) and OpenCV's
 # (INTER_LINEAR_EXACT, imgproc/src/resize.cpp).
 _TRIANGLE_BITS = 22
 _LINEAR_BITS = 8
 
 
-def resize(grey, size):
-    """`host_transforms.resize`."""
+def resize(image: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+    """Resizes an image bilinearly, as `semenet.data.transforms.host.resize` does.
+
+    Args:
+        image: uint8 (height, width), values in [0, 255].
+        size: (height, width) of the result, in pixels: two int or two scalar int32 tensors.
+
+    Returns:
+        A uint8 tensor of shape `size`.
+
+    Raises:
+        SemenetError: `image` has another dtype or rank.
+    """
+    grey = _as_int32(image)
     old = tf.unstack(tf.shape(grey))
-    much = tf.reduce_any([2 * before > 3 * after for before, after in zip(old, size, strict=True)])
-    return tf.cond(much, lambda: _widening(grey, size), lambda: _linear(grey, size))
+    shrinks_much = tf.reduce_any([2 * before > 3 * after for before, after in zip(old, size, strict=True)])
+    resized = tf.cond(shrinks_much, lambda: _resize_triangle(grey, size), lambda: _resize_linear(grey, size))
+    return tf.cast(resized, tf.uint8)
 
 
-def resize_mask(mask, size):
-    """`host_transforms.resize_mask`."""
+def resize_mask(mask: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+    """Resizes a mask by nearest neighbour, as `semenet.data.transforms.host.resize_mask` does.
+
+    Args:
+        mask: uint8 (height, width).
+        size: as for `resize`.
+
+    Returns:
+        A uint8 tensor of shape `size`, with values of `mask` only.
+
+    Raises:
+        SemenetError: `mask` has another dtype or rank.
+    """
+    mask = _checked(mask)
     rows, columns = (
         (2 * tf.range(new) + 1) * old // (2 * new)
         for old, new in zip(tf.unstack(tf.shape(mask)), size, strict=True)
@@ -30,8 +61,20 @@ def resize_mask(mask, size):
     return tf.gather(tf.gather(mask, rows), columns, axis=1)
 
 
-def equalize(grey):
-    """`host_transforms.equalize`."""
+def equalize(image: tf.Tensor) -> tf.Tensor:
+    """Equalizes the histogram of the whole image, as `semenet.data.transforms.host.equalize` does.
+
+    Args:
+        image: uint8 (height, width), values in [0, 255].
+
+    Returns:
+        A uint8 tensor of the image's shape.
+
+    Raises:
+        SemenetError: `image` has another dtype or rank.
+    """
+    image = _checked(image)
+    grey = _as_int32(image)
     histogram = tf.math.bincount(tf.reshape(grey, [-1]), minlength=_GREY_LEVELS, maxlength=_GREY_LEVELS)
     lowest = tf.reduce_min(grey)
     others = tf.size(grey) - histogram[lowest]
@@ -39,16 +82,31 @@ def equalize(grey):
     # The lowest grey level of the image becomes black; levels below it do not occur.
     counted = tf.cast(tf.cumsum(histogram) - histogram[lowest], tf.float32)
     table = tf.cast(tf.clip_by_value(tf.round(counted * scale), 0, 255), tf.int32)
-    # An image of one grey level alone stays as it is.
-    return tf.where(others == 0, grey, tf.gather(table, grey))
+    # An image with a single grey level stays unchanged.
+    equalized = tf.where(others == 0, grey, tf.gather(table, grey))
+    return tf.ensure_shape(tf.cast(equalized, tf.uint8), image.shape)
 
 
-def clahe(grey, clip_limit, tiles):
-    """`host_transforms.clahe`."""
-    across, down = tiles
+def clahe(image: tf.Tensor, clip_limit: float = 2.0, tiles: tuple[int, int] = (8, 8)) -> tf.Tensor:
+    """Applies contrast-limited adaptive histogram equalization, as `semenet.data.transforms.host.clahe` does.
+
+    Args:
+        image: uint8 (height, width), values in [0, 255].
+        clip_limit: the highest histogram bin, as a multiple of a flat histogram's; 0 for no limit.
+        tiles: the number of tiles across and down, as OpenCV's tileGridSize.
+
+    Returns:
+        A uint8 tensor of the image's shape.
+
+    Raises:
+        SemenetError: `image` has another dtype or rank, or `clip_limit` or `tiles` is out of range.
+    """
+    clip_limit, (across, down) = check_clahe_arguments(clip_limit, tiles)
+    image = _checked(image)
+    grey = _as_int32(image)
     height, width = tf.unstack(tf.shape(grey))
     exact = tf.logical_and(height % down == 0, width % across == 0)
-    # OpenCV pads both sides as soon as one is no multiple, a side that fits by a whole tile count.
+    # OpenCV pads both sides as soon as one is no multiple: a side that is one gets a full tile count more.
     padded_height = height + tf.where(exact, 0, down - height % down)
     padded_width = width + tf.where(exact, 0, across - width % across)
     padded = tf.gather(grey, _reflected(padded_height, height), axis=0)
@@ -60,49 +118,65 @@ def clahe(grey, clip_limit, tiles):
     left, right, weight_right = _neighbours(width, tile_width, across)
     weight_down = weight_down[:, tf.newaxis]
 
-    def looked_up(rows, columns):
+    def map_grey(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        """Maps each pixel by the table of one of its four neighbouring tiles."""
         tile = rows[:, tf.newaxis] * across + columns
         return tf.cast(tf.gather(tables, tile * _GREY_LEVELS + grey), tf.float32)
 
-    upper = looked_up(above, left) * (1 - weight_right) + looked_up(above, right) * weight_right
-    lower = looked_up(below, left) * (1 - weight_right) + looked_up(below, right) * weight_right
+    upper = map_grey(above, left) * (1 - weight_right) + map_grey(above, right) * weight_right
+    lower = map_grey(below, left) * (1 - weight_right) + map_grey(below, right) * weight_right
     mixed = upper * (1 - weight_down) + lower * weight_down
-    return tf.cast(tf.round(mixed), tf.int32)
+    return tf.ensure_shape(tf.cast(tf.round(mixed), tf.uint8), image.shape)
 
 
-def _linear(grey, size):
-    """Stretches between the two nearest pixels, as OpenCV does, with one rounding at the end."""
-    across = tf.transpose(_linear_rows(tf.transpose(grey), size[1]))
-    both = _linear_rows(across, size[0])
+def _checked(image: tf.Tensor) -> tf.Tensor:
+    image = tf.convert_to_tensor(image)
+    if image.dtype != tf.uint8 or image.shape.rank not in (None, 2):
+        raise SemenetError(
+            "An image must be uint8 of shape (height, width). "
+            f"Received: {image.dtype.name} of shape {image.shape}. Cast it, or take one channel with "
+            "image[..., 0]."
+        )
+    return image
+
+
+def _as_int32(image: tf.Tensor) -> tf.Tensor:
+    return tf.cast(_checked(image), tf.int32)
+
+
+def _resize_linear(grey: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+    """Interpolates between the two nearest pixels, as OpenCV does, with one rounding at the end."""
+    across = tf.transpose(_interpolate_rows(tf.transpose(grey), size[1]))
+    both = _interpolate_rows(across, size[0])
     return tf.bitwise.right_shift(both + 2 ** (2 * _LINEAR_BITS - 1), 2 * _LINEAR_BITS)
 
 
-def _linear_rows(values, new):
-    """Sums of two neighbouring rows each; the result has `_LINEAR_BITS` more fractional bits."""
+def _interpolate_rows(values: tf.Tensor, new: int) -> tf.Tensor:
+    """Returns `new` weighted sums of two neighbouring rows each, with `_LINEAR_BITS` more fractional bits."""
     old = tf.shape(values)[0]
     scale = 1 / (tf.cast(new, tf.float64) / tf.cast(old, tf.float64))
     place = scale * (tf.range(new, dtype=tf.float64) + 0.5) - 0.5
     before = tf.floor(place)
     after_weight = tf.cast(tf.round((place - before) * 2**_LINEAR_BITS), tf.int32)[:, tf.newaxis]
     row = tf.cast(before, tf.int32)
-    # Beyond the first and last row lies that row itself.
+    # The first and last row are repeated beyond the border.
     first, second = (tf.gather(values, tf.clip_by_value(row + step, 0, old - 1)) for step in (0, 1))
     return first * (2**_LINEAR_BITS - after_weight) + second * after_weight
 
 
-def _widening(grey, size):
-    """Stretches with a triangle filter that widens as the image shrinks, as Pillow does."""
-    across = tf.transpose(_widening_rows(tf.transpose(grey), size[1]))
-    return _widening_rows(across, size[0])
+def _resize_triangle(grey: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+    """Resizes with a triangle filter that widens as the image shrinks, as Pillow does."""
+    across = tf.transpose(_filter_rows(tf.transpose(grey), size[1]))
+    return _filter_rows(across, size[0])
 
 
-def _widening_rows(grey, new):
-    """Stretches to `new` rows: each is a weighted sum of neighbouring ones, in whole numbers."""
+def _filter_rows(grey: tf.Tensor, new: int) -> tf.Tensor:
+    """Returns `new` rows, each a weighted sum of neighbouring rows, in integers."""
     old = tf.shape(grey)[0]
     scale = tf.cast(old, tf.float64) / tf.cast(new, tf.float64)
     support = tf.maximum(scale, 1)
     centre = (tf.range(new, dtype=tf.float64) + 0.5) * scale
-    # Casts to integers cut towards zero, as C does; below zero both give the first row.
+    # Casts to integers truncate towards zero, as in C; negative values become the first row.
     first = tf.maximum(tf.cast(centre - support + 0.5, tf.int32), 0)
     beyond = tf.minimum(tf.cast(centre + support + 0.5, tf.int32), old)
     taps = tf.reduce_max(beyond - first)
@@ -113,7 +187,7 @@ def _widening_rows(grey, new):
     weights = tf.cast(weights * 2**_TRIANGLE_BITS + 0.5, tf.int32)
     row = tf.minimum(row, old - 1)
 
-    def add_tap(tap, total):
+    def add_tap(tap: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tap + 1, total + tf.gather(grey, row[:, tap]) * weights[:, tap, tf.newaxis]
 
     half = tf.fill((tf.size(centre), tf.shape(grey)[1]), 2 ** (_TRIANGLE_BITS - 1))
@@ -126,15 +200,22 @@ def _widening_rows(grey, new):
     return tf.minimum(tf.bitwise.right_shift(total, _TRIANGLE_BITS), _GREY_LEVELS - 1)
 
 
-def _reflected(length, size):
-    """Indices of `length` pixels, of which those from `size` on are mirrored at the last one."""
+def _reflected(length: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns the indices of `length` pixels; those from `size` on are mirrored at the last pixel."""
     period = tf.maximum(2 * size - 2, 1)
     index = tf.range(length) % period
     return tf.minimum(index, period - index)
 
 
-def _clipped_tables(padded, tile_height, tile_width, down, across, clip_limit):
-    """Each tile's grey map: int32 (down * across * 256), values in [0, 255]."""
+def _clipped_tables(
+    padded: tf.Tensor,
+    tile_height: tf.Tensor,
+    tile_width: tf.Tensor,
+    down: int,
+    across: int,
+    clip_limit: float,
+) -> tf.Tensor:
+    """Returns each tile's table of grey levels: int32 (down * across * 256), values in [0, 255]."""
     area = tile_height * tile_width
     tile_row = tf.range(tf.shape(padded)[0]) // tile_height
     tile_column = tf.range(tf.shape(padded)[1]) // tile_width
@@ -157,8 +238,8 @@ def _clipped_tables(padded, tile_height, tile_width, down, across, clip_limit):
     return tf.reshape(tf.cast(tf.clip_by_value(table, 0, 255), tf.int32), [-1])
 
 
-def _neighbours(size, tile, count):
-    """The tiles before and after each pixel's position, and the weight of the one after."""
+def _neighbours(size: tf.Tensor, tile: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the tiles before and after each pixel's position, and the weight of the one after."""
     position = tf.range(size, dtype=tf.int32)
     place = tf.cast(position, tf.float32) * (1 / tf.cast(tile, tf.float32)) - 0.5
     before = tf.floor(place)

@@ -10,7 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet.data.images.reading import read_image
-from semenet.data.pipeline.datasets import unwrapped_errors
+from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines

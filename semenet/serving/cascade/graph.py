@@ -124,7 +124,7 @@ def _keep_only_lungs(images: tf.Tensor, levels: tf.Tensor, usable: tf.Tensor) ->
     """Sets everything outside the lungs to black, in the images whose mask is usable."""
     size = images.shape[1:3]
     masks = tf.map_fn(
-        lambda one: graph_transforms.resize(one, size) >= MASK_LEVEL,
+        lambda one: graph_transforms.resize(tf.cast(one, tf.uint8), size) >= MASK_LEVEL,
         levels,
         fn_output_signature=tf.TensorSpec(size, tf.bool),
     )

@@ -32,7 +32,7 @@ def export_format(
     """Writes a network for another runtime, checks it against Keras there, and describes it.
 
     The file takes prepared images: `images`, uint8 `(N, H, W, C)`, values in [0, 255], N open, resized by
-    `semenet.data.transforms.eager.resize`, after CLAHE where the network was trained so and with all
+    `semenet.data.transforms.host.resize`, after CLAHE where the network was trained so and with all
     but the lungs
     black where it is fed lungs alone. uint8, since that is what a prepared radiograph is: a quarter of
     float32's bytes, and nobody can feed it values in [0, 1] by mistake. It gives `probabilities`, float32
@@ -166,7 +166,7 @@ def _differences(file, run, reference, images):
 def _preparation(run):
     """str, what a client does with an image before the network."""
     height, width = run.input_size
-    steps = ["8-bit grey", f"stretched to {height} x {width} as semenet.data.transforms.eager.resize does"]
+    steps = ["8-bit grey", f"stretched to {height} x {width} as semenet.data.transforms.host.resize does"]
     steps += ["CLAHE, clip limit 2, 8 x 8 tiles"] if run.inference_clahe else []
     steps += ["all but the lungs black"] if run.lungs_alone else []
     return ", ".join(steps)

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from semenet.data.images.colour import is_coloured_graph
-from semenet.data.transforms.eager import clahe_graph, resize
+from semenet.data.transforms import in_graph as graph_transforms
 from semenet.errors import SemenetError
 from semenet.inference.heat_map_graphs import heat_map_network
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
@@ -42,10 +42,10 @@ def prepare_graph(image, run):
     Returns:
         uint8 tensor `(H, W, C)`.
     """
-    image = resize(image, run.input_size)
+    grey = graph_transforms.resize(image[..., 0], run.input_size)
     if run.inference_clahe:
-        image = clahe_graph(image)
-    return tf.ensure_shape(tf.repeat(image, run.channels, axis=-1), spec_of(run).shape)
+        grey = graph_transforms.clahe(grey)
+    return tf.ensure_shape(tf.repeat(grey[..., tf.newaxis], run.channels, axis=-1), spec_of(run).shape)
 
 
 def spec_of(run):
@@ -150,7 +150,8 @@ class CascadeServable:
         images = (prepare_graph(image, run) for run in self.cascade.runs.values())
         coloured = tf.constant(False) if contents is None else is_coloured_graph(contents)
         small = tf.reduce_min(tf.shape(image)[:2]) < MIN_SIDE
-        thumbnail = tf.ensure_shape(resize(image, (SIDE, SIDE)), (SIDE, SIDE, 1))
+        thumbnail = graph_transforms.resize(image[..., 0], (SIDE, SIDE))[..., tf.newaxis]
+        thumbnail = tf.ensure_shape(thumbnail, (SIDE, SIDE, 1))
         return (*images, thumbnail, tf.stack([coloured, small]))
 
     def compute(self, explain):

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from semenet.data.manifest.table import ManifestError, label_index, read_manifest
-from semenet.data.pipeline.datasets import as_dataset, training_batches, unwrapped_errors
+from semenet.data.pipeline.datasets import training_batches
+from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
 from semenet.models.catalog import build
 from semenet.storage.atomic import write_text
 from semenet.storage.hashing import file_sha256

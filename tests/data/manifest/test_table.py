@@ -1,3 +1,5 @@
+"""Reading, checking and writing manifests, and the errors for wrong ones."""
+
 import errno
 import hashlib
 import os
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semenet.data.manifest.csv_file import join_paths
+from semenet.data.manifest.csv_file import MissingManifestError, join_paths
 from semenet.data.manifest.splitting import split_patients
 from semenet.data.manifest.table import (
     ManifestError,
@@ -22,14 +24,14 @@ from semenet.data.manifest.table import (
 HEADER = "file,label,patient,split\n"
 
 
-def written(folder, text, name="manifest.csv"):
+def write_text(folder, text, name="manifest.csv"):
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 
 def test_reads_rows_as_text_with_absolute_paths(tmp_path):
-    path = written(
+    path = write_text(
         tmp_path,
         "file,label,patient,split,mask,age\n"
         "a/x.png,normal,007,train,m/x.png,5\n"
@@ -47,18 +49,18 @@ def test_reads_rows_as_text_with_absolute_paths(tmp_path):
 
 
 def test_paths_start_from_a_given_root(tmp_path):
-    path = written(tmp_path, HEADER + "a.png,normal,p,train\n")
+    path = write_text(tmp_path, HEADER + "a.png,normal,p,train\n")
     assert read_manifest(path, root="/elsewhere").rows["path"].tolist() == ["/elsewhere/a.png"]
 
 
 def test_relative_manifest_gives_absolute_paths(tmp_path, monkeypatch):
-    written(tmp_path, HEADER + "a.png,normal,p,train\n")
+    write_text(tmp_path, HEADER + "a.png,normal,p,train\n")
     monkeypatch.chdir(tmp_path)
     assert read_manifest("manifest.csv").rows["path"].tolist() == [f"{tmp_path}/a.png"]
 
 
-def test_masks_without_labels(tmp_path):
-    path = written(tmp_path, "file,mask,patient,split\na.png,m.png,p,train\n")
+def test_a_manifest_may_have_masks_and_no_labels(tmp_path):
+    path = write_text(tmp_path, "file,mask,patient,split\na.png,m.png,p,train\n")
     assert "label" not in read_manifest(path, required=("mask",)).rows
     with pytest.raises(ManifestError, match="Add label"):
         read_manifest(path)
@@ -67,7 +69,7 @@ def test_masks_without_labels(tmp_path):
 
 
 def test_byte_order_mark_and_windows_lines_are_read(tmp_path):
-    path = written(tmp_path, b"\xef\xbb\xbffile,label,patient,split\r\na.png,normal,p,train\r\n")
+    path = write_text(tmp_path, b"\xef\xbb\xbffile,label,patient,split\r\na.png,normal,p,train\r\n")
     assert read_manifest(path).rows["file"].tolist() == ["a.png"]
 
 
@@ -76,66 +78,68 @@ def test_byte_order_mark_and_windows_lines_are_read(tmp_path):
     [
         (b"", "empty"),
         (b" \n", "empty"),
-        (HEADER.encode(), "header alone"),
+        (HEADER.encode(), "only a header"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", "UTF-8"),
         (b"file;label;patient;split\na;b;c;d\n", "Add file, patient, split, label"),
         (b"file,label,patient\na,b,c\n", "Add split"),
-        (b"file,label,patient,split,file\na,b,c,d,e\n", "file stands more than once"),
+        (b"file,label,patient,split,file\na,b,c,d,e\n", "file occurs more than once"),
         (b"file,label,patient,split,path\na,b,c,d,e\n", "column path"),
         (b"file,label,patient,split\na,b,c,d,e\n", "as many cells"),
         (b"file,label,patient,split\na,b,c,d\ne,f,g,h,i\n", "line 3"),
         (b'file,label,patient,split\na,b,c,"d\n', "EOF"),
     ],
 )
-def test_what_is_no_manifest_is_refused_by_name(tmp_path, text, message):
-    path = written(tmp_path, text)
+def test_files_that_are_not_manifests_are_rejected_by_name(tmp_path, text, message):
+    path = write_text(tmp_path, text)
     with pytest.raises(ManifestError, match=message) as error:
         read_manifest(path)
     assert str(path) in str(error.value)
 
 
-def test_absent_manifest_and_folder_are_refused(tmp_path):
-    with pytest.raises(ManifestError, match="must exist"):
+def test_missing_manifest_and_folder_are_rejected(tmp_path):
+    with pytest.raises(MissingManifestError, match="none.csv, which does not exist") as error:
         read_manifest(tmp_path / "none.csv")
+    assert isinstance(error.value, ManifestError)
+    assert isinstance(error.value, FileNotFoundError)
     with pytest.raises(ManifestError, match="folder"):
         read_manifest(tmp_path)
 
 
-def test_empty_cells_are_named_by_the_lines_they_stand_on(tmp_path):
-    # The second row runs over two lines and a blank line follows: rows and lines part ways.
-    path = written(tmp_path, HEADER + 'a,x,p,train\nb,x,"p\nq",train\n\nc,x, ,val\nd,x\n')
+def test_empty_cells_are_located_by_line_number(tmp_path):
+    # The second row spans two lines and a blank line follows it, so that row and line numbers differ.
+    path = write_text(tmp_path, HEADER + 'a,x,p,train\nb,x,"p\nq",train\n\nc,x, ,val\nd,x\n')
     with pytest.raises(ManifestError, match=r"2 empty cells in 'patient', line 6, 7\."):
         read_manifest(path)
 
 
 def test_many_empty_cells_are_counted(tmp_path):
-    path = written(tmp_path, HEADER + "".join(f"{i},,p,train\n" for i in range(9)))
+    path = write_text(tmp_path, HEADER + "".join(f"{i},,p,train\n" for i in range(9)))
     with pytest.raises(ManifestError, match="9 empty cells in 'label', line 2, 3, 4, 5, 6 and 4 more"):
         read_manifest(path)
 
 
-def test_a_file_named_twice_is_refused_with_both_lines(tmp_path):
-    path = written(tmp_path, HEADER + "a,x,p,train\nb,x,p,train\na,x,p,train\n")
+def test_a_file_named_twice_is_rejected_with_both_lines(tmp_path):
+    path = write_text(tmp_path, HEADER + "a,x,p,train\nb,x,p,train\na,x,p,train\n")
     with pytest.raises(ManifestError, match=r"first a, line 2, 4\."):
         read_manifest(path)
 
 
-def test_hash_is_of_contents_and_not_of_place(tmp_path):
+def test_hash_depends_on_contents_and_not_on_the_path(tmp_path):
     text = HEADER + "a,x,p,train\nb,y,q,val\n"
-    first = read_manifest(written(tmp_path, text)).sha256
+    first = read_manifest(write_text(tmp_path, text)).sha256
     (tmp_path / "moved").mkdir()
-    assert read_manifest(written(tmp_path / "moved", text)).sha256 == first
+    assert read_manifest(write_text(tmp_path / "moved", text)).sha256 == first
     more = "file,label,patient,split,age\na,x,p,train,1\nb,y,q,val,2\n"
-    assert read_manifest(written(tmp_path, more)).sha256 == first
+    assert read_manifest(write_text(tmp_path, more)).sha256 == first
     for changed in ("a,x,p,val\nb,y,q,val\n", "b,y,q,val\na,x,p,train\n", "a,xp,,train\nb,y,q,val\n"):
-        path = written(tmp_path, HEADER + changed.replace("xp,,", "xp,r,"))
+        path = write_text(tmp_path, HEADER + changed.replace("xp,,", "xp,r,"))
         assert read_manifest(path).sha256 != first
     masks = "file,label,patient,split,mask\na,x,p,train,m\nb,y,q,val,n\n"
-    assert read_manifest(written(tmp_path, masks)).sha256 != first
+    assert read_manifest(write_text(tmp_path, masks)).sha256 != first
 
 
-def test_split_gives_its_rows_or_says_which_there_are(tmp_path):
-    path = written(tmp_path, HEADER + "a,x,p,train\nb,x,q,val\nc,x,p,train\n")
+def test_split_returns_its_rows_or_lists_the_splits(tmp_path):
+    path = write_text(tmp_path, HEADER + "a,x,p,train\nb,x,q,val\nc,x,p,train\n")
     manifest = read_manifest(path)
     train = manifest.split("train")
     assert train["file"].tolist() == ["a", "c"]
@@ -144,10 +148,10 @@ def test_split_gives_its_rows_or_says_which_there_are(tmp_path):
         manifest.split("test")
 
 
-def test_patients_in_two_splits_are_named(tmp_path):
+def test_patients_in_two_splits_are_listed(tmp_path):
     text = "a,x,p,train\nb,x,p,val\nc,x,q,test\nd,x,q,train\ne,x,r,train\nf,x,r,train\n"
     text += "g,x,s,train\nh,x,s,reserve\n"
-    manifest = read_manifest(written(tmp_path, HEADER + text))
+    manifest = read_manifest(write_text(tmp_path, HEADER + text))
     with pytest.raises(ManifestError, match=r"2 patients.*p \(train and val\), q \(test and train\)"):
         check_patients(manifest)
     check_patients(manifest, splits=("train", "none"))
@@ -156,7 +160,7 @@ def test_patients_in_two_splits_are_named(tmp_path):
 
 
 def test_written_manifest_reads_back_the_same(tmp_path):
-    path = written(tmp_path, 'file,label,patient,split,mask\n"a,b",x,1,train,\nü,"y""",2,val,m\n')
+    path = write_text(tmp_path, 'file,label,patient,split,mask\n"a,b",x,1,train,\nü,"y""",2,val,m\n')
     manifest = read_manifest(path)
     copy = tmp_path / "copy.csv"
     write_manifest(manifest.rows, copy)
@@ -168,7 +172,7 @@ def test_written_manifest_reads_back_the_same(tmp_path):
 
 
 def test_writing_that_fails_leaves_the_old_manifest(tmp_path, monkeypatch):
-    path = written(tmp_path, HEADER + "a,x,p,train\n")
+    path = write_text(tmp_path, HEADER + "a,x,p,train\n")
     before = path.read_bytes()
 
     def full_disk(*_):
@@ -185,11 +189,11 @@ def test_writing_needs_columns_and_a_folder(tmp_path):
     with pytest.raises(ManifestError, match="Add split"):
         write_manifest(pd.DataFrame({"file": ["b"], "patient": ["p"]}), tmp_path / "m.csv")
     frame = pd.DataFrame({"file": ["b"], "patient": ["p"], "split": ["val"]})
-    with pytest.raises(ManifestError, match="Make the folder"):
+    with pytest.raises(ManifestError, match="Create the folder"):
         write_manifest(frame, tmp_path / "none" / "m.csv")
 
 
-def test_label_index_follows_the_classes_given():
+def test_label_index_follows_the_order_of_the_classes():
     rows = pd.DataFrame({"file": ["1", "2", "3"], "label": ["b", "a", "b"]})
     index = label_index(rows, ("a", "b"))
     np.testing.assert_array_equal(index, [1, 0, 1])
@@ -200,14 +204,14 @@ def test_label_index_follows_the_classes_given():
 
 def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path):
     count = 100_000
-    path = written(tmp_path, HEADER + "".join(f"i/{i}.png,x,p{i // 3},train\n" for i in range(count)))
+    path = write_text(tmp_path, HEADER + "".join(f"i/{i}.png,x,p{i // 3},train\n" for i in range(count)))
     manifest = read_manifest(path)
     check_patients(manifest)
     assert len(manifest.split("train")) == count
 
 
 @pytest.mark.parametrize("column", ["patient", "label", "split"])
-def test_white_space_that_would_make_another_value_is_refused(tmp_path, column):
+def test_white_space_around_a_value_is_rejected(tmp_path, column):
     row = {"file": "a.png", "label": "normal", "patient": "p1", "split": "train"}
     other = row | {"file": "b.png", column: row[column] + " "}
     pd.DataFrame([row, other]).to_csv(tmp_path / "m.csv", index=False)
@@ -215,7 +219,7 @@ def test_white_space_that_would_make_another_value_is_refused(tmp_path, column):
         read_manifest(tmp_path / "m.csv")
 
 
-def test_one_file_under_two_spellings_is_refused(tmp_path):
+def test_one_file_with_two_spellings_is_rejected(tmp_path):
     rows = [
         {"file": file, "label": "normal", "patient": patient, "split": split}
         for file, patient, split in [("images/3.png", "p1", "train"), ("./images/3.png", "p2", "val")]
@@ -225,9 +229,9 @@ def test_one_file_under_two_spellings_is_refused(tmp_path):
         read_manifest(tmp_path / "m.csv")
 
 
-def test_overlap_is_returned_where_it_is_allowed(tmp_path):
+def test_overlap_is_returned_if_allowed(tmp_path):
     text = "a,x,p,train\nb,x,p,val\nc,x,q,test\nd,x,q,train\ne,x,r,train\nf,x,r,reserve\n"
-    manifest = read_manifest(written(tmp_path, HEADER + text))
+    manifest = read_manifest(write_text(tmp_path, HEADER + text))
     found = check_patients(manifest, allow_overlap=True)
     assert found.to_dict() == {"p": ["train", "val"], "q": ["test", "train"]}
     assert patients_in_several_splits(manifest.rows).to_dict() == found.to_dict() | {
@@ -237,15 +241,15 @@ def test_overlap_is_returned_where_it_is_allowed(tmp_path):
     assert check_patients(manifest, splits=("val", "test")).to_dict() == {}
 
 
-def test_split_may_lack_before_it_is_drawn(tmp_path):
-    path = written(tmp_path, "file,label,patient\na,x,p\n")
+def test_split_may_be_missing_before_it_is_drawn(tmp_path):
+    path = write_text(tmp_path, "file,label,patient\na,x,p\n")
     assert "split" not in read_manifest(path, require_split=False).rows
     with pytest.raises(ManifestError, match="Add split"):
         read_manifest(path)
 
 
 @pytest.mark.parametrize("folder", ["/data/set", "/", ".", "a/b", "//net", "/data/../set"])
-def test_paths_are_joined_and_normalised_as_by_the_standard_library(folder):
+def test_paths_are_joined_and_normalized_as_by_the_standard_library(folder):
     names = ["a.png", "a/b.png", "./a", "a/./b", "../a", "a/../b", "a//b", "/a/b", "/", "a/", "..", ".", ".a"]
     names += ["..a", "a..", "a/.b", "a/..b/c", "a.", "a/...", "ü/x y.png", "a/.", "a/.."]
     expected = [os.path.normpath(os.path.join(folder, name)) for name in names]
@@ -253,8 +257,8 @@ def test_paths_are_joined_and_normalised_as_by_the_standard_library(folder):
 
 
 def test_hash_of_a_known_manifest_does_not_change(tmp_path):
-    """Runs, metrics and cards carry it: computed by hand as SHA-256 of one JSON text a column."""
-    path = written(tmp_path, 'file,label,patient,split,mask,age\na,x,p,train,,1\n"b,ü",y,q,val,m,2\n')
+    """Runs, metrics and cards store it: SHA-256 of one JSON text per column, computed by hand."""
+    path = write_text(tmp_path, 'file,label,patient,split,mask,age\na,x,p,train,,1\n"b,ü",y,q,val,m,2\n')
     text = '{"file": ["a", "b,\\u00fc"]}{"label": ["x", "y"]}{"patient": ["p", "q"]}'
     text += '{"split": ["train", "val"]}{"mask": ["", "m"]}'
     assert read_manifest(path).sha256 == hashlib.sha256(text.encode()).hexdigest()
@@ -297,7 +301,7 @@ def test_a_million_rows_are_read_checked_and_split_in_seconds_and_no_file_is_loo
     ("change", "message"),
     [({"label": ["a ", "b"]}, "'a '.*'label'"), ({"file": ["x\udcff.png", "y.png"]}, "UTF-8.*udcff")],
 )
-def test_what_could_not_be_read_again_is_not_written(tmp_path, change, message):
+def test_values_that_could_not_be_read_again_are_not_written(tmp_path, change, message):
     cells = {
         "file": ["x.png", "y.png"],
         "label": ["a", "b"],

@@ -14,7 +14,8 @@ import pytest
 from semenet.data.images.errors import ImageError
 from semenet.data.pipeline import cache as cache_module
 from semenet.data.pipeline.cache import CacheError, DiskCache, MemoryCache, open_cache
-from semenet.data.pipeline.datasets import evaluation_dataset, training_dataset, unwrapped_errors
+from semenet.data.pipeline.datasets import evaluation_dataset, training_dataset
+from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.data.transforms.augmentation import Augmentation
 
 SIZE = (24, 32)

@@ -15,14 +15,13 @@ from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import read_image, read_mask
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import (
-    as_dataset,
     evaluation_dataset,
     prepare_image,
     training_batches,
     training_dataset,
-    unwrapped_errors,
 )
-from semenet.data.transforms import eager as transforms
+from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
+from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.augmentation import Augmentation
 
 CLASSES = ("normal", "bacteria", "virus")
@@ -67,13 +66,13 @@ def batches(dataset):
 
 
 def resized(rows, clahe=False):
-    images = [transforms.resize(read_image(path)[..., np.newaxis], SIZE) for path in rows["path"]]
-    return np.stack([transforms.clahe(image) if clahe else image for image in images])
+    images = [host_transforms.resize(read_image(path), SIZE) for path in rows["path"]]
+    return np.stack([host_transforms.clahe(image) if clahe else image for image in images])[..., np.newaxis]
 
 
 def resized_masks(rows):
-    masks = [read_mask(path)[..., np.newaxis] for path in rows["mask_path"]]
-    return np.stack([transforms.resize(mask, SIZE, mask=True) for mask in masks])
+    masks = [host_transforms.resize_mask(read_mask(path), SIZE) for path in rows["mask_path"]]
+    return np.stack(masks)[..., np.newaxis]
 
 
 def identities(images, references):

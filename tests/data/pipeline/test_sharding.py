@@ -13,8 +13,9 @@ from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import read_image, read_mask
 from semenet.data.images.shards import file_of
 from semenet.data.manifest.table import ManifestError, read_manifest, write_manifest
-from semenet.data.pipeline.datasets import training_dataset, unwrapped_errors
+from semenet.data.pipeline.datasets import training_dataset
 from semenet.data.pipeline.sharding import write_shards
+from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.data.transforms.augmentation import Augmentation
 from semenet.storage.atomic import OutputError
 

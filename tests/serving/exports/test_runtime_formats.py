@@ -74,7 +74,7 @@ def test_the_temperature_is_inside_and_the_description_says_what_goes_in(calibra
         "dtype": "uint8",
         "shape": [None, 48, 40, 1],
         "range": [0, 255],
-        "prepared": "8-bit grey, stretched to 48 x 40 as semenet.data.transforms.eager.resize does",
+        "prepared": "8-bit grey, stretched to 48 x 40 as semenet.data.transforms.host.resize does",
     }
     assert told["output"] == {"name": "probabilities", "dtype": "float32", "shape": [None, 3]}
     assert (told["file"], told["temperature"], told["class_names"]) == (FORMATS[format], 2.0, list(CLASSES))

@@ -1,0 +1,98 @@
+"""The random choices of a training epoch, each a function of (seed, epoch, item)."""
+
+import dataclasses
+
+import numpy as np
+
+from semenet.data.transforms.augmentation import Augmentation
+
+# The first seed of each random stream. Without it the order of epoch 0 would be drawn from the same numbers
+# as the changes of its items.
+_ORDER_STREAM, _ITEM_STREAM, _FIXED_CLAHE_STREAM, _CHANGE_STREAM = 1, 2, 3, 4
+# Zoom, shift down, shift right, gamma and contrast of an unchanged item.
+_UNCHANGED = (1.0, 0.0, 0.0, 1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochPlan:
+    """The order of an epoch's items and the random changes of each item. An item is one view of one row.
+
+    Attributes:
+        order: the items in their order.
+        has_clahe: bool (items,).
+        degrees: float (items,), the angles of rotation.
+        changes: float (items, 5): zoom, shift down, shift right, gamma, contrast; None for no change.
+    """
+
+    order: np.ndarray
+    has_clahe: np.ndarray
+    degrees: np.ndarray
+    changes: np.ndarray | None
+
+    def changes_of(self, item: int) -> tuple[float, ...] | list[float]:
+        """Returns an item's zoom, shift down, shift right, gamma and contrast."""
+        return _UNCHANGED if self.changes is None else self.changes[item].tolist()
+
+
+def draw_epoch_plan(
+    augmentation: Augmentation, rows: int, seed: int, epoch: int, *, shuffle: bool = True, multiple: int = 1
+) -> EpochPlan:
+    """Draws the random choices of an epoch.
+
+    Args:
+        augmentation: the random changes and the views.
+        rows: the number of rows. Item `i` is row `i % rows` in view `i // rows`.
+        seed: an integer of 0 or more.
+        epoch: the epoch's number, from 0.
+        shuffle: whether the items are in random order; otherwise they are in ascending order.
+        multiple: the order is filled up with its first items to a multiple of this length.
+
+    Returns:
+        The epoch's plan, the same for the same arguments on every machine.
+    """
+    items = rows * len(augmentation.views)
+    order = _shuffled(items, (_ORDER_STREAM, epoch, seed)) if shuffle else np.arange(items)
+    share, angle = _generator(_ITEM_STREAM, epoch, seed).random((items, 2)).T
+    always = np.repeat([view.endswith("clahe") for view in augmentation.views], rows)
+    if augmentation.clahe_draw == "epoch":
+        drawn = share < augmentation.clahe
+    else:
+        candidates = np.flatnonzero(~always)
+        shuffled = candidates[_shuffled(len(candidates), (_FIXED_CLAHE_STREAM, seed))]
+        drawn = np.zeros(items, bool)
+        drawn[shuffled[: round(augmentation.clahe * len(candidates))]] = True
+    return EpochPlan(
+        # np.resize repeats the order from its beginning.
+        order=np.resize(order, -(-items // multiple) * multiple),
+        has_clahe=always | drawn,
+        degrees=(2 * angle - 1) * augmentation.rotation,
+        changes=_draw_changes(augmentation, items, seed, epoch),
+    )
+
+
+def _draw_changes(augmentation: Augmentation, items: int, seed: int, epoch: int) -> np.ndarray | None:
+    """Draws five numbers per item, whichever are used, so that no setting affects another one's draw."""
+    limits = np.array(
+        (
+            augmentation.zoom,
+            augmentation.shift,
+            augmentation.shift,
+            augmentation.gamma,
+            augmentation.contrast,
+        )
+    )
+    if not limits.any():
+        return None
+    uniform = 2 * _generator(_CHANGE_STREAM, epoch, seed).random((items, 5)) - 1
+    changes = (1 + limits) ** uniform
+    changes[:, 1:3] = limits[1:3] * uniform[:, 1:3]
+    return changes
+
+
+def _generator(*seeds: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seeds))
+
+
+def _shuffled(count: int, seeds: tuple[int, ...]) -> np.ndarray:
+    # NumPy may change its shuffling, but not its random numbers, so that their order is reproducible.
+    return np.argsort(_generator(*seeds).random(count), kind="stable")
