@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # TensorFlow wraps an error of a reader in its own error, as text. The marks delimit the original message.
 _ERROR_START, _ERROR_END = "<<semenet:", ":semenet>>"
-_ERRORS = {error.__name__: error for error in (ImageError, CacheError)}
+_ERRORS = (ImageError, CacheError)
 # One batch that is ready and one that is being made; more would only use memory.
 _PREFETCHED_BATCHES = 2
 
@@ -62,7 +62,7 @@ def as_dataset(batches: TrainingBatches | EvaluationBatches, start: int, stop: i
     def make(step: np.ndarray) -> tuple[np.ndarray, ...]:
         try:
             return batches[int(step)]
-        except tuple(_ERRORS.values()) as error:
+        except _ERRORS as error:
             marked = f"{_ERROR_START}{type(error).__name__}:{error}{_ERROR_END}"
             raise type(error)(marked) from None
 
@@ -101,7 +101,7 @@ def unwrapped_errors() -> Iterator[None]:
         ...     images = list(dataset)
         Traceback (most recent call last):
         ...
-        semenet.data.images.reading.ImageError: ...missing.png...
+        semenet.data.images.errors.MissingImageError: ...missing.png...
     """
     try:
         yield
@@ -109,4 +109,12 @@ def unwrapped_errors() -> Iterator[None]:
         wrapped = re.search(f"{_ERROR_START}(.*?):(.*?){_ERROR_END}", str(error), re.DOTALL)
         if wrapped is None:
             raise
-        raise _ERRORS[wrapped[1]](wrapped[2]) from None
+        raise _error_type(wrapped[1])(wrapped[2]) from None
+
+
+def _error_type(name: str) -> type[SemenetError]:
+    """Returns the class of a reader's error by its name: one of `_ERRORS` or of their subclasses."""
+    candidates = list(_ERRORS)
+    for candidate in candidates:
+        candidates += candidate.__subclasses__()
+    return next(candidate for candidate in candidates if candidate.__name__ == name)

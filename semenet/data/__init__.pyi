@@ -1,0 +1,53 @@
+from . import checks as checks
+from . import images as images
+from . import manifest as manifest
+from . import phantom as phantom
+from . import pipeline as pipeline
+from . import sources as sources
+from . import transforms as transforms
+from .images.errors import ImageError as ImageError
+from .images.reading import image_size as image_size
+from .images.reading import read_image as read_image
+from .images.reading import read_mask as read_mask
+from .manifest.csv_file import ManifestError as ManifestError
+from .manifest.splitting import split_patients as split_patients
+from .manifest.table import Manifest as Manifest
+from .manifest.table import check_patients as check_patients
+from .manifest.table import read_manifest as read_manifest
+from .manifest.table import write_manifest as write_manifest
+from .phantom.dataset import write_phantoms as write_phantoms
+from .pipeline.cache import CacheError as CacheError
+from .pipeline.datasets import evaluation_dataset as evaluation_dataset
+from .pipeline.datasets import prepare_image as prepare_image
+from .pipeline.datasets import training_dataset as training_dataset
+from .pipeline.sharding import write_shards as write_shards
+from .pipeline.tf_data import unwrapped_errors as unwrapped_errors
+from .transforms.augmentation import Augmentation as Augmentation
+
+__all__ = [
+    "Augmentation",
+    "CacheError",
+    "ImageError",
+    "Manifest",
+    "ManifestError",
+    "check_patients",
+    "checks",
+    "evaluation_dataset",
+    "image_size",
+    "images",
+    "manifest",
+    "phantom",
+    "pipeline",
+    "prepare_image",
+    "read_image",
+    "read_manifest",
+    "read_mask",
+    "sources",
+    "split_patients",
+    "training_dataset",
+    "transforms",
+    "unwrapped_errors",
+    "write_manifest",
+    "write_phantoms",
+    "write_shards",
+]
