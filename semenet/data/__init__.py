@@ -1,4 +1,4 @@
-"""Data of chest radiographs: image files, manifests, transforms, input pipelines, checks, sources and phantoms.
+"""Data of chest radiographs: image files, manifests, transforms, pipelines, checks, sources and phantoms.
 
 `read_manifest` reads the table of a data set; `training_dataset` makes batches of its images for a network.
 """
