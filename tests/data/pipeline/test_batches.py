@@ -1,4 +1,4 @@
-"""Batches against their specification written out, and the shares of many processes against one's."""
+"""Batches against an independent implementation of their specification, and parts against whole batches."""
 
 import functools
 
@@ -15,7 +15,7 @@ EVERYTHING = {"zoom": 0.2, "shift": 0.1, "gamma": 0.3, "contrast": 0.4}
 
 
 class Pictures:
-    """Images in memory, no two alike; notes which were asked for."""
+    """Different images in memory; records the rows that are read."""
 
     def __init__(self, count, size=(24, 32), has_masks=True):
         generator = np.random.default_rng(count)
@@ -24,13 +24,13 @@ class Pictures:
         self.images = generator.integers(0, 256, (count, *size), dtype=np.uint8)
         self.masks = np.zeros((count, *size), np.uint8)
         self.masks[:, 4:20, 6:25] = 1
-        self.asked = []
+        self.read_rows = []
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, row):
-        self.asked.append(int(row))
+        self.read_rows.append(int(row))
         return self.images[row], self.masks[row] if self.has_masks else None
 
 
@@ -50,7 +50,7 @@ def training(pictures, augmentation=Augmentation(), **changes):
 
 
 def old_draws(augmentation, rows, seed, epoch):
-    """Order, CLAHE and angles, as runs of the first versions drew them: they must go on unchanged."""
+    """Draws order, CLAHE and angles as the first versions did, so that old runs can still be resumed."""
 
     def philox(*seeds):
         return np.random.Generator(np.random.Philox(seeds))
@@ -82,7 +82,7 @@ def enhanced(image):
 
 @pytest.mark.parametrize("segments", [False, True])
 @pytest.mark.parametrize("clahe_draw", ["epoch", "fixed"])
-def test_without_the_new_changes_batches_are_what_they_always_were(segments, clahe_draw):
+def test_rotation_and_clahe_alone_give_the_batches_of_the_first_versions(segments, clahe_draw):
     pictures = Pictures(7)
     views = ("original", "clahe") if segments else ALL_VIEWS
     augmentation = Augmentation(clahe=0.4, rotation=30, views=views, clahe_draw=clahe_draw)
@@ -110,47 +110,47 @@ def test_without_the_new_changes_batches_are_what_they_always_were(segments, cla
                 np.testing.assert_array_equal(targets[place], np.eye(3)[row % 3])
 
 
-def test_tone_comes_after_clahe_and_before_mask_and_one_warp():
+def test_tone_changes_come_after_clahe_and_before_mask_and_warp():
     pictures = Pictures(6)
     augmentation = Augmentation(clahe=0.5, rotation=20, views=ALL_VIEWS, **EVERYTHING)
     batches = training(pictures, augmentation, batch_size=24)
     images, _ = batches[1]
     order, has_clahe, degrees = old_draws(augmentation, 6, 5, 1)
-    evenly = 2 * np.random.Generator(np.random.Philox((4, 1, 5))).random((24, 5)) - 1
+    uniform = 2 * np.random.Generator(np.random.Philox((4, 1, 5))).random((24, 5)) - 1
     for place, item in enumerate(order):
         view, row = divmod(item, 6)
-        zoom, gamma, contrast = np.array((1.2, 1.3, 1.4)) ** evenly[item, [0, 3, 4]]
+        zoom, gamma, contrast = np.array((1.2, 1.3, 1.4)) ** uniform[item, [0, 3, 4]]
         image = enhanced(pictures.images[row]) if has_clahe[item] else pictures.images[row]
         image = host_transforms.tone_table(gamma, contrast)[image]
         if view >= 2:
             image = image * pictures.masks[row]
-        expected = host_transforms.warp(image, degrees[item], zoom, 0.1 * evenly[item, 1:3])
-        # The last bit of a power may be another, and with it a pixel's rounding.
+        expected = host_transforms.warp(image, degrees[item], zoom, 0.1 * uniform[item, 1:3])
+        # The last bit of a power may differ between machines, and with it a pixel's rounding.
         assert np.abs(images[place, ..., 0].astype(int) - expected).max() <= 1
 
 
 def drawn(monkeypatch, items=600, seed=5, epoch=0, **changes):
-    """What an epoch's images get: (zoom, down, right, gamma, contrast) in the items' own order."""
-    noted = []
+    """Records the changes of an epoch's items: (zoom, down, right, gamma, contrast), in item order."""
+    recorded = []
     warp, tone_table = host_transforms.warp, host_transforms.tone_table
 
-    def note_warp(image, degrees, zoom, shift, out):
-        noted.append([zoom, *shift])
+    def record_warp(image, degrees, zoom, shift, out):
+        recorded.append([zoom, *shift])
         return warp(image, degrees, zoom, shift, out)
 
-    def note_tone(gamma, contrast):
-        noted.append([gamma, contrast])
+    def record_tone(gamma, contrast):
+        recorded.append([gamma, contrast])
         return tone_table(gamma, contrast)
 
-    monkeypatch.setattr(host_transforms, "warp", note_warp)
-    monkeypatch.setattr(host_transforms, "tone_table", note_tone)
+    monkeypatch.setattr(host_transforms, "warp", record_warp)
+    monkeypatch.setattr(host_transforms, "tone_table", record_tone)
     pictures = Pictures(items, size=(3, 4))
     batches = training(pictures, Augmentation(**changes), batch_size=items, seed=seed, shuffle=False)
     batches[epoch]
-    return np.array([[*shape, *tone] for tone, shape in zip(noted[::2], noted[1::2], strict=True)])
+    return np.array([[*shape, *tone] for tone, shape in zip(recorded[::2], recorded[1::2], strict=True)])
 
 
-def test_changes_are_drawn_evenly_over_their_whole_range(monkeypatch):
+def test_changes_are_drawn_uniformly_over_their_whole_range(monkeypatch):
     found = drawn(monkeypatch, **EVERYTHING)
     shares = np.stack(
         [
@@ -170,7 +170,7 @@ def test_changes_are_drawn_evenly_over_their_whole_range(monkeypatch):
     assert np.abs(np.corrcoef(shares) - np.eye(5)).max() < 0.17
 
 
-def test_a_change_is_a_function_of_seed_epoch_and_item_and_of_no_other_change(monkeypatch):
+def test_a_change_depends_on_seed_epoch_and_item_and_not_on_other_changes(monkeypatch):
     draw = functools.partial(drawn, monkeypatch, 20)
     found = draw(**EVERYTHING)
     np.testing.assert_array_equal(draw(**EVERYTHING), found)
@@ -181,12 +181,12 @@ def test_a_change_is_a_function_of_seed_epoch_and_item_and_of_no_other_change(mo
     np.testing.assert_array_equal(part[:, [1, 2, 4]], np.tile([0.0, 0.0, 1.0], (20, 1)))
 
 
-def test_what_mask_and_warp_make_black_stays_black_whatever_the_tone():
+def test_pixels_blackened_by_mask_or_warp_stay_black_after_any_tone_change():
     pictures = Pictures(20)
     pictures.images[:] = 90
     augmentation = Augmentation(views=("masked",), rotation=20, shift=0.3, contrast=1.0, gamma=0.5)
     images, _ = training(pictures, augmentation, batch_size=20)[0]
-    # With the corners of every image black, though low contrast lifts black to up to 64.
+    # The corners of every image are black, although low contrast changes black to up to 64.
     assert (images[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).mean() > 0.9
     assert len(np.unique(images.max(axis=(1, 2, 3)))) > 10
 
@@ -216,7 +216,7 @@ def test_image_and_mask_are_warped_together():
     ],
 )
 @pytest.mark.parametrize("segments", [False, True])
-def test_the_shares_of_all_processes_are_the_batch_of_one(
+def test_the_parts_of_all_processes_form_the_batch_of_one_process(
     items, batch_size, multiple, processes, last, segments
 ):
     augmentation = Augmentation(clahe=0.5, rotation=20, **EVERYTHING)
@@ -236,12 +236,12 @@ def test_the_shares_of_all_processes_are_the_batch_of_one(
             np.testing.assert_array_equal(np.concatenate(parts), expected)
     assert len(whole[whole.steps - 1][0]) == last
     if processes > 1 and last == batch_size and items > batch_size:
-        # None reads what another's share needs alone.
-        assert sum(len(batches.images.asked) for batches in shares) == len(whole.images.asked) - last
+        # No process reads rows that only another one needs.
+        assert sum(len(batches.images.read_rows) for batches in shares) == len(whole.images.read_rows) - last
 
 
 @pytest.mark.parametrize("items", [9, 16, 3])
-def test_the_last_batch_is_filled_up_with_the_epochs_first_items(items):
+def test_the_last_batch_is_filled_up_with_the_first_items_of_the_epoch(items):
     augmentation = Augmentation(rotation=20, zoom=0.1)
     plain = training(Pictures(items), augmentation, batch_size=8)
     filled = training(Pictures(items), augmentation, batch_size=8, multiple=4)
@@ -267,6 +267,6 @@ def test_the_last_batch_is_filled_up_with_the_epochs_first_items(items):
         ({"multiple": 0}, "multiple=0"),
     ],
 )
-def test_batches_that_do_not_split_evenly_are_refused(changes, message):
+def test_batches_that_do_not_split_evenly_are_rejected(changes, message):
     with pytest.raises(ValueError, match=message):
         training(Pictures(5), **changes)

@@ -97,8 +97,8 @@ def test_evaluation_and_training_share_a_cache_on_disk(rows, tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
-def test_what_another_process_cached_is_read_without_the_files_contents(rows, tmp_path):
-    """The second process finds files of the same size and time whose contents are no image."""
+def test_images_cached_by_another_process_are_used_without_reading_the_files(rows, tmp_path):
+    """This process sees files of the same size and time whose contents are no images."""
     folder = tmp_path / "cache"
     plain = batches(rows)
     rows.to_json(tmp_path / "rows.json")
@@ -120,13 +120,13 @@ for row in range(len(rows)):
     assert_same(batches(rows, cache="disk", cache_folder=folder), plain)
 
 
-def test_a_file_that_changed_is_read_anew(rows, tmp_path):
+def test_a_changed_file_is_read_again(rows, tmp_path):
     batches(rows, cache="disk", cache_folder=tmp_path / "cache")
     cv2.imwrite(rows["path"][3], np.full((40, 50), 99, np.uint8))
     assert_same(batches(rows, cache="disk", cache_folder=tmp_path / "cache"), batches(rows))
 
 
-def test_a_file_that_is_gone_is_a_plain_error_in_spite_of_the_cache(rows, tmp_path):
+def test_a_deleted_file_is_reported_despite_the_cache(rows, tmp_path):
     batches(rows, cache="disk", cache_folder=tmp_path / "cache")
     pathlib.Path(rows["path"][3]).unlink()
     with pytest.raises(ImageError, match=r"must exist.*3\.png"):
@@ -134,7 +134,7 @@ def test_a_file_that_is_gone_is_a_plain_error_in_spite_of_the_cache(rows, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["cut", "zeros", "flip"])
-def test_a_damaged_record_is_read_anew(rows, tmp_path, damage):
+def test_a_damaged_record_is_read_again(rows, tmp_path, damage):
     batches(rows, cache="disk", cache_folder=tmp_path / "cache")
     (file,) = (tmp_path / "cache").iterdir()
     contents = bytearray(file.read_bytes())
@@ -149,10 +149,10 @@ def test_a_damaged_record_is_read_anew(rows, tmp_path, damage):
     assert_same(batches(rows, cache="disk", cache_folder=tmp_path / "cache"), batches(rows))
 
 
-def test_a_cache_without_room_is_refused_at_the_start(rows, tmp_path, monkeypatch):
+def test_a_cache_without_space_is_rejected_at_the_start(rows, tmp_path, monkeypatch):
     with pytest.raises(CacheError, match=r"fit in memory. Received: .* MiB"):
         MemoryCache(10**9, (1, 512, 512))
-    # Two that fit alone, but not together.
+    # Two caches that fit separately, but not together.
     monkeypatch.setattr(cache_module, "_memory", lambda: 1000)
     monkeypatch.setattr(cache_module, "_memory_caches", weakref.WeakSet())
     one = MemoryCache(6, (1, 10, 10))
@@ -166,8 +166,8 @@ def test_a_cache_without_room_is_refused_at_the_start(rows, tmp_path, monkeypatc
         batches(rows, cache="disk", cache_folder=tmp_path / "cache")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
-def test_a_disk_that_fills_up_ends_with_a_plain_error(rows, tmp_path, monkeypatch):
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_is_reported(rows, tmp_path, monkeypatch):
     opened = os.open
 
     def open_full(path, *rest):
@@ -178,7 +178,7 @@ def test_a_disk_that_fills_up_ends_with_a_plain_error(rows, tmp_path, monkeypatc
         batches(rows, cache="disk", cache_folder=tmp_path / "cache")
 
 
-def test_wrong_arguments_are_refused(rows, tmp_path):
+def test_wrong_arguments_are_rejected(rows, tmp_path):
     for kind, folder in (("ram", None), ("disk", None), ("memory", tmp_path), (None, tmp_path)):
         with pytest.raises(ValueError, match="cache_folder"):
             open_cache(kind, folder, rows, SIZE)

@@ -1,4 +1,4 @@
-"""Shards: the same images, batches and hash as the files they were made of."""
+"""Shards: the same images, batches and hash as the files they were made from."""
 
 import pathlib
 
@@ -22,7 +22,7 @@ from semenet.storage.atomic import OutputError
 
 @pytest.fixture
 def manifest(tmp_path):
-    """Six images of some 2 KB, every second with a mask."""
+    """Six images of about 2 KB, every second one with a mask."""
     generator = np.random.default_rng(0)
     folder = tmp_path / "set"
     folder.mkdir()
@@ -50,7 +50,7 @@ def batches(rows, **changes):
         return [tuple(part.numpy() for part in batch) for batch in dataset]
 
 
-def test_a_manifest_of_shards_is_the_files_manifest(manifest, tmp_path):
+def test_the_manifest_of_shards_equals_that_of_the_files(manifest, tmp_path):
     sharded = shards_of(manifest, tmp_path / "shards")
     assert sharded.sha256 == manifest.sha256
     columns = ["file", "label", "patient", "split", "mask", "source"]
@@ -63,7 +63,7 @@ def test_a_manifest_of_shards_is_the_files_manifest(manifest, tmp_path):
 
 
 @pytest.mark.parametrize("masks", [False, True])
-def test_batches_are_those_of_the_files_without_the_files(manifest, tmp_path, masks):
+def test_batches_from_shards_equal_those_from_files_and_need_no_files(manifest, tmp_path, masks):
     def chosen(rows):
         return rows[rows["mask"] != ""] if masks else rows
 
@@ -71,7 +71,7 @@ def test_batches_are_those_of_the_files_without_the_files(manifest, tmp_path, ma
     sharded = shards_of(manifest, tmp_path / "shards")
     for path in [*manifest.rows["path"], *filter(None, manifest.rows["mask_path"])]:
         pathlib.Path(path).unlink()
-    # The folder may be moved as a whole.
+    # The folder can be moved as a whole.
     (tmp_path / "shards").rename(tmp_path / "moved")
     moved = read_manifest(tmp_path / "moved" / "manifest.csv")
     assert (moved.rows["path"] != sharded.rows["path"]).all()
@@ -81,7 +81,7 @@ def test_batches_are_those_of_the_files_without_the_files(manifest, tmp_path, ma
             np.testing.assert_array_equal(part, expected_part)
 
 
-def test_shards_are_closed_at_their_size_and_any_reader_of_tfrecords_reads_them(manifest, tmp_path):
+def test_shards_have_a_maximum_size_and_any_tfrecord_reader_reads_them(manifest, tmp_path):
     steps = []
     sharded = shards_of(
         manifest, tmp_path / "shards", shard_mebibytes=0.005, progress=lambda *step: steps.append(step)
@@ -102,7 +102,7 @@ def test_shards_are_closed_at_their_size_and_any_reader_of_tfrecords_reads_them(
         assert record["label"].numpy().decode() == row.label
 
 
-def test_a_manifest_of_shards_is_checked_and_searched_as_the_files_are(manifest, tmp_path):
+def test_shards_are_checked_and_searched_like_files(manifest, tmp_path):
     sharded = shards_of(manifest, tmp_path / "shards")
     reports = [check_manifest(one) for one in (manifest, sharded)]
     for report in reports:
@@ -113,14 +113,14 @@ def test_a_manifest_of_shards_is_checked_and_searched_as_the_files_are(manifest,
     assert found["file"] == "ä 2.png"
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "flip"])
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "flip"])
 def test_a_damaged_shard_is_named(manifest, tmp_path, damage):
     sharded = shards_of(manifest, tmp_path / "shards")
     file = pathlib.Path(file_of(sharded.rows["path"][0]))
     contents = bytearray(file.read_bytes())
-    if damage == "gone":
+    if damage == "deleted":
         file.unlink()
-    elif damage == "cut":
+    elif damage == "truncated":
         file.write_bytes(contents[:500])
     else:
         contents[500] ^= 1
@@ -129,21 +129,21 @@ def test_a_damaged_shard_is_named(manifest, tmp_path, damage):
         read_image(sharded.rows["path"][0])
 
 
-def test_a_bad_image_leaves_no_shards_behind(manifest, tmp_path):
+def test_a_damaged_image_leaves_no_shards_behind(manifest, tmp_path):
     pathlib.Path(manifest.rows["path"][4]).write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ImageError, match="ä 4.png"):
         write_shards(manifest, tmp_path / "shards")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_what_is_in_the_way_is_not_overwritten(manifest, tmp_path):
+def test_a_folder_with_files_is_not_overwritten(manifest, tmp_path):
     with pytest.raises(OutputError, match="empty folder"):
         write_shards(manifest, tmp_path / "set")
     with pytest.raises(ValueError, match="shard_mebibytes"):
         write_shards(manifest, tmp_path / "shards", shard_mebibytes=0)
 
 
-def test_a_manifest_of_shards_with_a_wrong_place_is_refused(manifest, tmp_path):
+def test_a_wrong_offset_in_the_manifest_of_shards_is_rejected(manifest, tmp_path):
     path = write_shards(manifest, tmp_path / "shards")
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame.loc[2, "image_offset"] = "-5"

@@ -1,4 +1,4 @@
-"""A process ends by itself, with its own status, whatever its datasets were doing."""
+"""A process exits with its own status, whatever its datasets are doing."""
 
 import subprocess
 import sys
@@ -24,12 +24,13 @@ sys.exit(7)
 
 
 @pytest.mark.slow
-def test_a_dataset_that_is_still_being_filled_does_not_keep_the_process(tmp_path):
-    # Large enough for batches to be under way when the process ends.
+def test_a_dataset_that_still_fills_its_buffers_does_not_keep_the_process_alive(tmp_path):
+    # Large enough for batches to be in progress when the process exits.
     image = np.random.default_rng(0).integers(0, 256, (700, 700), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "a.png"), image)
     for _ in range(3):
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / "a.png")]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert "leaving" in ended.stdout, ended.stderr
-        assert ended.returncode == 7, ended.stderr
+        # A process that hangs does so forever; starting TensorFlow takes minutes on a very busy machine.
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        assert "leaving" in finished.stdout, finished.stderr
+        assert finished.returncode == 7, finished.stderr
