@@ -34,7 +34,7 @@ def read_contents(path_or_bytes: str | os.PathLike | bytes, name: str | None = N
     name = image_name(path_or_bytes) if name is None else name
     if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
         contents = bytes(path_or_bytes)
-    elif not _is_path(path_or_bytes):
+    elif not isinstance(path_or_bytes, (str, os.PathLike)):
         raise ImageTypeError(
             "An image must be given by its path or its encoded bytes. "
             f"Received: a {type(path_or_bytes).__name__}. Arrays of pixels need no reading."
@@ -50,7 +50,7 @@ def read_contents(path_or_bytes: str | os.PathLike | bytes, name: str | None = N
 
 def image_name(path_or_bytes: str | os.PathLike | bytes) -> str:
     """Returns the name of an image in messages: its path as text, or "<bytes>"."""
-    return shown_name(path_or_bytes) if _is_path(path_or_bytes) else "<bytes>"
+    return shown_name(path_or_bytes) if isinstance(path_or_bytes, (str, os.PathLike)) else "<bytes>"
 
 
 def _read_file(path: str | os.PathLike, name: str) -> bytes:
@@ -70,7 +70,3 @@ def _read_file(path: str | os.PathLike, name: str) -> bytes:
             f"An image must be a file that can be read. Received: {name} ({error.strerror}). "
             "Give the file itself, and check its permissions."
         ) from error
-
-
-def _is_path(path_or_bytes: object) -> bool:
-    return isinstance(path_or_bytes, (str, os.PathLike))

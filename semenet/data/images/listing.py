@@ -45,7 +45,8 @@ def list_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
         ImageError: no path is given, or a folder holds no image.
 
     Example:
-        >>> files = semenet.data.list_images("images")
+        >>> from semenet.data.images import list_images
+        >>> files = list_images("images")
         >>> len(files), files[0].suffix
         (45, '.png')
     """
@@ -77,7 +78,7 @@ def list_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
 
 def _files_below(top: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields the files of a folder except hidden ones. Links to folders are followed last."""
-    seen, waiting = set(), collections.deque([top])
+    seen, waiting = set(), collections.deque([os.fspath(top)])
     while waiting:
         for parent, folders, names in os.walk(waiting.popleft(), onerror=_report_unreadable):
             status = os.stat(parent)

@@ -33,8 +33,8 @@ from semenet.data.images.decoded_image import (
 from semenet.data.images.errors import ImageError
 from semenet.data.images.formats.bmp import decode_bmp, is_bmp
 from semenet.data.images.formats.dicom import HEAD_BYTES, decode_dicom, is_dicom
-from semenet.data.images.formats.jpeg import decode_jpeg, is_jpeg, jpeg_header
-from semenet.data.images.formats.png import decode_png, is_png, png_header
+from semenet.data.images.formats.jpeg import JpegHeader, decode_jpeg, is_jpeg, jpeg_header
+from semenet.data.images.formats.png import PngHeader, decode_png, is_png, png_header
 from semenet.data.images.formats.tiff import decode_tiff, is_tiff
 from semenet.data.images.pixel_range import check_range, check_used_range
 from semenet.data.images.tones import eight_bits
@@ -53,7 +53,7 @@ class Format(NamedTuple):
 
     matches: Callable[[bytes], bool]
     decode: Callable[[bytes, str, int], DecodedImage]
-    header: Callable[[bytes, str], NamedTuple] | None = None
+    header: Callable[[bytes, str], PngHeader | JpegHeader] | None = None
 
 
 # The first format that matches is used. DICOM precedes TIFF: a DICOM file's preamble may be a TIFF header,

@@ -54,9 +54,15 @@ def read_shard(path: str) -> bytes:
         The bytes of the encoded image.
 
     Raises:
-        ImageError: the shard is missing or truncated, or holds other bytes at this position.
+        ImageError: `path` is not a locator, or the shard is missing, truncated, or holds other bytes at this
+            position.
     """
     found = _LOCATOR.fullmatch(path)
+    if found is None:
+        raise ImageError(
+            f"An image in a shard is given by <shard>{SUFFIX}@<offset>+<length>+<CRC-32>. Received: {path}. "
+            "Take it from the manifest of the shards."
+        )
     file, offset, length = pathlib.Path(found["file"]), int(found["offset"]), int(found["length"])
     try:
         with open(file, "rb") as stream:

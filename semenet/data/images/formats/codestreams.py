@@ -123,8 +123,8 @@ def _decode(frame: bytes, header: Codestream, name: str) -> np.ndarray:
         if header.kind == "jpeg-ls":
             return imagecodecs.jpegls_decode(frame)
         # The same colour space in and out: no conversion.
-        space = {"colorspace": "YCBCR", "outcolorspace": "YCBCR"} if header.samples == 3 else {}
-        return imagecodecs.jpeg_decode(frame, **space)
+        space = "YCBCR" if header.samples == 3 else None
+        return imagecodecs.jpeg_decode(frame, colorspace=space, outcolorspace=space)
     except ImportError as error:
         raise ImageError(
             f"Compressed DICOM needs the package imagecodecs. Received: {name}, which holds a "

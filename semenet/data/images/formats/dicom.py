@@ -12,9 +12,8 @@ A file without its 128-byte preamble is recognised by a first element of group 2
 """
 
 import io
-import math
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -134,7 +133,7 @@ def _parse(contents: bytes, name: str, max_pixels: int) -> tuple["Dataset", str]
     from pydicom.filereader import read_dataset
     from pydicom.tag import Tag
 
-    tags = [Tag(keyword) for keyword in KEYWORDS]
+    tags: list[Any] = [Tag(keyword) for keyword in KEYWORDS]
     # The meta information is read here, since `dcmread` inflates all of a deflated file, whatever its size.
     start = HEAD_BYTES if contents[PREAMBLE_BYTES:HEAD_BYTES] == PREFIX else 0
     stream = io.BytesIO(contents[start:])
@@ -206,13 +205,15 @@ def _check_attributes(dataset: "Dataset", name: str, max_pixels: int) -> None:
 
 def _stored_values(dataset: "Dataset", syntax: str, name: str) -> tuple[np.ndarray, bool | None]:
     """Returns the stored values `(rows, columns[, 3])`, and `is_luma_first` as `decode_frame`."""
-    attributes = (dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.BitsAllocated)
-    shape = tuple(int(attribute) for attribute in attributes)
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    samples, allocated = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
     if syntax in COMPRESSED:
         from pydicom.encaps import generate_frames
 
         frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        values, is_luma_first = decode_frame(frame, COMPRESSED[syntax], shape, name)
+        values, is_luma_first = decode_frame(
+            frame, COMPRESSED[syntax], (rows, columns, samples, allocated), name
+        )
         bits = int(dataset.BitsStored)
         if values.min() < -(1 << (bits - 1)) or values.max() >= 1 << bits:
             raise damaged_image(name, f"a DICOM file whose compressed values exceed its {bits} bits")
@@ -222,8 +223,8 @@ def _stored_values(dataset: "Dataset", syntax: str, name: str) -> tuple[np.ndarr
             "A DICOM image must be uncompressed, deflated, RLE, JPEG, JPEG-LS or JPEG 2000. Received: "
             f"{name} with transfer syntax {syntax}. Convert it."
         )
-    per_pixel = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else shape[2]
-    needed = math.prod(shape[:2]) * per_pixel * shape[3] // 8
+    per_pixel = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else samples
+    needed = rows * columns * per_pixel * allocated // 8
     if syntax != RLE and len(dataset.PixelData) < needed:
         raise damaged_image(
             name, f"a DICOM file with {len(dataset.PixelData):,} of {needed:,} bytes of pixels"
@@ -231,8 +232,8 @@ def _stored_values(dataset: "Dataset", syntax: str, name: str) -> tuple[np.ndarr
     from pydicom.pixels import get_decoder
     from pydicom.uid import UID
 
-    options = {"decoding_plugin": "pydicom"} if syntax == RLE else {}
-    values, _ = get_decoder(UID(syntax)).as_array(dataset, index=0, raw=True, **options)
+    plugin = "pydicom" if syntax == RLE else ""
+    values, _ = get_decoder(UID(syntax)).as_array(dataset, index=0, raw=True, decoding_plugin=plugin)
     return values, None
 
 

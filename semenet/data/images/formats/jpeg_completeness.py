@@ -97,7 +97,7 @@ def complete_coefficients(contents: bytes, frame_start: int, component: int) -> 
         frame_start: the position of its frame header.
         component: the component's identifier in the frame header.
     """
-    complete = set()
+    complete: set[int] = set()
     for segment in segments(contents, frame_start):
         if segment.marker != START_OF_SCAN:
             continue

@@ -210,10 +210,10 @@ def _read_fields(contents: bytes, name: str) -> dict[int, tuple[int, ...]]:
     """Returns the values of the fields that this module uses, by their tags."""
     import tifffile
 
-    # Microscopes' own variants of TIFF, which tifffile would otherwise look for pages in.
-    variants = {"is_lsm": False, "is_ndpi": False, "is_scanimage": False}
+    stream = io.BytesIO(contents)
     try:
-        with tifffile.TiffFile(io.BytesIO(contents), **variants) as file:
+        # tifffile would search the variants of TIFF that some microscopes write for further pages.
+        with tifffile.TiffFile(stream, is_lsm=False, is_ndpi=False, is_scanimage=False) as file:
             tags = [tag for tag in file.pages.first.tags if tag.code in _TAGS]
             return {tag.code: _integers(tag.value) for tag in tags}
     except Exception as error:
@@ -224,7 +224,7 @@ def _read_fields(contents: bytes, name: str) -> dict[int, tuple[int, ...]]:
 def _integers(value: int | bytes | tuple[int, ...] | np.ndarray) -> tuple[int, ...]:
     """Returns the values of a field, which tifffile represents in several types."""
     if isinstance(value, np.ndarray):
-        value = value.ravel().tolist()
+        return tuple(value.ravel().tolist())
     return (int(value),) if isinstance(value, int) else tuple(map(int, value))
 
 
