@@ -31,11 +31,11 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
 
     is_png = tf.strings.substr(contents, 0, len(png.SIGNATURE)) == png.SIGNATURE
     is_jpeg = tf.strings.substr(contents, 0, len(jpeg.SIGNATURE)) == jpeg.SIGNATURE
-    long_enough = tf.strings.length(contents) > 32
-    contents = checked((is_png | is_jpeg) & long_enough, "An image must be a PNG or JPEG.")
+    is_long_enough = tf.strings.length(contents) > 32
+    contents = checked((is_png | is_jpeg) & is_long_enough, "An image must be a PNG or JPEG.")
     head = tf.strings.substr(contents, 0, HEAD_BYTES)
-    animated = is_png & tf.strings.regex_full_match(head, r"\C*\x00\x00\x00\x08acTL\C*")
-    contents = checked(~animated, "An image must be one picture, not an animated PNG.")
+    is_animated = is_png & tf.strings.regex_full_match(head, r"\C*\x00\x00\x00\x08acTL\C*")
+    contents = checked(~is_animated, "An image file must hold one image, not an animated PNG.")
 
     def png_size() -> tf.Tensor:
         width_height = tf.strings.substr(contents, 16, 8)
@@ -57,22 +57,22 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
         return tf.cast((tf.cast(stored, tf.int32) + 128) // 257, tf.uint8)
 
     pixels = tf.reduce_prod(tf.cond(is_png, png_size, jpeg_size))
-    in_limits = (pixels > 0) & (pixels <= max_pixels)
-    contents = checked(in_limits, "An image must have 1 to", max_pixels, "pixels.")
+    is_in_limits = (pixels > 0) & (pixels <= max_pixels)
+    contents = checked(is_in_limits, "An image must have 1 to", max_pixels, "pixels.")
     is_sixteen_bits = is_png & (tf.strings.substr(head, 24, 1) == b"\x10")
     is_cmyk = tf.cond(
         is_png, lambda: tf.constant(False), lambda: tf.image.extract_jpeg_shape(contents)[2] == 4
     )
     image = tf.case([(is_sixteen_bits, sixteen_bits), (is_cmyk, cmyk)], eight_bits)
 
-    code = _orientation_in_graph(head)
-    for orientations, turn in (
+    orientation = _orientation_in_graph(head)
+    for orientations, step in (
         (TRANSPOSED, lambda image: tf.transpose(image, (1, 0, 2))),
         (MIRRORED_COLUMNS, lambda image: image[:, ::-1]),
         (MIRRORED_ROWS, lambda image: image[::-1]),
     ):
-        wanted = tf.reduce_any(code == tf.constant(orientations))
-        image = tf.cond(wanted, lambda turn=turn, image=image: turn(image), lambda image=image: image)
+        is_needed = tf.reduce_any(orientation == tf.constant(orientations))
+        image = tf.cond(is_needed, lambda step=step, image=image: step(image), lambda image=image: image)
     return tf.ensure_shape(image, (None, None, 1))
 
 
