@@ -4,10 +4,11 @@ Supported are grey (black or white as 0), palette and RGB, with or without trans
 uncompressed or compressed by LZW, Deflate or PackBits: damage to these is detected. Refused are JPEG or fax
 compression, CMYK or YCbCr, 32-bit or floating-point values, several pages, and BigTIFF.
 
-tifffile reads the directory, and libtiff (by imagecodecs) the pixels. Both repair or ignore what contradicts
-itself in a directory, which would show half an image, and tifffile makes Python lists of all values, however
-many a hostile file declares. So the directory is checked before tifffile reads it, and the declared positions
-and sizes of all data before libtiff reads these.
+tifffile reads the fields of the directory, and libtiff, in imagecodecs, decodes the pixels. Two checks stay in
+this module. tifffile leaves out fields that it cannot read, follows a chain of pages, and makes Python lists of
+as many values as a hostile file declares: so the directory is checked before tifffile reads it. Both libraries
+repair declared strips that contradict the image, which would show a part of it: so the positions and sizes of
+all strips and tiles are checked before libtiff decodes them.
 """
 
 import io
