@@ -4,11 +4,11 @@ Supported are grey (black or white as 0), palette and RGB, with or without trans
 uncompressed or compressed by LZW, Deflate or PackBits: damage to these is detected. Refused are JPEG or fax
 compression, CMYK or YCbCr, 32-bit or floating-point values, several pages, and BigTIFF.
 
-tifffile reads the fields of the directory, and libtiff, in imagecodecs, decodes the pixels. Two checks stay in
-this module. tifffile leaves out fields that it cannot read, follows a chain of pages, and makes Python lists of
-as many values as a hostile file declares: so the directory is checked before tifffile reads it. Both libraries
-repair declared strips that contradict the image, which would show a part of it: so the positions and sizes of
-all strips and tiles are checked before libtiff decodes them.
+tifffile reads the fields of the directory, and libtiff, in imagecodecs, decodes the pixels. Two checks stay
+in this module. tifffile leaves out fields that it cannot read, follows a chain of pages, and makes Python
+lists of as many values as a hostile file declares: so the directory is checked before tifffile reads it. Both
+libraries repair strips that contradict the image, which would show a part of it: so the positions and sizes
+of all strips and tiles are checked before libtiff decodes them.
 """
 
 import io
