@@ -172,7 +172,7 @@ def read_page(contents: bytes, name: str) -> Page:
             f"Deflate or PackBits. Received: {name} with {', '.join(refused)}. Convert it to grey PNG."
         )
     if is_palette and len(page.colour_map) != 3 * 256:
-        raise damaged_image(name, f"a TIFF with a palette of {len(page.colour_map):,} values")
+        raise damaged_image(name, "a TIFF without a palette of 256 colours")
     if page.height and page.width:
         _check_data(contents, name, page, compression, fields)
     return page

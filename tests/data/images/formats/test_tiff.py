@@ -129,7 +129,7 @@ def test_tiles_are_read_and_truncated_ones_refused():
 
 def test_a_palette_of_another_length_is_refused():
     contents = tiff(NOISE[..., 0], PHOTOMETRIC=3, COLOUR_MAP=7)
-    with pytest.raises(ImageError, match="palette of 1 values"):
+    with pytest.raises(ImageError, match="palette of 256 colours"):
         read_image(contents)
 
 
