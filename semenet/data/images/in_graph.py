@@ -5,6 +5,7 @@ import tensorflow as tf
 from semenet.data.images.decoded_image import MAX_PIXELS, MIRRORED_COLUMNS, MIRRORED_ROWS, TRANSPOSED
 from semenet.data.images.formats import jpeg, png
 from semenet.data.images.formats.exif import HEAD_BYTES, ORIENTATION_PATTERN
+from semenet.data.images.tones import GREY_SHIFT, GREY_WEIGHTS
 
 
 def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor:
@@ -49,8 +50,8 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
 
     def cmyk() -> tf.Tensor:
         colours = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
-        mixed = tf.reduce_sum(tf.cast(colours, tf.int32) * [9797, 19234, 3737], axis=-1, keepdims=True)
-        return tf.cast(mixed // 32768, tf.uint8)
+        mixed = tf.reduce_sum(tf.cast(colours, tf.int32) * GREY_WEIGHTS, axis=-1, keepdims=True)
+        return tf.cast(mixed // (1 << GREY_SHIFT), tf.uint8)
 
     def sixteen_bits() -> tf.Tensor:
         stored = tf.io.decode_png(contents, channels=1, dtype=tf.uint16)

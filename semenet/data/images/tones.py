@@ -2,6 +2,10 @@
 
 import numpy as np
 
+# libpng's weights of red, green and blue (ITU-R BT.601), in units of 1 / 2**GREY_SHIFT.
+GREY_WEIGHTS = (9797, 19234, 3737)
+GREY_SHIFT = 15
+
 
 def grey_of_colours(colours: np.ndarray) -> np.ndarray:
     """Mixes colours to grey as libpng does (ITU-R BT.601): `(9797 R + 19234 G + 3737 B) >> 15`.
@@ -12,8 +16,10 @@ def grey_of_colours(colours: np.ndarray) -> np.ndarray:
     Returns:
         Grey `(height, width)` of the same dtype and range. Equal colours stay as they are.
     """
-    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
-    return ((9797 * red + 19234 * green + 3737 * blue) >> 15).astype(colours.dtype)
+    red, green, blue = (
+        weight * colours[..., channel].astype(np.uint32) for channel, weight in enumerate(GREY_WEIGHTS)
+    )
+    return ((red + green + blue) >> GREY_SHIFT).astype(colours.dtype)
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
