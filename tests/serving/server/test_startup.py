@@ -458,7 +458,7 @@ def test_the_server_imports_no_network_of_the_zoo():
         "semenet.serving.server.batching",
         "semenet.data.images.reading",
     } < found
-    assert {name.split(".")[1] for name in found} == {"serving", "data", "errors"}
+    assert {name.split(".")[1] for name in found} == {"serving", "data", "storage", "errors"}
     assert not {"semenet.serving.exports.saved_model", "semenet.serving.exports.servables"} & found
 
 
