@@ -57,7 +57,7 @@ def panel(image: np.ndarray, picture: np.ndarray, caption: Sequence[str]) -> np.
 
 
 @functools.cache
-def _font() -> ImageFont.FreeTypeFont:
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(FONT_SIZE)
 
 
@@ -74,7 +74,7 @@ def _colour_bar(height: int) -> np.ndarray:
     return np.repeat(np.rint(shades * 255).astype(np.uint8), _BAR_WIDTH, axis=1)
 
 
-def _wrapped(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+def _wrapped(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
     """Wraps a line to the width, between words, or within a word that is longer than a line."""
     parts, current = [], ""
     for word in line.split(" "):

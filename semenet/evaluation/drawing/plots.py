@@ -99,7 +99,7 @@ def precision_recall_curves(
     return figure
 
 
-def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
+def confusion(matrix: Sequence[Sequence[int]] | np.ndarray, class_names: Sequence[str]) -> Figure:
     """Plots a confusion matrix with counts and the shares of each row.
 
     Args:

@@ -107,7 +107,7 @@ def heat_shares(
 def heat_by_class(
     heats: Sequence[np.ndarray],
     masks: Sequence[np.ndarray | None],
-    class_index: Sequence[int],
+    class_index: Sequence[int] | np.ndarray,
     class_names: Sequence[str],
     geometry: ReceptiveField | None = None,
 ) -> dict[str, Any]:

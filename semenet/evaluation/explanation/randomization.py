@@ -23,7 +23,7 @@ _GROUPS = 5
 def randomization_check(
     model: keras.Model,
     images: np.ndarray,
-    class_index: int | Sequence[int] | None = None,
+    class_index: int | Sequence[int] | np.ndarray | None = None,
     *,
     method: str = "grad-cam",
     layer: str = "features",

@@ -95,7 +95,10 @@ def subgroup_metrics(
 
 
 def subgroup_means(
-    scores: Mapping[str, Sequence[float]], rows: pd.DataFrame, columns: Sequence[str], resamples: int = 1000
+    scores: Mapping[str, Sequence[float] | np.ndarray],
+    rows: pd.DataFrame,
+    columns: Sequence[str],
+    resamples: int = 1000,
 ) -> dict[str, Any]:
     """Averages per-image scores, such as Dice, over each subgroup.
 

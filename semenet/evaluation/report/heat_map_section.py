@@ -23,7 +23,7 @@ def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
     verdict = {
         True: "The maps pass this check",
         False: "The maps fail this check",
-        None: "It is undecided whether the maps pass this check",
+        None: "Whether the maps pass this check is undecided",
     }[sanity["passes"]]
     pictures = [
         picture(
@@ -39,7 +39,7 @@ def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
     words = (
         f"Heat maps ({method}) for the predicted class. Maps that stay the same when the network's weights "
         "are randomised do not show what the network has learnt (Adebayo et al. 2018). "
-        f"{verdict}: {sanity['rule']}."
+        f"{verdict}. They pass if, {sanity['rule']}."
     )
     if found["classes"] is None:
         words += " The location of the heat is not measured, because there are no lung masks (use --lungs)."
