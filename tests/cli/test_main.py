@@ -148,7 +148,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch, defect):
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [("predict", "at least one image"), ("explain", "Either files or a manifest are explained.")],
+    [("predict", "at least one image"), ("explain", "Either images or a manifest are explained.")],
 )
 def test_no_image_at_all_is_an_error(command, message, classifier_run, tmp_path, capsys):
     with pytest.raises(SystemExit):
@@ -328,7 +328,7 @@ def test_calibrate_says_what_it_chose_and_from_then_on_it_applies(copied_run, ph
     assert figures["calibration"]["temperature"] == chosen["temperature"]
     assert figures["calibration"]["chosen_on"]["split"] == "val"
     error = fails(["calibrate", copied_run, "--manifest", phantoms, "--split", "test"], capsys)
-    assert "Received: the split 'test', on which they would be measured" in error
+    assert "Received: the split 'test', which is kept for the final evaluation" in error
 
 
 def test_compare_prints_a_table_and_writes_where_asked(
@@ -368,7 +368,7 @@ def test_audit_prints_a_verdict_and_goes_into_the_report(
     assert f"**{found['verdict']}**" in (tmp_path / "out" / "card.md").read_text()
     bare = without_masks(phantoms)
     command = ["audit", classifier_run, "--manifest", bare, "--out", tmp_path / "bare"]
-    assert "Received: 12 of 12 images without one" in fails(command, capsys)
+    assert "Received: 12 of 12 images without a mask" in fails(command, capsys)
     main([str(word) for word in [*command, "--lungs", unet_run]])
     found = json.loads((tmp_path / "bare" / "audit.json").read_text())
     assert found["masks"] == f"masks by the U-Net {unet_run}"
@@ -390,7 +390,7 @@ def test_evaluate_by_columns_and_with_lungs(classifier_run, unet_run, phantoms, 
     assert figures["where"]["masks"] == f"masks by the U-Net {unet_run}"
     assert f"--by sex,room --lungs {unet_run}" in figures["command"]
     error = fails([*command, "--by", "hospital"], capsys)
-    assert "Received: 'hospital'. There are: file" in error
+    assert "Received: 'hospital'. Available: file" in error
     assert "Give a U-Net's run" in fails([*command, "--lungs", classifier_run], capsys)
     assert "audit.json that `semenet audit` writes" in fails([*command, "--audit", out], capsys)
 
@@ -405,7 +405,7 @@ def test_explain_takes_files_or_a_manifest(classifier_run, phantoms, tmp_path, c
         ([*images, *manifest], f"2 paths and {phantoms}"),
     ):
         error = fails([*command[:2], *given, *command[2:]], capsys)
-        assert "Either files or a manifest are explained." in error
+        assert "Either images or a manifest are explained." in error
         assert received in error
     assert not out.exists()
     main([str(word) for word in [*command, *manifest, "--method", "cam", "--class-name", "virus"]])
