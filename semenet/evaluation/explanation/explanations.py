@@ -35,8 +35,8 @@ def explain(
     method: str = "grad-cam",
     layer: str = "features",
     class_name: str | None = None,
-    true_labels: Sequence[str | None] | None = None,
-    masks: Sequence[str | pathlib.Path | None] | None = None,
+    true_labels: str | Sequence[str | None] | None = None,
+    masks: str | pathlib.Path | Sequence[str | pathlib.Path | None] | None = None,
     lungs: str | pathlib.Path | None = None,
     batch_size: int = 16,
 ) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def explain(
         layer: name of the layer whose feature map is weighted.
         class_name: the class to explain; None for each image's predicted class.
         true_labels: with `images`, one label or None for each listed image, in the order of
-            `semenet.data.images.listing.list_images`; None if they are not known.
+            `semenet.data.images.listing.list_images`; a single str for one image; None if they are not known.
         masks: with `images`, likewise paths of lung masks or None: outside the mask the network's input is 0,
             as in training's masked views. The pictures show the whole radiograph.
         lungs: for a network that takes lungs alone, the run of a U-Net that segments them; None for the
@@ -96,6 +96,8 @@ def explain(
         )
     options: dict[str, Any] = {"layer": layer, "class_name": class_name, "batch_size": batch_size}
     if paths:
+        true_labels = [true_labels] if isinstance(true_labels, str) else true_labels
+        masks = [masks] if isinstance(masks, str | pathlib.Path) else masks
         return explain_files(
             Run.open(run),
             paths,

@@ -352,6 +352,10 @@ def test_explain_takes_one_path_several_or_a_split(phantoms, classifier_run, tmp
     one = explain(classifier_run, str(first), out=tmp_path / "one")
     assert one["file"].tolist() == [str(first)]
     assert list(one.columns) == COLUMNS
+    mask = phantoms.parent / pd.read_csv(phantoms)["mask"][0]
+    masked = explain(classifier_run, first, out=tmp_path / "masked", true_labels="virus", masks=mask)
+    assert masked["label"].tolist() == ["virus"]
+    assert masked["probability"][0] != one["probability"][0]
     two = explain(
         str(classifier_run), [first, str(second)], out=tmp_path / "two", true_labels=["virus", None]
     )
