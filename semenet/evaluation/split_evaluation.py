@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -41,7 +42,7 @@ FORMAT = 2
 
 
 def evaluate(
-    run: str | pathlib.Path,
+    run: Run | keras.Model | str | pathlib.Path,
     manifest: str | pathlib.Path,
     split: str = "val",
     *,
@@ -52,7 +53,7 @@ def evaluate(
     skip_at_most: float = 0.05,
     tta: int = 1,
     by: str | Sequence[str] | None = None,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
     audit: str | pathlib.Path | None = None,
     resamples: int = 2000,
 ) -> dict[str, Any]:
@@ -69,7 +70,8 @@ def evaluate(
     files always belong together.
 
     Args:
-        run: a run folder, a `.keras` file or published weights (`<entry>:<name>`).
+        run: a run folder, a `.keras` file, published weights (`<entry>:<name>`), a `Run`, or a network in
+            memory.
         manifest: path of the manifest's CSV.
         split: the split to evaluate, such as "val".
         out: the folder to write to; created if missing.
@@ -149,7 +151,7 @@ def evaluate(
             "audit": audited and {name: audited[name] for name in ("verdict", "words", "split")},
             "command": command_line(
                 "evaluate",
-                run,
+                opened.name,
                 manifest=manifest,
                 split=split,
                 out=out,
@@ -159,7 +161,7 @@ def evaluate(
                 skip_at_most=None if on_error == "raise" else skip_at_most,
                 tta=None if tta == 1 else tta,
                 by=by,
-                lungs=lungs,
+                lungs=masks.run and masks.run.name,
                 audit=audit,
                 resamples=None if resamples == 2000 else resamples,
             ),

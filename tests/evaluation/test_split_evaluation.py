@@ -193,6 +193,15 @@ def test_three_channels(data):
     assert result["accuracy"] == pytest.approx(5 / 7)
 
 
+def test_a_network_in_memory_equals_its_file(data, run):
+    by_file = evaluate(run, data / "manifest.csv", "val", out=data / "by_file", resamples=200)
+    model = semenet.load_model(run)
+    in_memory = evaluate(model, data / "manifest.csv", "val", out=data / "in_memory", resamples=200)
+    different = {name for name, value in in_memory.items() if value != by_file[name]}
+    assert different == {"command", "model_sha256"}
+    assert in_memory["command"].startswith("semenet evaluate brightness --manifest")
+
+
 def test_clahe_is_applied_if_the_recipe_has_it(data, run, monkeypatch):
     ramp = np.tile(np.linspace(20, 90, 30, dtype=np.uint8), (40, 1))
     cv2.imwrite(str(data / "n1.png"), ramp)

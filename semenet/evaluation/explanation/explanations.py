@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -24,7 +25,7 @@ CASES = ("wrong", "right", "all")
 
 
 def explain(
-    run: str | pathlib.Path,
+    run: Run | keras.Model | str | pathlib.Path,
     images: str | pathlib.Path | Sequence[str | pathlib.Path] | None = None,
     *,
     manifest: str | pathlib.Path | None = None,
@@ -37,7 +38,7 @@ def explain(
     class_name: str | None = None,
     true_labels: str | Sequence[str | None] | None = None,
     masks: str | pathlib.Path | Sequence[str | pathlib.Path | None] | None = None,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
     batch_size: int = 16,
 ) -> pd.DataFrame:
     """Explains the predictions for image files, or for a split of a manifest, by heat maps.
@@ -48,7 +49,8 @@ def explain(
     `<stem>_2_heatmap.png`.
 
     Args:
-        run: a run folder, a `.keras` file or published weights (`<entry>:<name>`) of a classifier.
+        run: a classifier: a run folder, a `.keras` file, published weights (`<entry>:<name>`), a `Run` or a
+            network in memory.
         images: path of an image or of a folder of images, or several of them; None with `manifest`.
         manifest: path of a manifest's CSV, to explain images of a split with their true labels.
         split: with `manifest`, the split.
@@ -129,7 +131,7 @@ def explain_files(
     class_name: str | None = None,
     true_labels: Sequence[str | None] | None = None,
     masks: Sequence[str | pathlib.Path | None] | None = None,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
 ) -> pd.DataFrame:
     """Explains the predictions of an open run for image files; see `explain`."""
     check_output_folder(out)
@@ -147,7 +149,7 @@ def explain_files(
     if needs_unet and lungs is None:
         raise SemenetError(
             "A network that takes lungs alone needs a lung mask for every image. "
-            f"Received: {run.path} and images without masks. Give a U-Net's run with --lungs."
+            f"Received: {run.name} and images without masks. Give a U-Net's run with --lungs."
         )
     cases = [
         Case(shown_name(file), str(file), stem, label, mask)
@@ -172,7 +174,7 @@ def explain_split(
     method: str = "grad-cam",
     layer: str = "features",
     class_name: str | None = None,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
 ) -> pd.DataFrame:
     """Explains the predictions of an open run for a split of a manifest; see `explain`."""
     check_output_folder(out)
@@ -236,6 +238,6 @@ def _check_classifier(run: Run) -> None:
     if run.segments:
         raise SemenetError(
             "Heat maps explain a classifier. "
-            f"Received: {run.path}, a segmentation network, whose output is a map already. "
+            f"Received: {run.name}, a segmentation network, whose output is a map already. "
             "Use `semenet evaluate` to see its masks."
         )

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -26,7 +27,7 @@ _REFUSED_SPLITS = {
 
 
 def calibrate(
-    run: str | pathlib.Path,
+    run: Run | str | pathlib.Path,
     manifest: str | pathlib.Path,
     split: str = "val",
     *,
@@ -35,7 +36,7 @@ def calibrate(
     sensitivity: float = 0.9,
     specificity: float = 0.9,
     accuracy: float = 0.95,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Chooses temperature, thresholds and abstention on a split, and saves them beside the network.
 
@@ -45,7 +46,7 @@ def calibrate(
     is replaced and has no influence.
 
     Args:
-        run: a run folder, or a `.keras` file.
+        run: a run folder, a `.keras` file or a `Run`.
         manifest: path of the manifest's CSV.
         split: the split to choose on, neither "train" nor "test".
         root: the folder that the manifest's paths are relative to; None for the CSV's own.
@@ -99,7 +100,7 @@ def calibrate(
     if opened.published is not None:
         raise SemenetError(
             "Published weights have a fixed calibration, stored in their metadata.json. "
-            f"Received: {run}. Save the network first to calibrate it again: "
+            f"Received: {opened.name}. Save the network first to calibrate it again: "
             "semenet.build(..., weights=...).save"
         )
     if opened.path is None:
@@ -111,12 +112,13 @@ def calibrate(
     if opened.segments:
         raise SemenetError(
             "Calibration applies to the probabilities of a classifier. "
-            f"Received: {opened.path}, a segmentation network. Calibrate a classifier's run."
+            f"Received: {opened.name}, a segmentation network. Calibrate a classifier's run."
         )
+    masks = LungMasks.open(lungs)
     table = read_manifest(manifest, root)
     rows = table.split(split)
     true_index = label_index(rows, opened.class_names)
-    outputs = _uncalibrated_batches(opened, rows, batch_size, lungs)
+    outputs = _uncalibrated_batches(opened, rows, batch_size, masks)
     before = np.concatenate(outputs)
     found = metrics.fit_temperature(true_index, before, opened.activation)
     # In the same batches and by the same graph as later scoring, so that a threshold meets the same digits.
@@ -140,12 +142,12 @@ def calibrate(
         "warnings": _warnings(opened, table, split, len(rows), found, points, abstain),
         "command": command_line(
             "calibrate",
-            run,
+            opened.name,
             manifest=manifest,
             split=split,
             root=root,
             batch_size=batch_size,
-            lungs=lungs,
+            lungs=masks.run and masks.run.name,
             **targets,
         ),
         "versions": versions(),
@@ -155,11 +157,11 @@ def calibrate(
 
 
 def _uncalibrated_batches(
-    run: Run, rows: pd.DataFrame, batch_size: int, lungs: str | pathlib.Path | None
+    run: Run, rows: pd.DataFrame, batch_size: int, masks: LungMasks
 ) -> list[np.ndarray]:
     """Returns the network's uncalibrated probabilities, in the batches that `evaluate` uses."""
     score = scoring_function(run, calibrated=False)
-    batches = LungMasks.open(lungs).network_inputs(rows, run, batch_size)
+    batches = masks.network_inputs(rows, run, batch_size)
     return [score(images).numpy() for images in track(batches, len(rows), "Predicting")]
 
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -23,8 +24,8 @@ from semenet.training.run_folder.run import versions as run_versions
 
 
 def compare(
-    first: str | pathlib.Path,
-    second: str | pathlib.Path,
+    first: Run | keras.Model | str | pathlib.Path,
+    second: Run | keras.Model | str | pathlib.Path,
     manifest: str | pathlib.Path,
     split: str = "val",
     *,
@@ -32,7 +33,7 @@ def compare(
     root: str | pathlib.Path | None = None,
     batch_size: int = 16,
     resamples: int = 2000,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
 ) -> dict[str, Any]:
     """Evaluates two classifiers on the same images of a split and tests the differences of their metrics.
 
@@ -41,7 +42,8 @@ def compare(
     equal networks, one p-value below 0.05 is expected. Choose the metric that decides beforehand.
 
     Args:
-        first: a run folder, or a `.keras` file.
+        first: a run folder, a `.keras` file, published weights (`<entry>:<name>`), a `Run`, or a network in
+            memory.
         second: another one, with the same classes in any order; each network gets images of its own input
             size.
         manifest: path of the manifest's CSV.
@@ -54,9 +56,8 @@ def compare(
             manifest's masks.
 
     Returns:
-        dict, the content of comparison.json: `first` and `second` (paths), `class_names`; `figures`, the
-        metrics as returned by `semenet.metrics.patient_bootstrap.paired_intervals`; `delong`,
-        {class: {`plain`, `clustered`}} of each class against the rest, as returned by
+        dict, the content of comparison.json: `first` and `second` (names of the runs), `class_names`; `figures`,
+        the metrics as returned by `semenet.metrics.patient_bootstrap.paired_intervals`; `delong`, {class: {`plain`, `clustered`}} of each class against the rest, as returned by
         `semenet.metrics.delong_test`, or None if there are too few images or patients; `count`, `patients`,
         `split`, `manifest_sha256`, `resamples`, `command` and `versions`.
 
@@ -74,7 +75,7 @@ def compare(
         0.0
     """
     check_resamples(resamples)
-    runs = [Run.open(path) for path in (first, second)]
+    runs = [Run.open(network) for network in (first, second)]
     if out is not None:
         check_output_folder(out)
     class_names = _same_classes(*runs)
@@ -88,8 +89,8 @@ def compare(
     outputs = [_probabilities(run, rows, class_names, batch_size, masks) for run in runs]
     patients = rows["patient"].to_numpy()
     result = {
-        "first": str(first),
-        "second": str(second),
+        "first": runs[0].name,
+        "second": runs[1].name,
         "class_names": list(class_names),
         "figures": paired_intervals(true_index, *outputs, class_names, patients, resamples),
         "delong": {
@@ -103,15 +104,14 @@ def compare(
         "resamples": resamples,
         "command": command_line(
             "compare",
-            first,
-            second,
+            *(run.name for run in runs),
             manifest=manifest,
             split=split,
             out=out,
             root=root,
             batch_size=batch_size,
             resamples=resamples,
-            lungs=lungs,
+            lungs=masks.run and masks.run.name,
         ),
         "versions": run_versions(),
     }
@@ -160,13 +160,13 @@ def _same_classes(first: Run, second: Run) -> Sequence[str]:
         if run.segments:
             raise SemenetError(
                 "Only classifiers can be compared. "
-                f"Received: {run.path}, a segmentation network. Compare the Dice of two evaluations instead."
+                f"Received: {run.name}, a segmentation network. Compare the Dice of two evaluations instead."
             )
     if set(first.class_names) != set(second.class_names):
         raise SemenetError(
             "Networks that are compared must have the same classes. "
-            f"Received: {', '.join(first.class_names)} of {first.path} and "
-            f"{', '.join(second.class_names)} of {second.path}. Train both with the same --classes."
+            f"Received: {', '.join(first.class_names)} of {first.name} and "
+            f"{', '.join(second.class_names)} of {second.name}. Train both with the same --classes."
         )
     return first.class_names
 
@@ -176,7 +176,7 @@ def _probabilities(
 ) -> np.ndarray:
     """Returns the probabilities of the rows, as in `split_evaluation`, with the columns in class order."""
     score = scoring_function(run)
-    batches = track(masks.network_inputs(rows, run, batch_size), len(rows), f"Predicting with {run.path}")
+    batches = track(masks.network_inputs(rows, run, batch_size), len(rows), f"Predicting with {run.name}")
     outputs = [score(images).numpy() for images in batches]
     return np.concatenate(outputs)[:, [run.class_names.index(name) for name in class_names]]
 

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -30,14 +31,14 @@ MAX_FITTED = 2000
 
 
 def audit(
-    run: str | pathlib.Path,
+    run: Run | keras.Model | str | pathlib.Path,
     manifest: str | pathlib.Path,
     split: str = "val",
     *,
     out: str | pathlib.Path,
     root: str | pathlib.Path | None = None,
     batch_size: int = 16,
-    lungs: str | pathlib.Path | None = None,
+    lungs: Run | keras.Model | str | pathlib.Path | None = None,
     resamples: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -56,15 +57,15 @@ def audit(
     columns.
 
     Args:
-        run: a run folder, a `.keras` file or published weights (`<entry>:<name>`).
+        run: a run folder, a `.keras` file, published weights (`<entry>:<name>`), a `Run`, or a network in
+            memory.
         manifest: path of the manifest's CSV, with the columns file, label, patient, split, and mask unless
             `lungs` is given. Rows to fit to that have no mask are left out.
         split: the split to evaluate.
         out: the folder to write to; created if missing.
         root: the folder that the manifest's paths are relative to; None for the CSV's own.
         batch_size: number of images predicted at a time.
-        lungs: a run folder or `.keras` file of a U-Net that segments the lungs; None for the manifest's
-            masks.
+        lungs: the run of a U-Net that segments the lungs; None for the manifest's masks.
         resamples: number of bootstrap resamples of the patients, for the intervals.
         seed: seed of the resamples and of the images drawn to fit to.
 
@@ -90,7 +91,7 @@ def audit(
     model_sha256 = opened.sha256
     if opened.segments:
         raise SemenetError(
-            f"Only a classifier can be audited. Received: {opened.path}, a segmentation network. "
+            f"Only a classifier can be audited. Received: {opened.name}, a segmentation network. "
             "Use a classifier's run."
         )
     masks = LungMasks.open(lungs)
@@ -142,13 +143,13 @@ def audit(
         "resamples": resamples,
         "command": command_line(
             "audit",
-            run,
+            opened.name,
             manifest=manifest,
             split=split,
             out=out,
             root=root,
             batch_size=batch_size,
-            lungs=lungs,
+            lungs=masks.run and masks.run.name,
         ),
         "versions": versions(),
     }

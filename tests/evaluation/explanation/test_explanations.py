@@ -48,7 +48,7 @@ def a_run(size=(16, 16), channels=1, temperature=1.0, clahe=False):
         lungs_alone=False,
         temperature=temperature,
         activation="softmax",
-        path="run",
+        name="run",
     )
 
 
