@@ -175,11 +175,11 @@ def test_heat_maps_need_no_second_pass(data, monkeypatch):
     """Only images whose maps are compared with those of random weights are loaded again."""
     run = save_network_of_lungs_alone(data)
     asked = []
-    batches = LungMasks.batches
+    load = LungMasks.images_with_masks
     monkeypatch.setattr(
         LungMasks,
-        "batches",
-        lambda self, rows, *others: asked.append(len(rows)) or batches(self, rows, *others),
+        "images_with_masks",
+        lambda self, rows, *others: asked.append(len(rows)) or load(self, rows, *others),
     )
     monkeypatch.setattr(heat_map_analysis, "MAX_RANDOMIZED", 3)
     result = evaluate(run, data / "manifest.csv", "val", out=data / "out", resamples=200)
@@ -499,7 +499,7 @@ def test_images_with_bad_masks_are_skipped_only_if_the_mask_is_needed(data, run,
 def test_bad_masks_for_heat_maps_are_reported_before_the_evaluation(content, data, run, monkeypatch):
     save_network_of_lungs_alone(data)
     (data / "mask1.png").write_bytes(content)
-    monkeypatch.setattr(LungMasks, "fed", lambda *arguments: pytest.fail("the work has begun"))
+    monkeypatch.setattr(LungMasks, "network_inputs", lambda *arguments: pytest.fail("evaluation started"))
     with pytest.raises(ImageError, match=r"locate the heat maps.*Received: 1 that.*mask1\.png.*--on-error"):
         evaluate(run, data / "manifest.csv", "val", out=data / "out")
 

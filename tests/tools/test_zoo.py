@@ -155,7 +155,7 @@ def test_the_card_has_mean_and_deviation_over_the_seeds(tools):
     }
     card = tools[1].render_zoo_card(metadata)
     assert (
-        "| figure | mean ± sd (n - 1) | seed 0 | seed 1 | seed 2 |\n"
+        "| metric | mean ± sd (n - 1) | seed 0 | seed 1 | seed 2 |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| Accuracy | 0.800 ± 0.100 | 0.800 | 0.900 | 0.700 |\n"
         "| Macro AUROC | undefined | 0.900 | undefined | 0.900 |\n" in card

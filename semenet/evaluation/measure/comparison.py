@@ -56,8 +56,9 @@ def compare(
             manifest's masks.
 
     Returns:
-        dict, the content of comparison.json: `first` and `second` (names of the runs), `class_names`; `figures`,
-        the metrics as returned by `semenet.metrics.patient_bootstrap.paired_intervals`; `delong`, {class: {`plain`, `clustered`}} of each class against the rest, as returned by
+        dict, the content of comparison.json: `first` and `second` (names of the runs), `class_names`;
+        `figures`, the metrics as returned by `semenet.metrics.patient_bootstrap.paired_intervals`; `delong`,
+        {class: {`plain`, `clustered`}} of each class against the rest, as returned by
         `semenet.metrics.delong_test`, or None if there are too few images or patients; `count`, `patients`,
         `split`, `manifest_sha256`, `resamples`, `command` and `versions`.
 
