@@ -46,7 +46,7 @@ def example_folder(phantoms, classifier_run, unet_run, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("package", "name"), public_names(), ids=".".join)
+@pytest.mark.parametrize(("package", "name"), public_names(), ids=str)
 def test_a_public_name_is_documented_and_annotated(package, name):
     found = public_object(package, name)
     if inspect.isclass(found) and issubclass(found, BaseException):
@@ -65,7 +65,7 @@ def test_a_public_name_is_documented_and_annotated(package, name):
     assert inspect.isclass(found) or signature.return_annotation is not signature.empty
 
 
-@pytest.mark.parametrize(("package", "name"), public_names(), ids=".".join)
+@pytest.mark.parametrize(("package", "name"), public_names(), ids=str)
 def test_an_example_runs(package, name, example_folder, tmp_path, monkeypatch):
     found = public_object(package, name)
     folder = tmp_path / "examples"
