@@ -13,7 +13,7 @@ import pytest
 
 import semenet
 
-PACKAGES = ["semenet", *(f"semenet.{room}" for room in ["data", "models", "metrics", "training"])]
+PACKAGES = ["semenet", *(f"semenet.{room}" for room in ["storage", "data", "models", "metrics", "training"])]
 PACKAGES += [f"semenet.{room}" for room in ["inference", "evaluation", "serving"]]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
