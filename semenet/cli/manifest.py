@@ -1,4 +1,4 @@
-"""The sub-commands of `semenet data` that take a manifest: split, check, contains and shard."""
+"""The sub-commands of `semenet data` that read a manifest: split, check, contains and shard."""
 
 import os
 import pathlib
@@ -22,15 +22,15 @@ def data_split(
     keep: str = "",
     root: pathlib.Path | None = None,
 ) -> None:
-    """Draws splits: seeded, stratified by label, and no patient in two.
+    """Draws splits by patient, stratified by label.
 
     Args:
-        manifest: CSV with the columns file and patient; label, if there, is stratified by.
-        out: CSV to write; its paths are relative to the folder it stands in.
+        manifest: CSV with the columns file and patient, and optionally label.
+        out: CSV to write; its paths are relative to its own folder.
         shares: Each split's share of the images.
-        seed: Equal seeds give equal splits, whatever the order of the rows.
-        keep: Splits, comma-separated, whose patients stay in them, such as test.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
+        seed: Equal seeds draw equal splits, independent of the order of the rows.
+        keep: Splits that are kept, comma-separated, such as test.
+        root: Folder that the manifest's paths start from. None: the manifest's own folder.
     """
     from semenet.data.manifest.csv_file import join_paths
     from semenet.data.manifest.splitting import split_patients
@@ -38,31 +38,37 @@ def data_split(
     from semenet.storage.atomic import output_file
 
     out = output_file(out)
-    found = read_manifest(manifest, root, required=(), require_split=False)
-    if "split" in found.rows and out.exists() and out.samefile(manifest):
+    source = read_manifest(manifest, root, required=(), require_split=False)
+    if "split" in source.rows and out.exists() and out.samefile(manifest):
         raise SemenetError(
-            "A split is drawn into another file, so that the old one is not lost. "
-            f"Received: --out {out}, the manifest itself, which has a column 'split'. Give another --out."
+            "Splits must be written to another file, so that the old ones are not lost. "
+            f"Received: --out {out}, the manifest itself, which has a column 'split'. Pass another --out."
         )
     kept = tuple(name.strip() for name in keep.split(",") if name.strip())
-    splits = split_patients(found.rows, parse_shares(shares), seed, kept)
-    rows = found.rows.assign(split=splits)
-    here = manifest.absolute().parent if root is None else root.absolute()
-    there = out.absolute().parent
-    if os.path.realpath(here) != os.path.realpath(there):
+    splits = split_patients(source.rows, parse_shares(shares), seed, kept)
+    rows = source.rows.assign(split=splits)
+    old_folder = manifest.absolute().parent if root is None else root.absolute()
+    new_folder = out.absolute().parent
+    if os.path.realpath(old_folder) != os.path.realpath(new_folder):
         for column in {"file", "mask", "shard"} & set(rows.columns):
-            rows[column] = join_paths(os.path.relpath(here, there), rows[column].tolist())
+            rows[column] = join_paths(os.path.relpath(old_folder, new_folder), rows[column].tolist())
     write_manifest(rows, out)
     for name, group in rows.groupby("split"):
         print(f"{name}: {len(group)} images of {group['patient'].nunique()} patients")
     print(out)
 
 
-def parse_shares(text):
-    """Turns "train=0.7,val=0.3" into a dict of names to shares.
+def parse_shares(text: str) -> dict[str, float]:
+    """Parses shares such as "train=0.7,val=0.3".
+
+    Args:
+        text: NAME=NUMBER, comma-separated.
+
+    Returns:
+        Maps names to shares.
 
     Raises:
-        SemenetError: it is not so written, or names a split twice.
+        SemenetError: the text has another form, or a name is repeated.
     """
     shares = {}
     for part in text.split(","):
@@ -73,8 +79,8 @@ def parse_shares(text):
             share = None
         if not name or not equals or share is None or name in shares:
             raise SemenetError(
-                "Shares are written NAME=NUMBER, with commas between, each name once. "
-                f"Received: {text!r}. The usual are train=0.7,val=0.15,test=0.15."
+                "Shares must be written as NAME=NUMBER, comma-separated, with each name once. "
+                f"Received: {text!r}. The usual shares are train=0.7,val=0.15,test=0.15."
             )
         shares[name] = share
     return shares
@@ -87,14 +93,14 @@ def data_check(
     near: float = 0.9,
     splits: str = "",
 ) -> None:
-    """Looks for leaks, copies, shortcuts and unreadable files; exit status 1 on a leak or an unreadable file.
+    """Finds leaks, copies, shortcuts and unreadable files; exit status 1 for a leak or an unreadable file.
 
     Args:
-        manifest: CSV with the columns file, patient and split, and perhaps label and mask.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        out: JSON to write the whole report to.
-        near: Least similarity, 0.5 to 1, of two images that are taken for one picture.
-        splits: Splits to look at, comma-separated. None: all.
+        manifest: CSV with the columns file, patient and split, and optionally label and mask.
+        root: Folder that the manifest's paths start from. None: the manifest's own folder.
+        out: JSON file to write the whole report to.
+        near: Similarity, 0.5 to 1, from which two images count as copies.
+        splits: Splits to check, comma-separated. None: all.
     """
     import json
 
@@ -105,10 +111,13 @@ def data_check(
 
     if out is not None:
         output_file(out)
-    named = tuple(name.strip() for name in splits.split(",") if name.strip()) or None
+    names = tuple(name.strip() for name in splits.split(",") if name.strip()) or None
     with progress_bars() as progress:
         report = check_manifest(
-            read_manifest(manifest, root, required=()), splits=named, near=near, progress=progress
+            read_manifest(manifest, root, required=()),
+            splits=names,
+            min_similarity=near,
+            progress=progress,
         )
     if out is not None:
         write_text(out, json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -124,32 +133,32 @@ def data_contains(
     root: pathlib.Path | None = None,
     near: float = 0.9,
 ) -> None:
-    """Says whether an image, or a copy of it, is in a data set: yes or no, then the rows that match.
+    """Prints whether an image, or a copy of it, is in a data set (yes or no), and the rows that match.
 
     Args:
         manifest: CSV with the columns file, patient and split.
-        image: Radiograph to look for.
-        split: Split to look in; "all" looks in every one.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        near: Least similarity, 0.5 to 1, of two images that are taken for one picture.
+        image: Radiograph to search for.
+        split: Split to search; "all" searches every split.
+        root: Folder that the manifest's paths start from. None: the manifest's own folder.
+        near: Similarity, 0.5 to 1, from which two images count as copies.
     """
-    from semenet.data.checks.manifest_check import find_image
+    from semenet.data.checks.copies import find_image
     from semenet.data.images.reading import read_image
     from semenet.data.manifest.table import read_manifest
 
     pixels = read_image(image)
-    where = None if split == "all" else split
+    searched = None if split == "all" else split
     with progress_bars() as progress:
         matches = find_image(
             read_manifest(manifest, root, required=()),
             pixels,
-            split=where,
-            near=near,
+            split=searched,
+            min_similarity=near,
             progress=lambda done, total: progress("Reading", done, total),
         )
     print("yes" if matches else "no")
     if not matches:
-        print(f"looked in {'every split' if where is None else f'the split {where}'}")
+        print(f"searched {'every split' if searched is None else f'the split {searched}'}")
     for match in matches:
         print("\t".join(f"{key}={value}" for key, value in match.items() if key != "similarity"), end="\t")
         print(f"similarity={match['similarity']:.3f}")
@@ -161,22 +170,22 @@ def data_shard(
     root: pathlib.Path | None = None,
     shard_mebibytes: float = 256,
 ) -> None:
-    """Copies a data set into TFRecord shards with a manifest of their own, which trains the same batches.
+    """Copies a data set into TFRecord shards with a manifest, which produces the same training batches.
 
     Args:
-        manifest: CSV with the columns file, patient and split, and perhaps label and mask.
+        manifest: CSV with the columns file, patient and split, and optionally label and mask.
         out: New or empty folder for the shards and manifest.csv.
-        root: Folder that the manifest's paths start from. None: the manifest's own.
-        shard_mebibytes: Size, in MiB, at which a shard is closed and the next begun.
+        root: Folder that the manifest's paths start from. None: the manifest's own folder.
+        shard_mebibytes: Size in MiB at which a new shard is begun.
     """
     from semenet.data.manifest.table import read_manifest
     from semenet.data.pipeline.sharding import write_shards
 
-    found = read_manifest(manifest, root, required=())
+    source = read_manifest(manifest, root, required=())
     with progress_bars() as progress:
         print(
             write_shards(
-                found,
+                source,
                 out,
                 shard_mebibytes=shard_mebibytes,
                 progress=lambda done, total: progress("Copying", done, total),

@@ -43,7 +43,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from image_sets import draw_images, gather_sets, read_source
 
 from semenet.cli.recipe import report_errors
-from semenet.data.checks.duplicates import thumbnail
+from semenet.data.checks.duplicates import make_thumbnail
 from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.plots import COLOURS
@@ -129,7 +129,7 @@ def perceptual_hash(image):
     Reference:
         Zauner, "Implementation and benchmarking of perceptual image hash functions", 2010.
     """
-    coefficients = cv2.dct(thumbnail(image).astype(np.float32))[1:9, 1:9].ravel()
+    coefficients = cv2.dct(make_thumbnail(image).astype(np.float32))[1:9, 1:9].ravel()
     return (coefficients > np.median(coefficients)).astype(np.float32)
 
 

@@ -1,14 +1,17 @@
-"""Reads every file of a manifest once: what cannot be read and why, sizes, tones, contents and thumbnails."""
+"""Reads every file of a manifest once: errors, sizes, grey levels, hashes and thumbnails."""
 
 import concurrent.futures
 import dataclasses
 import hashlib
 import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from semenet.data.checks.duplicates import SIDE, thumbnail
+from semenet.data.checks.duplicates import SIDE, make_thumbnail
 from semenet.data.images.contents import read_contents
 from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import read_image, read_mask
@@ -16,59 +19,58 @@ from semenet.data.images.reading import read_image, read_mask
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Survey:
-    """What the files of a manifest's rows hold.
+    """The contents of the files of a manifest's rows.
 
     Attributes:
-        files: a DataFrame with a row for each row of the manifest, in its order: `error` and `mask_error`
-        (text,
-            "" where the file can be used), `bytes_sha256` and `mask_bytes_sha256` ("" where there is no
-            file), `pixels_sha256` (of size and grey levels, "" where it cannot be read), `height` and
-            `width` in pixels, `mean` and `deviation` of the grey levels in [0, 255], `black` and `white`,
-            the shares of pixels at 0 and at 255, and `mask_share`, the share of the mask's pixels that are
-            inside; numbers are NaN where there is no image or mask.
-        thumbnails: uint8 array of shape (rows, 64, 64); 0 where there is no image.
+        files: one row for each row of the manifest, in its order: `error` and `mask_error` (text, "" if the
+            file can be used), `bytes_sha256` and `mask_bytes_sha256` ("" if the file is missing),
+            `pixels_sha256` (of size and grey levels, "" if the image cannot be read), `height` and `width` in
+            pixels, `mean` and `deviation` of the grey levels in [0, 255], `black` and `white`, the shares of
+            pixels at 0 and at 255, and `mask_share`, the share of the mask's pixels that are inside; numbers
+            are NaN without an image or mask.
+        thumbnails: uint8 array (rows, 64, 64); 0 without an image.
     """
 
     files: pd.DataFrame
     thumbnails: np.ndarray
 
 
-def survey(rows, progress=None):
-    """Reads the images and masks of a manifest's rows, in as many threads as there are cores.
+def survey_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> Survey:
+    """Reads the images and masks of a manifest's rows, with one thread per core.
 
     Args:
-        rows: rows of a manifest as `read_manifest` gives them, with `path` and perhaps `mask_path`.
-        progress: None, or a function of the number of rows read and of all.
+        rows: rows of a manifest, as `read_manifest` returns them, with `path` and optionally `mask_path`.
+        progress: None, or a function called with the number of rows read and the total.
 
     Returns:
-        A `Survey`. A file that cannot be read raises nothing: it is listed with its reason.
+        The survey. A file that cannot be read raises no error; the survey has the reason.
     """
     masks = rows["mask_path"].tolist() if "mask_path" in rows else [""] * len(rows)
     thumbnails = np.zeros((len(rows), SIDE, SIDE), np.uint8)
     records = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for index, (record, small) in enumerate(pool.map(_examine, rows["path"].tolist(), masks)):
+        for index, (record, thumbnail) in enumerate(pool.map(_survey_row, rows["path"].tolist(), masks)):
             records.append(record)
-            if small is not None:
-                thumbnails[index] = small
+            if thumbnail is not None:
+                thumbnails[index] = thumbnail
             if progress is not None:
                 progress(index + 1, len(rows))
     return Survey(pd.DataFrame(records, index=rows.index), thumbnails)
 
 
-def content_hash(files):
-    """A hash over the bytes of all images and masks, to tell whether two copies of a data set are the same.
+def content_hash(files: pd.DataFrame) -> str | None:
+    """Returns a hash of the bytes of all images and masks, which shows whether two data sets are equal.
 
-    It is the SHA-256 of the text that has a line for each row, the SHA-256 of the image's bytes, a space
-    and that of the mask's ("" where there is none), both hexadecimal, lines sorted and each ended by "\\n".
-    Names, folders, labels, splits and the order of rows do not enter into it; those are
-    `Manifest.sha256`'s.
+    It is the SHA-256 of a text with one line per row: the SHA-256 of the image's bytes, a space, and the
+    SHA-256 of the mask's bytes ("" without a mask), both hexadecimal. The lines are sorted, and each ends in
+    "\\n". Names, folders, labels, splits and the order of rows do not change it; `Manifest.sha256` covers
+    these.
 
     Args:
         files: `Survey.files`.
 
     Returns:
-        Hexadecimal text, or None where a file is absent, since then there is no content to speak of.
+        Hexadecimal text, or None if a file is missing.
     """
     if (files["bytes_sha256"] == "").any() or (
         files["mask_error"].ne("") & files["mask_bytes_sha256"].eq("")
@@ -78,11 +80,11 @@ def content_hash(files):
     return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()
 
 
-def pixels_sha256(image):
-    """A hash over an image's size and grey levels, the same whatever lossless format stored it.
+def pixels_sha256(image: np.ndarray) -> str:
+    """Returns a hash of an image's size and grey levels, equal for all lossless formats.
 
     Args:
-        image: uint8 array of shape (height, width).
+        image: uint8 array (height, width).
 
     Returns:
         Hexadecimal text.
@@ -92,32 +94,33 @@ def pixels_sha256(image):
     return digest.hexdigest()
 
 
-def _examine(path, mask_path):
+def _survey_row(path: str, mask_path: str) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Returns the row of `Survey.files` and the thumbnail, or None if the image cannot be read."""
     record = dict.fromkeys(("error", "mask_error", "bytes_sha256", "mask_bytes_sha256", "pixels_sha256"), "")
     record |= dict.fromkeys(("height", "width", "mean", "deviation", "black", "white", "mask_share"), np.nan)
     image, record["bytes_sha256"], record["error"] = _read(path, read_image)
-    small = None
+    thumbnail = None
     if image is not None:
         record["height"], record["width"] = image.shape
         record["mean"], record["deviation"] = image.mean(), image.std()
         record["black"], record["white"] = np.mean(image == 0), np.mean(image == 255)
         record["pixels_sha256"] = pixels_sha256(image)
-        small = thumbnail(image)
+        thumbnail = make_thumbnail(image)
     if mask_path:
         mask, record["mask_bytes_sha256"], record["mask_error"] = _read(mask_path, read_mask)
         if mask is not None:
             record["mask_share"] = mask.mean()
             if image is not None and mask.shape != image.shape:
                 record["mask_error"] = (
-                    "A mask must be of its image's size. "
+                    "A mask must have its image's size. "
                     f"Received: {mask_path} of {mask.shape[0]} x {mask.shape[1]} pixels for {path} of "
-                    f"{image.shape[0]} x {image.shape[1]}. Draw or resize it on the image."
+                    f"{image.shape[0]} x {image.shape[1]}. Make the mask from this image, or resize it."
                 )
-    return record, small
+    return record, thumbnail
 
 
-def _read(path, reader):
-    """The pixels or None, the SHA-256 of the bytes or "", and the reason why there are no pixels or ""."""
+def _read(path: pathlib.Path | str, reader: Callable[..., np.ndarray]) -> tuple[np.ndarray | None, str, str]:
+    """Returns the pixels or None, the SHA-256 of the bytes or "", and the error or ""."""
     try:
         contents = read_contents(path)
     except ImageError as error:

@@ -1,7 +1,9 @@
-"""Tries every file of a manifest's rows before they are used, and leaves out what cannot be read."""
+"""Reads all files of a manifest's rows before use, and leaves out those that cannot be read."""
 
 import concurrent.futures
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,52 +14,65 @@ from semenet.errors import SemenetError
 ON_ERROR = ("raise", "skip")
 
 
-def screen_rows(rows, *, masks=False, skip_at_most=0.05, progress=None):
-    """Reads the images, and masks, of all rows, and parts those that can be used from the others.
+def screen_rows(
+    rows: pd.DataFrame,
+    *,
+    masks: bool = False,
+    skip_at_most: float = 0.05,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Reads the images, and optionally masks, of all rows, and separates unreadable rows from the others.
 
     Args:
         rows: rows of a manifest: `file`, `path` and, with `masks`, `mask_path`.
-        masks: whether a row's mask must be readable too.
-        skip_at_most: the share of the rows, in [0, 1], that may be left out.
-        progress: None, or a function of the number of rows read and of all.
+        masks: whether the masks must be readable too.
+        skip_at_most: the largest share of the rows, in [0, 1], that may be left out.
+        progress: None, or a function called with the number of rows read and the total.
 
     Returns:
-        (usable rows, indexed from 0; DataFrame of text with `file` and `reason`, a row left out each).
+        (usable rows, indexed from 0; the other rows as a DataFrame of text with `file` and `reason`).
 
     Raises:
         ImageError: more than `skip_at_most` of the rows cannot be read; the message names the first.
-        ValueError: `skip_at_most` is no share.
+        SemenetError: `skip_at_most` is outside [0, 1].
     """
     if not 0 <= skip_at_most <= 1:
-        raise SemenetError(f"`skip_at_most` must lie in [0, 1]. Received: {skip_at_most}. The usual is 0.05.")
+        raise SemenetError(
+            f"`skip_at_most` must be in [0, 1]. Received: {skip_at_most}. The usual value is 0.05."
+        )
     mask_paths = rows["mask_path"].tolist() if masks else [None] * len(rows)
-    bad, skipped = _tried(read_image_and_mask, rows, mask_paths, progress)
+    unreadable, skipped = _read_all(read_image_and_mask, rows, mask_paths, progress)
     if len(skipped) > skip_at_most * len(rows):
         raise ImageError(
             f"At most {skip_at_most:.1%} of the rows may be left out. Received: {len(skipped)} of "
-            f"{len(rows)} that cannot be read, first: {skipped['reason'][0]} Mend them, or raise the share "
+            f"{len(rows)} that cannot be read, first: {skipped['reason'][0]} Fix them, or increase the share "
             "that may be skipped."
         )
-    return rows[~bad].reset_index(drop=True), skipped
+    return rows[~unreadable].reset_index(drop=True), skipped
 
 
-def screen_masks(rows, progress=None):
-    """Reads the masks of all rows, and of their images no more than what tells the size.
+def screen_masks(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
+    """Reads the masks of all rows, and only the sizes of their images.
 
     Args:
         rows: rows of a manifest: `file`, `path` and `mask_path`.
-        progress: as for `screen`.
+        progress: as for `screen_rows`.
 
     Returns:
-        DataFrame of text with `file` and `reason`, a row for each whose mask cannot be used.
+        The rows whose mask cannot be used, as a DataFrame of text with `file` and `reason`.
     """
-    return _tried(check_mask_size, rows, rows["mask_path"].tolist(), progress)[1]
+    return _read_all(check_mask_size, rows, rows["mask_path"].tolist(), progress)[1]
 
 
-def _tried(read, rows, mask_paths, progress):
-    """Which rows cannot be read, a bool Series, and the table of their files and reasons."""
+def _read_all(
+    read: Callable[[str, str | None], Any],
+    rows: pd.DataFrame,
+    mask_paths: Sequence[str | None],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[pd.Series, pd.DataFrame]:
+    """Returns which rows cannot be read, as a bool Series, and the table of their files and reasons."""
 
-    def reason(path, mask_path):
+    def read_error(path: str, mask_path: str | None) -> str:
         try:
             read(path, mask_path)
         except ImageError as error:
@@ -66,11 +81,11 @@ def _tried(read, rows, mask_paths, progress):
 
     reasons = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in pool.map(reason, rows["path"].tolist(), mask_paths):
-            reasons.append(found)
+        for reason in pool.map(read_error, rows["path"].tolist(), mask_paths):
+            reasons.append(reason)
             if progress is not None:
                 progress(len(reasons), len(rows))
     reasons = pd.Series(reasons, index=rows.index, dtype=object)
-    bad = reasons != ""
-    table = pd.DataFrame({"file": rows.loc[bad, "file"], "reason": reasons[bad]})
-    return bad, table.reset_index(drop=True)
+    unreadable = reasons != ""
+    table = pd.DataFrame({"file": rows.loc[unreadable, "file"], "reason": reasons[unreadable]})
+    return unreadable, table.reset_index(drop=True)

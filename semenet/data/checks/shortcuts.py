@@ -1,11 +1,12 @@
-"""What beside the disease tells a class: the source of an image, its view, its format."""
+"""Shortcuts: properties other than the disease that predict the class, such as source, view or format."""
 
 import os
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-# Columns that say where and how an image was made, under the names that public data sets give them.
+# Columns that describe where and how an image was made, as named in public data sets.
 ORIGIN_COLUMNS = (
     "source",
     "hospital",
@@ -22,24 +23,24 @@ MARGIN = 0.1
 _DRAWS = 20
 
 
-def origin_tables(rows):
-    """Counts the labels by each column of an image's origin, and measures how well it predicts the label.
+def origin_tables(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Counts the labels per value of each origin column, and measures how well the column predicts the label.
 
-    The measure is the balanced accuracy of guessing the label from the origin alone, with the best rule
-    there is for these very rows: of each origin, the label that is relatively most frequent there. Every
-    patient has one vote for each label and origin. What chance gives is not 1 / labels where an origin has
-    few patients, but the mean of the same measure with the labels shuffled (20 seeded draws). The excess is
-    (measured - chance) / (1 - chance): 0 where the origin says nothing, 1 where it says all. Above 0.1 is a
-    warning: a network can score by looking at where an image comes from, and does.
+    The measure is the balanced accuracy of predicting the label from the origin alone, with the best rule for
+    these rows: for each origin, its relatively most frequent label. Every patient counts once for each label
+    and origin. Since origins with few patients raise the value that is expected by chance above 1 / labels,
+    chance is the mean of the same measure with shuffled labels (20 seeded draws). The excess is
+    (measured - chance) / (1 - chance): 0 if the origin is independent of the label, 1 if it determines the
+    label. An excess above 0.1 is a warning: networks learn to recognise where an image comes from.
 
     Args:
-        rows: rows of a manifest, with label, patient and file.
+        rows: rows of a manifest, with file and patient, and optionally label.
 
     Returns:
-        A list of dicts, one for each column of `ORIGIN_COLUMNS` that is there and for the file name's
-        suffix ("file type"): `column`, `counts` (dict of origin to dict of label to number of images),
-        `balanced_accuracy`, `chance` and `excess` in [0, 1], `predicts_label` (bool). The numbers are None
-        where there are fewer than two labels or origins. Empty where there is no label.
+        One dict for each existing column of `ORIGIN_COLUMNS` and for the suffix of the file names ("file
+        type"): `column`, `counts` (origin to label to number of images), `balanced_accuracy`, `chance` and
+        `excess` in [0, 1], `predicts_label` (bool). The numbers are None if there are fewer than two labels
+        or origins. The list is empty without labels.
     """
     if "label" not in rows:
         return []
@@ -48,17 +49,17 @@ def origin_tables(rows):
     return [origin_table(name, values, rows["label"], rows["patient"]) for name, values in columns.items()]
 
 
-def origin_table(name, origins, labels, patients):
-    """The one dict of `origin_tables` for a column.
+def origin_table(name: str, origins: pd.Series, labels: pd.Series, patients: pd.Series) -> dict[str, Any]:
+    """Returns the dict of `origin_tables` for one column.
 
     Args:
         name: the column's name.
-        origins: Series of its values, one for each image.
-        labels: Series of the images' labels.
-        patients: Series of their patients.
+        origins: its values, one for each image.
+        labels: the labels of the images.
+        patients: the patients of the images.
 
     Returns:
-        dict, as `origin_tables` says.
+        As in the list of `origin_tables`.
     """
     counts = pd.crosstab(origins.to_numpy(), labels.to_numpy())
     table = {
@@ -90,8 +91,8 @@ def origin_table(name, origins, labels, patients):
     }
 
 
-def _balanced_accuracy(label, origin):
-    """Of the rule that guesses, for each origin, the label with the largest share of its votes there."""
+def _balanced_accuracy(label: np.ndarray, origin: np.ndarray) -> float:
+    """Returns the value of the rule that predicts, for each origin, its relatively most frequent label."""
     table = np.zeros((label.max() + 1, origin.max() + 1))
     np.add.at(table, (label, origin), 1)
     return float((table / table.sum(axis=1, keepdims=True)).max(axis=0).sum() / len(table))

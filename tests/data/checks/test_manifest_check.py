@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from semenet.cli.manifest import data_check, data_contains, data_split
-from semenet.data.checks.duplicates import SAME
-from semenet.data.checks.manifest_check import check_manifest, find_image
+from semenet.data.checks.copies import find_image
+from semenet.data.checks.duplicates import DEFAULT_SIMILARITY
+from semenet.data.checks.manifest_check import check_manifest
 from semenet.data.checks.shortcuts import origin_tables
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import (
@@ -43,7 +44,7 @@ def manifest_of(folder, rows, columns=("file", "label", "patient", "split")):
 
 @pytest.fixture
 def clean(tmp_path):
-    """Twelve different images of as many patients, two labels in three splits: nothing is wrong."""
+    """Twelve different images of twelve patients, two labels and three splits, without any problem."""
     rows = []
     for index in range(12):
         file = f"i/{index}.png"
@@ -54,7 +55,7 @@ def clean(tmp_path):
 
 
 def changed(path, **columns):
-    """The manifest with some cells changed: row number to value, for each column."""
+    """Changes cells of the manifest: for each column, row numbers and their new values."""
     frame = pd.read_csv(path, dtype=str)
     for column, cells in columns.items():
         for row, value in cells.items():
@@ -76,7 +77,7 @@ def test_a_clean_data_set_passes(clean, capsys):
     assert "Warning" not in output
 
 
-def test_a_patient_in_two_splits_is_a_leak_and_reserve_is_a_split(clean, capsys):
+def test_a_patient_in_two_splits_is_a_leak_for_any_split_name(clean, capsys):
     changed(clean, patient={11: "p0"})
     report = check_manifest(read_manifest(clean))
     assert report["patients_in_two_splits"] == {"p0": ["reserve", "train"]}
@@ -91,7 +92,7 @@ def test_a_patient_in_two_splits_is_a_leak_and_reserve_is_a_split(clean, capsys)
     data_check(clean, splits="train,val")
 
 
-def test_identical_pixels_in_two_splits_are_a_leak_whatever_the_format(clean):
+def test_identical_pixels_in_two_splits_are_a_leak_for_any_encoding(clean):
     contents = cv2.imencode(".png", drawn(0), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
     (clean.parent / "i/8.png").write_bytes(contents)
     assert contents != (clean.parent / "i/0.png").read_bytes()
@@ -100,7 +101,7 @@ def test_identical_pixels_in_two_splits_are_a_leak_whatever_the_format(clean):
     assert [image["file"] for image in copy["images"]] == ["i/0.png", "i/8.png"]
 
 
-def test_a_changed_copy_in_another_split_is_a_leak(clean, tmp_path, capsys):
+def test_a_modified_copy_in_another_split_is_a_leak(clean, tmp_path, capsys):
     image = cv2.resize(drawn(1), (80, 96), interpolation=cv2.INTER_AREA)
     assert cv2.imwrite(str(clean.parent / "i/7.png"), cv2.createCLAHE(2.0, (8, 8)).apply(image))
     changed(clean, patient={7: "p1b"})
@@ -108,20 +109,20 @@ def test_a_changed_copy_in_another_split_is_a_leak(clean, tmp_path, capsys):
     with pytest.raises(SystemExit):
         data_check(clean, out=out)
     output = capsys.readouterr().out
-    assert "Copies of one picture in different splits" in output
+    assert "Copies of an image in different splits" in output
     report = json.loads(out.read_text())
     (copy,) = report["copies"]
     assert (copy["kind"], copy["leak"]) == ("near", True)
     assert 0.9 <= copy["similarity"] < 1
     assert copy["images"][1] == {"file": "i/7.png", "label": "virus", "patient": "p1b", "split": "val"}
-    assert check_manifest(read_manifest(clean), near=0.999)["passed"]
+    assert check_manifest(read_manifest(clean), min_similarity=0.999)["passed"]
 
 
-def test_copies_in_one_split_are_listed_only_under_other_patients_or_labels(clean):
+def test_copies_in_one_split_are_listed_only_if_patients_or_labels_differ(clean):
     for target, source in ((1, 0), (3, 2)):
         write(clean.parent / f"i/{target}.png", cv2.resize(drawn(source), (80, 96)))
     write(clean.parent / "i/5.png", drawn(4))
-    # 0 and 1 are one picture under two patients; 2 and 3, 4 and 5 of one patient, the former with one label.
+    # 0 and 1 are copies with two patients; 2 and 3, and 4 and 5, are copies of one patient.
     changed(clean, patient={3: "p2", 5: "p4"}, label={3: "normal", 5: "normal"})
     report = check_manifest(read_manifest(clean))
     assert report["passed"]
@@ -134,7 +135,7 @@ def test_copies_in_one_split_are_listed_only_under_other_patients_or_labels(clea
     assert disagree == {"i/0.png": ["patient", "label"], "i/2.png": ["label"], "i/4.png": ["label"]}
 
 
-def test_unreadable_files_are_listed_with_reasons_and_fail(clean, capsys):
+def test_unreadable_files_are_listed_with_reasons_and_the_check_fails(clean, capsys):
     (clean.parent / "i/2.png").unlink()
     whole = (clean.parent / "i/3.png").read_bytes()
     (clean.parent / "i/3.png").write_bytes(whole[: len(whole) // 2])
@@ -151,7 +152,7 @@ def test_unreadable_files_are_listed_with_reasons_and_fail(clean, capsys):
     assert not report["passed"]
 
 
-def test_classes_are_described_by_their_images(tmp_path):
+def test_classes_are_described_by_medians_of_their_images(tmp_path):
     image = np.zeros((40, 80), np.uint8)
     image[:, 20:60] = 100
     image[:, 60:] = 255
@@ -159,7 +160,7 @@ def test_classes_are_described_by_their_images(tmp_path):
     write(tmp_path / "b.png", np.full((64, 32), 7, np.uint8))
     path = manifest_of(tmp_path, [("a.png", "x", "p", "train"), ("b.png", "y", "q", "val")])
     classes = check_manifest(read_manifest(path))["classes"]
-    # A quarter is 0, a half 100, a quarter 255.
+    # A quarter of the pixels is 0, half of them are 100, a quarter is 255.
     assert classes["x"]["mean"] == pytest.approx(113.75)
     assert classes["x"]["deviation"] == pytest.approx(np.sqrt((100**2 * 2 + 255**2) / 4 - 113.75**2))
     assert {key: classes["x"][key] for key in ("height", "width", "aspect", "black", "white")} == {
@@ -175,7 +176,7 @@ def test_classes_are_described_by_their_images(tmp_path):
     }
 
 
-def test_masks_are_measured_and_must_have_their_images_size(tmp_path, capsys):
+def test_masks_are_measured_and_must_have_the_size_of_their_image(tmp_path, capsys):
     inside = np.zeros((120, 100), np.uint8)
     inside[:60] = 255
     masks = [inside, inside * 0, inside[:50], inside]
@@ -199,7 +200,7 @@ def test_masks_are_measured_and_must_have_their_images_size(tmp_path, capsys):
     assert "Empty masks" in capsys.readouterr().out
 
 
-def test_content_hash_is_of_bytes_and_not_of_names_or_order(clean):
+def test_content_hash_depends_on_bytes_but_not_on_names_or_order(clean):
     def content():
         return check_manifest(read_manifest(clean))["content_sha256"]
 
@@ -220,7 +221,7 @@ def origins(count, **columns):
     return {table["column"]: table for table in origin_tables(frame)}
 
 
-def test_a_source_that_tells_the_label_is_warned_of(clean, capsys):
+def test_a_source_that_predicts_the_label_causes_a_warning(clean, capsys):
     label = ["a", "b"] * 50
     found = origins(100, label=label, source=label, view=["PA", "PA", "AP", "AP"] * 25)
     assert found["source"]["predicts_label"]
@@ -234,8 +235,8 @@ def test_a_source_that_tells_the_label_is_warned_of(clean, capsys):
     assert "Warning: source predicts the label" in capsys.readouterr().out
 
 
-def test_rare_sources_and_repeated_images_do_not_make_a_warning():
-    """A source a patient fits any label: chance is measured, and each patient votes once."""
+def test_rare_sources_and_repeated_images_cause_no_warning():
+    """One source per patient predicts any label, so that chance is measured; each patient counts once."""
     rng = np.random.default_rng(0)
     label = rng.choice(["a", "b"], 200)
     found = origins(200, label=label, source=[f"s{index}" for index in range(200)])["source"]
@@ -249,7 +250,7 @@ def test_rare_sources_and_repeated_images_do_not_make_a_warning():
     assert not origin_tables(often)[0]["predicts_label"]
 
 
-def test_file_type_is_an_origin_and_one_value_is_none(clean):
+def test_the_file_type_is_an_origin_and_a_single_value_is_not_measured(clean):
     (table,) = check_manifest(read_manifest(clean))["origins"]
     assert table["column"] == "file type"
     assert table["balanced_accuracy"] is None
@@ -260,10 +261,10 @@ def test_file_type_is_an_origin_and_one_value_is_none(clean):
     assert table["predicts_label"]
 
 
-def test_what_cannot_be_checked_is_refused(clean):
+def test_invalid_arguments_are_rejected(clean):
     manifest = read_manifest(clean)
     with pytest.raises(SemenetError, match=r"\[0.5, 1\]"):
-        check_manifest(manifest, near=0.1)
+        check_manifest(manifest, min_similarity=0.1)
     with pytest.raises(ManifestError, match="'test'"):
         check_manifest(manifest, splits=("train", "test"))
 
@@ -286,12 +287,12 @@ def test_contains_finds_the_image_and_its_copies(clean, capsys):
     assert "kind=near" in lines[1]
 
 
-def test_contains_says_no_to_other_images_and_other_splits(clean, capsys):
+def test_contains_prints_no_for_other_images_and_other_splits(clean, capsys):
     write(clean.parent / "other.png", drawn(77))
     data_contains(clean, clean.parent / "other.png")
-    assert capsys.readouterr().out == "no\nlooked in the split train\n"
+    assert capsys.readouterr().out == "no\nsearched the split train\n"
     data_contains(clean, clean.parent / "i/7.png")
-    assert capsys.readouterr().out == "no\nlooked in the split train\n"
+    assert capsys.readouterr().out == "no\nsearched the split train\n"
     for split in ("val", "all"):
         data_contains(clean, clean.parent / "i/7.png", split=split)
         assert capsys.readouterr().out.startswith("yes\nfile=i/7.png")
@@ -306,9 +307,9 @@ def test_contains_lists_all_identical_images_first(clean):
     assert found == [*((f"i/{index}.png", "identical") for index in range(3)), ("i/3.png", "near")]
 
 
-def test_contains_does_not_say_no_where_it_cannot_know(clean):
+def test_contains_is_an_error_if_an_image_is_unreadable(clean):
     (clean.parent / "i/4.png").write_bytes(b"no image")
-    with pytest.raises(ManifestError, match=r"Received: 1 that are not, first: .*4\.png"):
+    with pytest.raises(ManifestError, match=r"Received: 1 unreadable, first: .*4\.png"):
         data_contains(clean, clean.parent / "i/0.png")
 
 
@@ -320,7 +321,7 @@ def unsplit(tmp_path):
     return manifest_of(tmp_path / "set", rows, ("file", "label", "patient", "age"))
 
 
-def test_split_writes_a_manifest_that_names_the_same_files(unsplit, tmp_path, capsys):
+def test_split_writes_a_manifest_of_the_same_files(unsplit, tmp_path, capsys):
     out = tmp_path / "splits" / "m.csv"
     out.parent.mkdir()
     data_split(unsplit, out, shares="train=0.5, val=0.5", seed=3)
@@ -335,7 +336,7 @@ def test_split_writes_a_manifest_that_names_the_same_files(unsplit, tmp_path, ca
     assert output == ["train: 40 images of 20 patients", "val: 40 images of 20 patients", str(out)]
 
 
-def test_split_may_fill_in_a_manifest_without_one_but_not_replace_one(unsplit):
+def test_split_adds_splits_to_a_manifest_but_does_not_replace_them(unsplit):
     data_split(unsplit, unsplit)
     once = unsplit.read_text()
     assert read_manifest(unsplit).rows["file"][0] == "i/0.png"
@@ -344,7 +345,7 @@ def test_split_may_fill_in_a_manifest_without_one_but_not_replace_one(unsplit):
     assert unsplit.read_text() == once
 
 
-def test_split_keeps_what_it_is_told_to(unsplit):
+def test_split_keeps_the_given_splits(unsplit):
     data_split(unsplit, unsplit)
     out = unsplit.parent / "again.csv"
     data_split(unsplit, out, seed=5, keep="test")
@@ -354,12 +355,12 @@ def test_split_keeps_what_it_is_told_to(unsplit):
 
 
 @pytest.mark.parametrize("shares", ["", "train", "train=x", "train=0.5,train=0.5", "=1"])
-def test_shares_that_cannot_be_understood_are_refused(unsplit, shares):
+def test_invalid_shares_are_rejected(unsplit, shares):
     with pytest.raises(SemenetError, match="NAME=NUMBER"):
         data_split(unsplit, unsplit.parent / "out.csv", shares=shares)
 
 
-def test_masks_follow_the_manifest_into_another_folder(unsplit, tmp_path):
+def test_paths_of_masks_are_adapted_to_another_folder(unsplit, tmp_path):
     frame = pd.read_csv(unsplit, dtype=str).assign(mask="m/0.png")
     frame.loc[5, "mask"] = ""
     frame.to_csv(unsplit, index=False)
@@ -370,9 +371,9 @@ def test_masks_follow_the_manifest_into_another_folder(unsplit, tmp_path):
     write_manifest(rows, tmp_path / "copy.csv")
 
 
-def test_commands_have_the_measured_similarity_as_their_default():
+def test_the_commands_default_to_the_measured_similarity():
     for command in (data_check, data_contains):
-        assert inspect.signature(command).parameters["near"].default == SAME
+        assert inspect.signature(command).parameters["near"].default == DEFAULT_SIMILARITY
 
 
 def test_a_copy_of_16_bits_is_identical(clean, capsys):

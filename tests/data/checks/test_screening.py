@@ -1,4 +1,4 @@
-"""Which rows are left out, why, and when that is too many."""
+"""Unreadable rows are left out with reasons, up to a limit."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from semenet.data.images.errors import ImageError
 
 @pytest.fixture
 def rows(tmp_path):
-    """Ten images with masks, of which three cannot be used."""
+    """Ten images with masks, three of which cannot be used."""
     records = []
     for index in range(10):
         names = {"path": f"{tmp_path}/{index}.png", "mask_path": f"{tmp_path}/m{index}.png"}
@@ -25,7 +25,7 @@ def rows(tmp_path):
     return pd.DataFrame(records)
 
 
-def test_unreadable_rows_are_parted_from_the_others_with_reasons(rows):
+def test_unreadable_rows_are_separated_with_reasons(rows):
     usable, skipped = screen_rows(rows, skip_at_most=0.2)
     assert usable["file"].tolist() == [f"{index}.png" for index in (0, 1, 2, 4, 6, 7, 8, 9)]
     assert usable.index.tolist() == list(range(8))
@@ -34,7 +34,7 @@ def test_unreadable_rows_are_parted_from_the_others_with_reasons(rows):
     assert "does not" in skipped["reason"][1]
 
 
-def test_masks_count_where_they_are_needed(rows):
+def test_masks_are_read_on_request(rows):
     steps = []
     _, skipped = screen_rows(rows, masks=True, skip_at_most=0.3, progress=lambda *step: steps.append(step))
     assert skipped["file"].tolist() == ["3.png", "5.png", "8.png"]
@@ -42,8 +42,8 @@ def test_masks_count_where_they_are_needed(rows):
     assert steps == [(done, 10) for done in range(1, 11)]
 
 
-def test_masks_alone(rows):
-    """Of images their size alone is looked at, turned as they will be read; of the others all else."""
+def test_screen_masks_reads_only_masks_and_the_sizes_of_images(rows):
+    """The size of an image is that after its EXIF orientation."""
     image = Image.fromarray(np.full((20, 30), 200, np.uint8))
     exif = Image.Exif()
     exif[274] = 6
@@ -60,14 +60,14 @@ def test_masks_alone(rows):
     assert steps == [(done, 10) for done in range(1, 11)]
 
 
-def test_too_many_are_an_error_that_names_the_first(rows):
+def test_too_many_unreadable_rows_are_an_error_that_names_the_first(rows):
     with pytest.raises(ImageError, match=r"At most 19.0%.*Received: 2 of 10.*3\.png"):
         screen_rows(rows, skip_at_most=0.19)
     with pytest.raises(ValueError, match="skip_at_most"):
         screen_rows(rows, skip_at_most=5)
 
 
-def test_good_rows_stay_as_they_are(rows):
+def test_readable_rows_are_returned_unchanged(rows):
     good = rows.iloc[[0, 1, 9]].reset_index(drop=True)
     usable, skipped = screen_rows(good, skip_at_most=0)
     pd.testing.assert_frame_equal(usable, good)

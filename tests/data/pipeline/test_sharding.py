@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from semenet.data.checks.manifest_check import check_manifest, find_image
+from semenet.data.checks.copies import find_image
+from semenet.data.checks.manifest_check import check_manifest
 from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import read_image, read_mask
 from semenet.data.images.shards import file_of
