@@ -1,7 +1,10 @@
-"""Draws small folders laid out as the public data sets unpack: names, tables and masks, no real image."""
+"""Writes small folders with the layout of the public data sets: names, tables and masks, no real image."""
 
 import csv
 import json
+import pathlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +22,7 @@ KERMANY_FILES = (
     *(f"test/PNEUMONIA/person{n}_virus_{n}.jpeg" for n in range(1, 9)),
 )
 
-# The header of the repository's last edition, which ends in a comma, and that of its first.
+# The header of the repository's last edition, which ends with a comma, and that of its first edition.
 COVID_HEADER = (
     "patientid,offset,sex,age,finding,RT_PCR_positive,survival,intubated,intubation_present,went_icu,in_icu,"
     "needed_supplemental_O2,extubated,temperature,pO2_saturation,leukocyte_count,neutrophil_count,"
@@ -48,8 +51,8 @@ COVID_ROWS = (
 )
 
 
-def draw(path, height=12, width=10, value=None):
-    """Writes a grey image: of one value, or of a noise that its name alone decides."""
+def draw(path: pathlib.Path, height: int = 12, width: int = 10, value: int | None = None) -> pathlib.Path:
+    """Writes a grey image: of one value, or of noise that depends only on the file's name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if value is None:
         image = np.random.default_rng(list(path.name.encode())).integers(0, 256, (height, width), "uint8")
@@ -59,27 +62,33 @@ def draw(path, height=12, width=10, value=None):
     return path
 
 
-def kermany_folder(folder, files=KERMANY_FILES):
-    """chest_xray as Kaggle's edition unpacks."""
+def kermany_folder(folder: pathlib.Path, files: Iterable[str] = KERMANY_FILES) -> pathlib.Path:
+    """Writes a folder like chest_xray of Kaggle's edition."""
     for name in files:
         draw(folder / name)
     return folder
 
 
-def covid_folder(folder, rows=COVID_ROWS, header=COVID_HEADER, absent=(), encoding="utf-8"):
-    """covid-chestxray-dataset: metadata.csv of one of its editions, and its images but the absent ones."""
+def covid_folder(
+    folder: pathlib.Path,
+    rows: Iterable[tuple[str, ...]] = COVID_ROWS,
+    header: str = COVID_HEADER,
+    missing: Collection[str] = (),
+    encoding: str = "utf-8",
+) -> pathlib.Path:
+    """Writes a folder like covid-chestxray-dataset: metadata.csv of an edition, and images except some."""
     columns = header.split(",")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "metadata.csv", "w", newline="", encoding=encoding) as stream:
         writer = csv.writer(stream)
         writer.writerow(columns)
-        for identity, finding, view, modality, place, name in rows:
-            known = {
-                "patientid": identity,
+        for patient, finding, view, modality, image_folder, name in rows:
+            cells = {
+                "patientid": patient,
                 "finding": finding,
                 "view": view,
                 "modality": modality,
-                "folder": place,
+                "folder": image_folder,
                 "filename": name,
                 "sex": "F",
                 "age": "61",
@@ -87,20 +96,22 @@ def covid_folder(folder, rows=COVID_ROWS, header=COVID_HEADER, absent=(), encodi
                 "location": "Hôpital, Genève",
                 "doi": "10.1000/1",
                 "url": "https://example.org/1",
-                "license": "CC BY-NC-SA" if identity == "2" else "",
+                "license": "CC BY-NC-SA" if patient == "2" else "",
             }
-            writer.writerow([known.get(column.strip().lower(), "") for column in columns])
-            path = folder / place / name
+            writer.writerow([cells.get(column.strip().lower(), "") for column in columns])
+            path = folder / image_folder / name
             if path.name.endswith(".gz"):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
-            elif name not in absent:
+            elif name not in missing:
                 draw(path)
     return folder
 
 
-def montgomery_folder(folder, normal=5, sick=4, size=(16, 20)):
-    """MontgomerySet: the left lung's mask is the left half of the right side, as on a film."""
+def montgomery_folder(
+    folder: pathlib.Path, normal: int = 5, sick: int = 4, size: tuple[int, int] = (16, 20)
+) -> pathlib.Path:
+    """Writes a folder like MontgomerySet; the patient's left lung is on the right, as in a radiograph."""
     for number in range(1, normal + sick + 1):
         name = f"MCUCXR_{number:04}_{int(number > normal)}"
         draw(folder / "CXR_png" / f"{name}.png", *size)
@@ -116,8 +127,14 @@ def montgomery_folder(folder, normal=5, sick=4, size=(16, 20)):
     return folder
 
 
-def shenzhen_folder(folder, masks=None, normal=5, sick=4, without=("CHNCXR_0001_0",)):
-    """ChinaSet_AllFiles, and the folder of its masks, which lacks some."""
+def shenzhen_folder(
+    folder: pathlib.Path,
+    masks: pathlib.Path | None = None,
+    normal: int = 5,
+    sick: int = 4,
+    without: Collection[str] = ("CHNCXR_0001_0",),
+) -> pathlib.Path:
+    """Writes a folder like ChinaSet_AllFiles, and its masks except those of the images in `without`."""
     readings = ("male 45yrs", "Female, 9 months", "femal 32yrs", "male 64days", "Female 28yrs")
     for number in range(1, normal + sick + 1):
         name = f"CHNCXR_{number:04}_{int(number > normal)}"
@@ -130,14 +147,21 @@ def shenzhen_folder(folder, masks=None, normal=5, sick=4, without=("CHNCXR_0001_
     return folder
 
 
-def square(left, top, right, bottom):
-    """A polygon's path as Darwin writes it."""
+def square(left: int, top: int, right: int, bottom: int) -> list[dict[str, float]]:
+    """Returns a polygon's path in Darwin's form."""
     corners = ((left, top), (right, top), (right, bottom), (left, bottom))
     return [{"x": float(x), "y": float(y)} for x, y in corners]
 
 
-def darwin_1(name, paths, *, original=None, tags=(), size=(40, 60)):
-    """A Darwin JSON 1.0 export; `paths` is a list a lung: `path`, then `additional_paths`."""
+def darwin_1(
+    name: str,
+    paths: Sequence[Sequence[Any]],
+    *,
+    original: str | None = None,
+    tags: Iterable[str] = (),
+    size: tuple[int, int] = (40, 60),
+) -> dict[str, Any]:
+    """Returns a Darwin JSON 1.0 export; `paths` has one list per lung: `path`, then `additional_paths`."""
     lungs = [{"name": "Lung", "polygon": {"path": first, "additional_paths": rest}} for first, *rest in paths]
     return {
         "dataset": "covid-19-chest-x-ray-dataset",
@@ -152,8 +176,10 @@ def darwin_1(name, paths, *, original=None, tags=(), size=(40, 60)):
     }
 
 
-def darwin_2(name, paths, *, tags=(), size=(40, 60)):
-    """A Darwin JSON 2.0 export; `paths` is a list a lung."""
+def darwin_2(
+    name: str, paths: Sequence[Sequence[Any]], *, tags: Iterable[str] = (), size: tuple[int, int] = (40, 60)
+) -> dict[str, Any]:
+    """Returns a Darwin JSON 2.0 export; `paths` has one list per lung."""
     slot = {
         "type": "image",
         "slot_name": "0",
@@ -169,8 +195,8 @@ def darwin_2(name, paths, *, tags=(), size=(40, 60)):
     }
 
 
-def v7_folder(folder, items=None):
-    """V7's images and JSON files; `items` maps a JSON file's stem to its content."""
+def v7_folder(folder: pathlib.Path, items: Mapping[str, dict[str, Any]] | None = None) -> pathlib.Path:
+    """Writes V7's images and JSON files; `items` maps a JSON file's stem to its content."""
     if items is None:
         lungs = [[square(5, 5, 20, 30)], [square(35, 5, 50, 30), square(40, 10, 45, 20)]]
         items = {
@@ -203,8 +229,8 @@ COVIDX_LISTS = {
 }
 
 
-def covidx_folder(folder, lists=None):
-    """COVIDx: lists by their names, and the images that they name."""
+def covidx_folder(folder: pathlib.Path, lists: Mapping[str, Iterable[str]] | None = None) -> pathlib.Path:
+    """Writes COVIDx: lists by their names, and the listed images."""
     for name, lines in (COVIDX_LISTS if lists is None else lists).items():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("\n".join(lines) + "\n")
@@ -214,8 +240,8 @@ def covidx_folder(folder, lists=None):
     return folder
 
 
-def class_tree(folder, names):
-    """A tree of the named images."""
+def class_tree(folder: pathlib.Path, names: Iterable[str]) -> pathlib.Path:
+    """Writes images with the given relative paths."""
     for name in names:
         draw(folder / name)
     return folder

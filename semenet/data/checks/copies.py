@@ -67,7 +67,8 @@ def find_image(
         ManifestError: no row has this split, or an image cannot be read: then its absence is uncertain.
 
     Example:
-        >>> from semenet.data import find_image, read_image, read_manifest
+        >>> from semenet import read_image, read_manifest
+        >>> from semenet.data.checks import find_image
         >>> manifest = read_manifest("manifest.csv")
         >>> image = read_image(manifest.rows["path"][0])
         >>> matches = find_image(manifest, image, split=None)

@@ -54,7 +54,8 @@ def check_manifest(
         ManifestError: no row has one of `splits`.
 
     Example:
-        >>> from semenet.data import check_manifest, read_manifest
+        >>> from semenet import read_manifest
+        >>> from semenet.data.checks import check_manifest
         >>> report = check_manifest(read_manifest("manifest.csv"))
         >>> report["leaks"], report["passed"]
         (0, True)

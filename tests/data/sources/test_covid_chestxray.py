@@ -109,7 +109,7 @@ def test_the_first_editions_are_read(tmp_path):
 
 
 def test_missing_files_are_named_and_left_out_only_on_request(tmp_path):
-    covid_folder(tmp_path, absent=("crad-b.png", "klebsiella.jpg"))
+    covid_folder(tmp_path, missing=("crad-b.png", "klebsiella.jpg"))
     with pytest.raises(SourceError, match=r"2 of 9 are missing: images/crad-b.png, images/klebsiella.jpg\."):
         read_covid_chestxray(tmp_path)
     with pytest.warns(SourceWarning, match="2 listed files are missing .*crad-b.png, images/klebsiella.jpg"):
