@@ -1,4 +1,4 @@
-"""What all tests share: quiet TensorFlow, seeds, and a float32 policy to start from."""
+"""Fixtures of all tests: quiet TensorFlow, seeds, a float32 policy, phantoms and small trained runs."""
 
 import importlib
 import os
@@ -26,14 +26,14 @@ def mixed_policy(request):
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory):
-    """manifest.csv of 45 synthetic radiographs of 64 pixels, with masks."""
+    """Manifest of 45 synthetic radiographs of 64 pixels, with masks."""
     from semenet.data.phantom.dataset import write_phantoms
 
     return write_phantoms(tmp_path_factory.mktemp("phantoms") / "set", count=45, size=64, seed=1)
 
 
 def tiny(name, **changes):
-    """A committed recipe, cut down to seconds."""
+    """Returns a committed recipe, reduced to a few seconds of training."""
     import dataclasses
 
     from semenet.training.recipe import find_recipe
@@ -67,7 +67,7 @@ def unet_run(phantoms, tmp_path_factory):
 
 @pytest.fixture
 def fresh_range_warning(monkeypatch):
-    """As if no wrong pixel range had been noticed in this process yet."""
+    """Resets the warning of a wrong pixel range, which is issued once per process."""
     from semenet.data.images import pixel_range
 
     monkeypatch.setattr(pixel_range, "_has_warned", False)
@@ -75,7 +75,7 @@ def fresh_range_warning(monkeypatch):
 
 @pytest.fixture
 def tool(monkeypatch):
-    """Function from a script of tools/, such as "bench/training", to its module."""
+    """Function that imports a script of tools/, such as "bench/training"."""
 
     def load(name):
         script = pathlib.Path(__file__).parents[1] / "tools" / name

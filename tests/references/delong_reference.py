@@ -1,17 +1,20 @@
-"""DeLong's test by its structural components, pair by pair, and Obuchowski's for clusters, in plain loops."""
+"""DeLong's test from its structural components, and Obuchowski's clustered version, in plain loops."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def wins(true_score, other_score):
-    """`psi` of DeLong et al. 1988: 1 in order, 1/2 equal, 0 otherwise."""
+def wins(true_score: float, other_score: float) -> float:
+    """Returns `psi` of DeLong et al. 1988: 1 if the true score is higher, 1/2 if equal, 0 otherwise."""
     return 1.0 if true_score > other_score else 0.5 if true_score == other_score else 0.0
 
 
-def components(is_true, score):
-    """`V10` of each true image and `V01` of each other one, as dicts by the image's number, and the area."""
+def components(
+    is_true: Sequence[bool], score: Sequence[float]
+) -> tuple[dict[int, float], dict[int, float], float]:
+    """Returns `V10` of each true image and `V01` of each other one, by image number, and the area."""
     trues = [index for index, truth in enumerate(is_true) if truth]
     others = [index for index, truth in enumerate(is_true) if not truth]
     v10 = {i: sum(wins(score[i], score[j]) for j in others) / len(others) for i in trues}
@@ -20,8 +23,8 @@ def components(is_true, score):
     return v10, v01, sum(pairs) / len(pairs)
 
 
-def covariance(is_true, scores):
-    """DeLong et al. 1988, equations 4 to 6: `S10 / m + S01 / n`."""
+def covariance(is_true: Sequence[bool], scores: Sequence[Sequence[float]]) -> np.ndarray:
+    """Returns `S10 / m + S01 / n`, equations 4 to 6 of DeLong et al. 1988."""
     found = [components(is_true, score) for score in scores]
     result = np.zeros((len(scores), len(scores)))
     for r, s in itertools.product(range(len(scores)), repeat=2):
@@ -33,20 +36,22 @@ def covariance(is_true, scores):
     return result
 
 
-def clustered_covariance(is_true, scores, patients):
-    """Obuchowski 1997: sums of the components over each patient's images, then `S10`, `S01` and `S11`."""
+def clustered_covariance(
+    is_true: Sequence[bool], scores: Sequence[Sequence[float]], patients: Sequence[str]
+) -> np.ndarray:
+    """Returns the covariance of Obuchowski 1997, from the components summed over each patient's images."""
     found = [components(is_true, score) for score in scores]
     names = sorted(set(patients))
     m, n = sum(map(bool, is_true)), sum(not truth for truth in is_true)
 
-    def deviation(network, side, name):
+    def deviation(network: int, side: int, name: str) -> float:
         of_network, area = found[network][side], found[network][2]
         return sum(value - area for image, value in of_network.items() if patients[image] == name)
 
-    def having(truth):
-        return len({patients[image] for image, is_it in enumerate(is_true) if bool(is_it) == truth})
+    def patient_count(truth: bool) -> int:
+        return len({patients[image] for image, value in enumerate(is_true) if bool(value) == truth})
 
-    i10, i01, i = having(True), having(False), len(names)
+    i10, i01, i = patient_count(True), patient_count(False), len(names)
     result = np.zeros((len(scores), len(scores)))
     for r, s in itertools.product(range(len(scores)), repeat=2):
         s10 = i10 / ((i10 - 1) * m) * sum(deviation(r, 0, name) * deviation(s, 0, name) for name in names)

@@ -1,6 +1,8 @@
-"""DICOM files written for the tests, and the window formula of PS3.3 computed pixel by pixel."""
+"""DICOM files for the tests, and the window formula of PS3.3 computed pixel by pixel."""
 
 import io
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,14 +10,22 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
-def written(pixels=RAMP, *, syntax=EXPLICIT_LITTLE, frame=None, keep=None, drop=(), **attributes):
+def written(
+    pixels: np.ndarray = RAMP,
+    *,
+    syntax: str = EXPLICIT_LITTLE,
+    frame: bytes | None = None,
+    keep: int | None = None,
+    drop: Iterable[str] = (),
+    **attributes: Any,
+) -> bytes:
     """Returns the bytes of a secondary capture.
 
     Args:
-        pixels: (rows, columns) or (rows, columns, 3), of the stored dtype.
+        pixels: (rows, columns) or (rows, columns, 3), in the stored dtype.
         syntax: transfer syntax UID.
         frame: the compressed image, for a compressed transfer syntax.
-        keep: how many bytes of the pixels to write; None for all.
+        keep: number of bytes of the pixels to write; None for all.
         drop: keywords of attributes to leave out.
         **attributes: attributes to add or replace, by keyword.
     """
@@ -55,8 +65,8 @@ def written(pixels=RAMP, *, syntax=EXPLICIT_LITTLE, frame=None, keep=None, drop=
     return stream.getvalue()
 
 
-def table(entries, first=0, bits=16):
-    """Returns a LUT sequence of one item."""
+def table(entries: Sequence[int], first: int = 0, bits: int = 16) -> list:
+    """Returns a sequence with one LUT item."""
     from pydicom.dataset import Dataset
 
     item = Dataset()
@@ -68,14 +78,14 @@ def table(entries, first=0, bits=16):
     return [item]
 
 
-def window(values, center, width):
-    """Computes the pseudo-code of C.11.2.1.2.1 with y from 0 to 255, rounded to the nearest level."""
+def window(values: np.ndarray, center: float, width: float) -> np.ndarray:
+    """Applies the pseudo-code of C.11.2.1.2.1 with y from 0 to 255, and rounds to integers."""
     values, levels = np.asarray(values, np.float64), np.empty(np.shape(values))
-    for place, x in np.ndenumerate(values):
+    for index, x in np.ndenumerate(values):
         if x <= center - 0.5 - (width - 1) / 2:
-            levels[place] = 0
+            levels[index] = 0
         elif x > center - 0.5 + (width - 1) / 2:
-            levels[place] = 255
+            levels[index] = 255
         else:
-            levels[place] = ((x - (center - 0.5)) / (width - 1) + 0.5) * 255
+            levels[index] = ((x - (center - 0.5)) / (width - 1) + 0.5) * 255
     return np.rint(levels)

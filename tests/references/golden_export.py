@@ -1,11 +1,11 @@
-"""Makes tests/serving/golden_export.json: small files of each format, and what they become.
+"""Writes tests/serving/exports/golden_export.json: small files of each format with their expected results.
 
 Usage: PYTHONPATH=tests/references python tests/references/golden_export.py
 
-The files are phantoms, kept as bytes, so that another encoder changes nothing. What they become, the digests
-of the prepared images and the probabilities of a cascade whose networks are made by hand, was written by this
-script when it was last run on purpose: a later version that prepares an image otherwise, in Python or in the
-exported graph, gives other results than the networks were trained and published with.
+The files are encoded phantoms, stored as bytes, so that a new encoder changes nothing. The expected results
+are the digests of the prepared images and the probabilities of a cascade of hand-made networks. Run this
+script only to change them on purpose: if a later version prepares an image differently, in Python or in the
+exported graph, its results differ from those that the networks were trained and published with.
 """
 
 import base64
@@ -14,6 +14,7 @@ import io
 import json
 import pathlib
 import tempfile
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -28,8 +29,8 @@ from semenet.serving.cascade.cascade import Cascade
 GOLDEN = pathlib.Path(__file__).parents[1] / "serving" / "exports" / "golden_export.json"
 
 
-def golden_cascade(folder):
-    """A cascade of hand-made networks of unequal sizes, of which one is fed images after CLAHE."""
+def golden_cascade(folder: pathlib.Path | str) -> Cascade:
+    """Builds a cascade of hand-made networks with different input sizes, one of them after CLAHE."""
     folder = pathlib.Path(folder)
     return Cascade(
         brightness_network(folder / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
@@ -45,13 +46,13 @@ def golden_cascade(folder):
     )
 
 
-def digest(arrays):
-    """str, the SHA-256 of what `Cascade.prepare` gives of one image."""
+def digest(arrays: Iterable[np.ndarray]) -> str:
+    """Returns the SHA-256 of an image prepared by `Cascade.prepare`."""
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 
-def _files():
-    """dict of names to encoded files, of several sizes."""
+def _encoded_files() -> dict[str, bytes]:
+    """Returns encoded files of several sizes, by name."""
     chest = draw_radiograph("bacteria", size=128, seed=5).image
     tall, small = chest[:, :97], cv2.resize(chest, (80, 100))
     colours = cv2.cvtColor(cv2.applyColorMap(tall, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
@@ -77,11 +78,11 @@ def _files():
     return encoded
 
 
-def main():
+def main() -> None:
     golden = {}
     with tempfile.TemporaryDirectory() as folder:
         cascade = golden_cascade(folder)
-        for name, contents in _files().items():
+        for name, contents in _encoded_files().items():
             prepared = cascade.prepare(read_image(contents), is_coloured(contents))
             found = cascade.decide([prepared])
             golden[name] = {

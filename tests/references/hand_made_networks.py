@@ -1,6 +1,9 @@
-"""Networks of the zoo's kind whose outputs can be worked out by hand."""
+"""Networks with simple weights, whose outputs can be calculated by hand."""
 
 import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,8 +13,10 @@ from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.run import calibration_file
 
 
-def threshold_unet(path, size=(64, 64), darkest=True):
-    """A "U-Net" that takes for lungs what is darker (or brighter) than grey level 100."""
+def threshold_unet(
+    path: pathlib.Path, size: tuple[int, int] = (64, 64), darkest: bool = True
+) -> pathlib.Path:
+    """Writes a "U-Net" that segments pixels darker (or brighter) than grey level 100."""
     x = keras.Input((*size, 1))
     head = SegmentationHead(("lung",), activation="sigmoid", name="head")
     model = keras.Model(x, head(x), name="unet")
@@ -21,8 +26,15 @@ def threshold_unet(path, size=(64, 64), darkest=True):
     return path
 
 
-def brightness_network(path, classes, slopes, size=(48, 40), alone=False, clahe=False):
-    """A classifier whose logits are the image's mean grey level times a slope for each class."""
+def brightness_network(
+    path: pathlib.Path,
+    classes: Sequence[str],
+    slopes: Sequence[float],
+    size: tuple[int, int] = (48, 40),
+    alone: bool = False,
+    clahe: bool = False,
+) -> pathlib.Path:
+    """Writes a classifier whose logits are the image's mean grey level times a slope for each class."""
     x = keras.Input((*size, 1))
     features = keras.layers.Identity(name="features")(x)
     pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
@@ -34,8 +46,8 @@ def brightness_network(path, classes, slopes, size=(48, 40), alone=False, clahe=
     return path
 
 
-def calibrate_by_hand(path, temperature, abstain=None):
-    """Writes the calibration of a `.keras` file, as `semenet calibrate` would."""
+def calibrate_by_hand(path: pathlib.Path, temperature: float, abstain: dict[str, Any] | None = None) -> None:
+    """Writes the calibration of a `.keras` file, like `semenet calibrate`."""
     calibration = {
         "temperature": temperature,
         "split": "val",

@@ -1,16 +1,17 @@
-"""MoEx in NumPy, written from Li et al.'s equations: values and hand-derived gradients, in float64."""
+"""MoEx in NumPy, from the equations of Li et al.: values and manually derived gradients, in float64."""
 
 import numpy as np
 
 
-def moments(x, epsilon=1e-5):
+def moments(x: np.ndarray, epsilon: float = 1e-5) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation over the channels."""
     mean = x.mean(-1, keepdims=True)
     deviation = np.sqrt(((x - mean) ** 2).mean(-1, keepdims=True) + epsilon)
     return mean, deviation
 
 
-def exchange(x):
-    """`h_A = (x_A - mu_A) / sigma_A * sigma_B + mu_B`, B being the image before A in the batch."""
+def exchange(x: np.ndarray) -> np.ndarray:
+    """Returns `h_A = (x_A - mu_A) / sigma_A * sigma_B + mu_B`, where B precedes A in the batch."""
     mean, deviation = moments(x)
     out = np.empty_like(x)
     for image in range(len(x)):
@@ -19,9 +20,11 @@ def exchange(x):
     return out
 
 
-def exchange_gradient(x, upstream):
-    """The gradient of `sum(upstream * exchange(x))`: through an image's own features, and through
-    the moments that it lends to the image after it."""
+def exchange_gradient(x: np.ndarray, upstream: np.ndarray) -> np.ndarray:
+    """Returns the gradient of `sum(upstream * exchange(x))`.
+
+    It has two parts: through an image's own features, and through its moments in the following image.
+    """
     channels = x.shape[-1]
     mean, deviation = moments(x)
     normalised = (x - mean) / deviation

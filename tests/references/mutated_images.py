@@ -1,7 +1,7 @@
-"""Radiographs in every supported encoding, and ways to damage their files.
+"""Radiographs in every supported encoding, and random damage of files.
 
-Run as a program it reads the damaged files of a folder in its own process, so that a crash of a C decoder
-ends that process and not the tests. The last line that it prints is the file that caused the crash.
+Run as a program, it reads the damaged files of a folder in a separate process, so that a crash of a C
+decoder does not end the tests; the last printed line names the file.
 """
 
 import io
@@ -9,32 +9,33 @@ import pathlib
 import random
 import sys
 import time
+from typing import Any
 
 import cv2
 import numpy as np
 
 HEIGHT, WIDTH = 61, 83
-# A damaged header may declare a somewhat larger image. A decoder may be slow but must not hang.
+# A damaged header may declare more pixels than the original; a decoder may be slow, but must not hang.
 MOST_PIXELS = 1_000_000
 SECONDS = 5.0
 
 
-def pixels():
-    """Returns (grey uint8, grey uint16 of 12 bits, colour uint8), with noise that shows every truncation."""
+def pixels() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns grey uint8, 12-bit grey uint16 and colour uint8, noisy enough to reveal any truncation."""
     noise = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     colour = cv2.addWeighted(cv2.GaussianBlur(noise, (0, 0), 2), 0.9, noise, 0.1, 0)
     return colour[..., 0].copy(), colour[..., 0].astype(np.uint16) * 16 + 7, colour
 
 
-def seeds():
-    """Returns undamaged files as {name: bytes}."""
+def seeds() -> dict[str, bytes]:
+    """Returns undamaged files by name."""
     import imagecodecs
     from dicom_reference import written
     from PIL import Image
 
     grey, deep, colour = pixels()
 
-    def encoded(image, kind, **options):
+    def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
         stream = io.BytesIO()
         Image.fromarray(image).save(stream, kind, **options)
         return stream.getvalue()
@@ -77,8 +78,8 @@ def seeds():
     return files
 
 
-def run_length(values):
-    """Encodes a 16-bit frame by RLE (PS3.5, annex G): one literal run per row, the upper bytes first."""
+def run_length(values: np.ndarray) -> bytes:
+    """Encodes one 16-bit frame with RLE (PS3.5, annex G): one literal run per row, upper bytes first."""
     parts = b"".join(
         b"".join(bytes([row.shape[0] - 1]) + row.tobytes() for row in plane)
         for plane in ((values >> 8).astype(np.uint8), (values & 255).astype(np.uint8))
@@ -88,8 +89,8 @@ def run_length(values):
     return header + parts + b"\0" * (len(parts) % 2)
 
 
-def broken(contents, rng):
-    """Changes, removes, inserts or moves bytes, mostly in the header, or makes numbers extreme."""
+def broken(contents: bytes, rng: random.Random) -> bytes:
+    """Changes, removes, inserts or copies bytes, mostly in the header; makes numbers extreme."""
     data = bytearray(contents)
     reach = min(len(data), 600) if rng.random() < 0.6 else len(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
@@ -117,8 +118,8 @@ def broken(contents, rng):
     return bytes(data)
 
 
-def read_all(folder):
-    """Reads every file of a folder, and prints each name before reading."""
+def read_all(folder: pathlib.Path | str) -> None:
+    """Reads every file of a folder, and prints each name before it reads the file."""
     from semenet.data.images.errors import ImageError
     from semenet.data.images.reading import read_image
 
@@ -137,7 +138,7 @@ def read_all(folder):
             assert 0 < image.size <= MOST_PIXELS
 
 
-def write_broken(folder, count, seed):
+def write_broken(folder: pathlib.Path | str, count: int, seed: int) -> None:
     """Writes `count` damaged files into a folder, named by their number and kind."""
     rng, files = random.Random(seed), list(seeds().items())
     for number in range(count):

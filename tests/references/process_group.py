@@ -1,30 +1,38 @@
-"""Commands that run side by side, none of which outlives its time or its test."""
+"""Processes that run at the same time, and end with their test or their time limit."""
 
 import pathlib
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class ProcessGroup:
-    """Starts commands at once; leaving it kills what still runs.
+    """A context manager that starts commands, and kills those that still run at its end.
 
     Args:
-        commands: list of argument lists, one a rank.
-        environment: dict, the environment of all.
-        folder: where each writes `out{rank}.txt` and `err{rank}.txt`.
-        seconds: the time in which all of `wait` and `wait_for` must have come to an end.
+        commands: one list of arguments per rank.
+        environment: environment variables of all processes.
+        folder: folder for the output of each process, `out{rank}.txt` and `err{rank}.txt`.
+        seconds: time limit of all calls of `wait` and `wait_for` together.
     """
 
-    def __init__(self, commands, environment, folder, seconds):
+    def __init__(
+        self,
+        commands: Sequence[Sequence[Any]],
+        environment: Mapping[str, str],
+        folder: pathlib.Path | str,
+        seconds: float,
+    ) -> None:
         self.commands = commands
         self.environment = environment
         self.folder = pathlib.Path(folder)
         self.seconds = seconds
         self.processes = []
 
-    def __enter__(self):
+    def __enter__(self) -> "ProcessGroup":
         self.deadline = time.monotonic() + self.seconds
         for rank, command in enumerate(self.commands):
             with self._path("out", rank).open("wb") as out, self._path("err", rank).open("wb") as err:
@@ -32,36 +40,37 @@ class ProcessGroup:
             self.processes.append(process)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
             process.wait()
 
-    def _path(self, stream, rank):
+    def _path(self, stream: str, rank: int) -> pathlib.Path:
         return self.folder / f"{stream}{rank}.txt"
 
-    def output(self, rank):
+    def output(self, rank: int) -> str:
         return self._path("out", rank).read_text()
 
-    def errors(self, rank):
+    def errors(self, rank: int) -> str:
         return self._path("err", rank).read_text()
 
-    def wait(self, rank):
-        """The exit status of a rank."""
+    def wait(self, rank: int) -> int:
+        """Waits for a rank to end, and returns its exit status."""
         return self.processes[rank].wait(max(self.deadline - time.monotonic(), 0.01))
 
-    def wait_for(self, rank, text):
+    def wait_for(self, rank: int, text: str) -> None:
         """Waits until a rank has written a text."""
         while text not in self.output(rank):
             assert self.processes[rank].poll() is None, self.errors(rank)
             assert time.monotonic() < self.deadline, f"rank {rank} has not written {text!r}"
             time.sleep(0.05)
 
-    def kill(self, rank):
+    def kill(self, rank: int) -> None:
         self.processes[rank].send_signal(signal.SIGKILL)
 
 
-def free_port():
+def free_port() -> int:
+    """Returns a free port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]

@@ -1,12 +1,19 @@
-"""A set of published weights as small as a test wants it, written by hand."""
+"""Writes small sets of published weights for tests."""
 
 import json
+import pathlib
+from typing import Any
+
+import keras
 
 from semenet.storage.hashing import file_sha256
 
 
-def write_set(zoo, model, entry, name, **network):
-    """Writes zoo/<entry>/<name> with the weights of a model; returns the folder."""
+def write_set(zoo: pathlib.Path, model: keras.Model, entry: str, name: str, **network: Any) -> pathlib.Path:
+    """Writes zoo/<entry>/<name> with the weights of a model, and returns the folder.
+
+    `network` replaces values of `network` in metadata.json.
+    """
     folder = zoo / entry / name
     folder.mkdir(parents=True)
     file = folder / "a.weights.h5"
@@ -29,9 +36,9 @@ def write_set(zoo, model, entry, name, **network):
     return folder
 
 
-def write_metadata(folder, metadata):
+def write_metadata(folder: pathlib.Path, metadata: dict[str, Any]) -> None:
     (folder / "metadata.json").write_text(json.dumps(metadata))
 
 
-def read_metadata(folder):
+def read_metadata(folder: pathlib.Path) -> dict[str, Any]:
     return json.loads((folder / "metadata.json").read_text())
