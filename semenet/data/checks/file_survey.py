@@ -112,7 +112,7 @@ def _survey_row(path: str, mask_path: str) -> tuple[dict[str, Any], np.ndarray |
             record["mask_share"] = mask.mean()
             if image is not None and mask.shape != image.shape:
                 record["mask_error"] = (
-                    "A mask must have its image's size. "
+                    "A mask must have the size of its image. "
                     f"Received: {mask_path} of {mask.shape[0]} x {mask.shape[1]} pixels for {path} of "
                     f"{image.shape[0]} x {image.shape[1]}. Make the mask from this image, or resize it."
                 )
