@@ -117,7 +117,7 @@ def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list", "zzz"], "must match an entry. Received: 'zzz'"),
+        (["list", "zzz"], "must match at least one entry. Received: 'zzz'"),
         (["train", "seme"], "Received: 'seme'"),
         (["predict", "nowhere", "image.png", "--out", "p.csv"], "image.png, which does not"),
         (["export", "nowhere", "saved"], "holds model.keras"),
@@ -199,7 +199,7 @@ def test_data_says_what_it_left_out_and_what_each_split_got(tmp_path, capsys):
     main(["data", "covid-chestxray", str(tmp_path / "covid"), "--out", str(tmp_path / "new" / "covid.csv")])
     output = capsys.readouterr()
     assert output.out.splitlines() == [str(tmp_path / "new" / "covid.csv")]
-    assert "semenet: covid-chestxray-dataset: 15 rows, of which were left out: 3 without" in output.err
+    assert "semenet: covid-chestxray-dataset: left out of 15 rows: 3 without" in output.err
     assert "SourceWarning" not in output.err
     assert [line for line in output.err.splitlines() if "images" in line and "patients" in line][
         -1
@@ -237,7 +237,7 @@ def test_data_dataset1_stands_beside_the_paper_s_counts(tmp_path, capsys):
         (["shenzhen", "nowhere", "--out", "m.csv"], "ChinaSet_AllFiles"),
         (["v7", "nowhere", "--out", "m.csv"], "Darwin JSON"),
         (["covidx", "nowhere", "--out", "m.csv"], "train*.txt"),
-        (["folder", "nowhere", "--out", "m.csv"], "A tree is a folder"),
+        (["folder", "nowhere", "--out", "m.csv"], "The path must be a folder"),
         (["dataset1", "nowhere", "--out", "m.csv"], "chest_xray/train"),
         (["dataset2", "nowhere", "nowhere", "--out", "m.csv"], "chest_xray/train"),
         (["lungs", "nowhere.csv", "--out", "m.csv"], "nowhere.csv"),
