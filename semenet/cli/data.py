@@ -25,7 +25,9 @@ def data_kermany(folder: Folder, out: pathlib.Path, val_share: float = 0.1, seed
     """
     from semenet.data.sources.kermany import read_kermany
 
-    write_source_manifest(lambda: read_kermany(folder, val_share=val_share, seed=seed), out, folder)
+    write_source_manifest(
+        functools.partial(read_kermany, folder, val_share=val_share, seed=seed), out, folder
+    )
 
 
 def data_covid_chestxray(
@@ -50,10 +52,16 @@ def data_covid_chestxray(
     """
     from semenet.data.sources.covid_chestxray import read_covid_chestxray
 
-    selection = {"views": views, "findings": findings, "modality": modality}
-    write_source_manifest(
-        lambda: read_covid_chestxray(folder, **selection, on_error=on_error, seed=seed), out, folder
+    make_rows = functools.partial(
+        read_covid_chestxray,
+        folder,
+        views=views,
+        findings=findings,
+        modality=modality,
+        on_error=on_error,
+        seed=seed,
     )
+    write_source_manifest(make_rows, out, folder)
 
 
 def data_montgomery(folder: Folder, out: pathlib.Path, seed: int = 0) -> None:
@@ -84,7 +92,7 @@ def data_shenzhen(
     """
     from semenet.data.sources.nlm_lungs import read_shenzhen
 
-    write_source_manifest(lambda: read_shenzhen(folder, masks=masks, seed=seed), out, folder)
+    write_source_manifest(functools.partial(read_shenzhen, folder, masks=masks, seed=seed), out, folder)
 
 
 def data_v7(
@@ -146,8 +154,10 @@ def data_covidx(
 
     paths = {"train": train_list, "val": val_list, "test": test_list}
     lists = {part: path for part, path in paths.items() if path is not None}
-    settings = {"lists": lists, "val_share": val_share, "on_error": on_error, "seed": seed}
-    write_source_manifest(lambda: read_covidx(folder, **settings), out, folder)
+    make_rows = functools.partial(
+        read_covidx, folder, lists=lists, val_share=val_share, on_error=on_error, seed=seed
+    )
+    write_source_manifest(make_rows, out, folder)
 
 
 def data_folder(
@@ -171,8 +181,15 @@ def data_folder(
     """
     from semenet.data.sources.class_folders import read_class_folders
 
-    columns = {"patient_pattern": patient_pattern, "source": source, "license": license}
-    write_source_manifest(lambda: read_class_folders(folder, **columns, seed=seed), out, folder)
+    make_rows = functools.partial(
+        read_class_folders,
+        folder,
+        patient_pattern=patient_pattern,
+        source=source,
+        license=license,
+        seed=seed,
+    )
+    write_source_manifest(make_rows, out, folder)
 
 
 def data_dataset1(kermany: Folder, out: pathlib.Path, seed: int = 0) -> None:
@@ -185,7 +202,9 @@ def data_dataset1(kermany: Folder, out: pathlib.Path, seed: int = 0) -> None:
     """
     from semenet.data.sources.paper import draw_dataset1
 
-    write_source_manifest(lambda: draw_dataset1(kermany, seed=seed), out, kermany, paper="dataset1")
+    write_source_manifest(
+        functools.partial(draw_dataset1, kermany, seed=seed), out, kermany, paper="dataset1"
+    )
 
 
 def data_dataset2(
@@ -208,8 +227,8 @@ def data_dataset2(
     """
     from semenet.data.sources.paper import draw_dataset2
 
-    settings = {"counts": counts, "on_error": on_error, "seed": seed}
-    write_source_manifest(lambda: draw_dataset2(kermany, covid, **settings), out, paper="dataset2")
+    make_rows = functools.partial(draw_dataset2, kermany, covid, counts=counts, on_error=on_error, seed=seed)
+    write_source_manifest(make_rows, out, paper="dataset2")
 
 
 def data_lungs(
@@ -225,7 +244,9 @@ def data_lungs(
     """
     from semenet.data.sources.paper import draw_lung_pairs
 
-    write_source_manifest(lambda: draw_lung_pairs(manifests, counts=counts, seed=seed), out, paper="lungs")
+    write_source_manifest(
+        functools.partial(draw_lung_pairs, manifests, counts=counts, seed=seed), out, paper="lungs"
+    )
 
 
 SOURCE_COMMANDS = {

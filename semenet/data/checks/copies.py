@@ -1,6 +1,6 @@
 """Copies of images among the rows of a manifest: between its splits, and of a single image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,9 @@ def _describe_row(rows: pd.DataFrame, index: int) -> dict[str, str]:
     return {column: str(rows[column].iloc[index]) for column in _SHOWN_COLUMNS if column in rows}
 
 
-def _describe_copy(rows: pd.DataFrame, indices: list[int], kind: str, similarity: float) -> dict[str, Any]:
+def _describe_copy(
+    rows: pd.DataFrame, indices: Iterable[int], kind: str, similarity: float
+) -> dict[str, Any]:
     images = [_describe_row(rows, index) for index in indices]
     disagree = [key for key in ("patient", "label") if len({image.get(key) for image in images}) > 1]
     leak = len({image["split"] for image in images}) > 1

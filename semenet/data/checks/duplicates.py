@@ -34,6 +34,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from semenet.errors import SemenetError
 
@@ -84,8 +85,8 @@ def similarity(first: np.ndarray, second: np.ndarray) -> float:
 
 def find_near_pairs(
     thumbnails: np.ndarray,
-    splits: Sequence,
-    groups: Sequence,
+    splits: Sequence | np.ndarray | pd.Series,
+    groups: Sequence | np.ndarray | pd.Series,
     *,
     min_similarity: float = DEFAULT_SIMILARITY,
     progress: Callable[[int, int], None] | None = None,

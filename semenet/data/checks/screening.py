@@ -65,7 +65,7 @@ def screen_masks(rows: pd.DataFrame, progress: Callable[[int, int], None] | None
 
 
 def _read_all(
-    read: Callable[[str, str | None], Any],
+    read: Callable[[str, Any], Any],
     rows: pd.DataFrame,
     mask_paths: Sequence[str | None],
     progress: Callable[[int, int], None] | None,
@@ -79,13 +79,13 @@ def _read_all(
             return str(error)
         return ""
 
-    reasons = []
+    read_errors = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for reason in pool.map(read_error, rows["path"].tolist(), mask_paths):
-            reasons.append(reason)
+            read_errors.append(reason)
             if progress is not None:
-                progress(len(reasons), len(rows))
-    reasons = pd.Series(reasons, index=rows.index, dtype=object)
+                progress(len(read_errors), len(rows))
+    reasons = pd.Series(read_errors, index=rows.index, dtype=object)
     unreadable = reasons != ""
     table = pd.DataFrame({"file": rows.loc[unreadable, "file"], "reason": reasons[unreadable]})
     return unreadable, table.reset_index(drop=True)

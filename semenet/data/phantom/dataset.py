@@ -153,7 +153,7 @@ def _patient_of_image(image_of_class: int) -> tuple[int, bool]:
 
 def _draw_letter(label: str, classes: Sequence[str], correlation: float, seed: tuple[int, ...]) -> str:
     rng = np.random.default_rng(seed)
-    own, any_class = rng.random() < correlation, classes[rng.integers(len(classes))]
+    own, any_class = rng.random() < correlation, classes[int(rng.integers(len(classes)))]
     return LETTERS[label if own else any_class]
 
 

@@ -91,7 +91,7 @@ def draw_radiograph(
     if marker is not None:
         grey = burn_in(grey, marker, anatomy.lungs, pose, marker_rng)
     image = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
-    return Phantom(image, projection.lungs.any(axis=0), lesion_mask, marker or "")
+    return Phantom(image, np.any(projection.lungs, axis=0), lesion_mask, marker or "")
 
 
 def _random_streams(seed: int | tuple[int, ...]) -> list[np.random.Generator]:
@@ -104,5 +104,5 @@ def _sample_pose(rng: np.random.Generator) -> Pose:
         degrees=rng.normal(0, 2.2),
         scale=rng.uniform(0.96, 1.15),
         stretch=rng.uniform(0.93, 1.06),
-        shift=rng.normal((0, 0.02), 0.012),
+        shift=rng.normal((0, 0.02), 0.012).tolist(),
     )

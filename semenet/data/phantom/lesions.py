@@ -75,11 +75,11 @@ class _LungMap:
 
 def _consolidation(position: _LungMap, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     name = list(_LOBES)[rng.integers(len(_LOBES))]
-    side, middle, radii, (above, below) = _LOBES[name]
-    middle = np.array(middle) + rng.normal(0, 0.04, 2)
-    radii = np.array(radii) * rng.uniform(0.85, 1.15)
+    side, mean_centre, mean_radii, (above, below) = _LOBES[name]
+    centre = np.array(mean_centre) + rng.normal(0, 0.04, 2)
+    radii = np.array(mean_radii) * rng.uniform(0.85, 1.15)
     field = (
-        1 - ((position.height - middle[0]) / radii[0]) ** 2 - ((position.reach - middle[1]) / radii[1]) ** 2
+        1 - ((position.height - centre[0]) / radii[0]) ** 2 - ((position.reach - centre[1]) / radii[1]) ** 2
     )
     field = field + 0.30 * position.texture(rng, 7) + 0.10 * position.texture(rng, 22)
     share = _sigmoid(field * np.float32(rng.uniform(3.5, 7.0)))

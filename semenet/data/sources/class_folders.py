@@ -154,7 +154,8 @@ def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _find_images(top: pathlib.Path, folder: pathlib.Path, depth: int) -> list[pathlib.Path]:
-    paths, others = [], []
+    paths: list[pathlib.Path] = []
+    others: list[pathlib.Path] = []
     for path in sorted(_files_below(top, {os.path.realpath(folder)})):
         (paths if is_image_file(path) else others).append(path)
     _warn_left_out(others, top)

@@ -99,7 +99,7 @@ def draw_splits(frame: pd.DataFrame, shares: Mapping[str, float], seed: int) -> 
         )
         if frame.loc[rare, "patient"].nunique() < len(shares):
             strata = strata.mask(rare, stratum_sizes.idxmax())
-    return split_patients(frame.assign(label=strata), shares=shares, seed=seed)
+    return split_patients(frame.assign(label=strata), shares=dict(shares), seed=seed)
 
 
 def keep_existing_files(

@@ -161,7 +161,7 @@ def covid_chestxray_patients(manifest_rows: pd.DataFrame) -> dict[str, tuple[str
 
 def _find_images(folders: Sequence[pathlib.Path], masks_out: pathlib.Path) -> dict[str, list[pathlib.Path]]:
     """Returns the paths of images by their names, without masks of an earlier run."""
-    found = {}
+    found: dict[str, list[pathlib.Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise SourceNotFoundError(
@@ -175,7 +175,9 @@ def _find_images(folders: Sequence[pathlib.Path], masks_out: pathlib.Path) -> di
 
 def _image_of(names: Sequence[str], image_paths: Mapping[str, Sequence[pathlib.Path]]) -> pathlib.Path | None:
     """Returns the image with one of the names, or None."""
-    paths = next((image_paths[name] for name in names if name in image_paths), [None])
+    paths = next((image_paths[name] for name in names if name in image_paths), None)
+    if paths is None:
+        return None
     others = [path for path in paths[1:] if not path.samefile(paths[0])]
     if others:
         raise SourceError(
