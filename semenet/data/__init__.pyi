@@ -5,6 +5,8 @@ from . import phantom as phantom
 from . import pipeline as pipeline
 from . import sources as sources
 from . import transforms as transforms
+from .checks.copies import find_image as find_image
+from .checks.manifest_check import check_manifest as check_manifest
 from .images.errors import ImageError as ImageError
 from .images.reading import image_size as image_size
 from .images.reading import read_image as read_image
@@ -16,12 +18,14 @@ from .manifest.table import check_patients as check_patients
 from .manifest.table import read_manifest as read_manifest
 from .manifest.table import write_manifest as write_manifest
 from .phantom.dataset import write_phantoms as write_phantoms
+from .phantom.frontal import draw_radiograph as draw_radiograph
 from .pipeline.cache import CacheError as CacheError
 from .pipeline.datasets import evaluation_dataset as evaluation_dataset
 from .pipeline.datasets import prepare_image as prepare_image
 from .pipeline.datasets import training_dataset as training_dataset
 from .pipeline.sharding import write_shards as write_shards
 from .pipeline.tf_data import unwrapped_errors as unwrapped_errors
+from .sources.class_folders import read_class_folders as read_class_folders
 from .transforms.augmentation import Augmentation as Augmentation
 
 __all__ = [
@@ -30,15 +34,19 @@ __all__ = [
     "ImageError",
     "Manifest",
     "ManifestError",
+    "check_manifest",
     "check_patients",
     "checks",
+    "draw_radiograph",
     "evaluation_dataset",
+    "find_image",
     "image_size",
     "images",
     "manifest",
     "phantom",
     "pipeline",
     "prepare_image",
+    "read_class_folders",
     "read_image",
     "read_manifest",
     "read_mask",
