@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.7750, F1 0.78, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 6 minutes a run:
-           accuracy 0.705, macro AUROC 0.926 on val with one seed; zoo/densenet169/dataset1_small/card.md
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 6 minutes per
+           run: accuracy 0.705, macro AUROC 0.926 on val with one seed; zoo/densenet169/dataset1_small/card.md
            has the command.
 """
 

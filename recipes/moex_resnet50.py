@@ -1,6 +1,6 @@
 """MoEx-ResNet50 on dataset 1.
 
-Paper:     not in it; the ablation between table 4's rows GAP and SEME.
+Paper:     not in the paper; an ablation between the rows GAP and SEME of table 4.
 Command:   python recipes/moex_resnet50.py --manifest dataset1/manifest.csv --out RUN
 Hardware:  not yet run at full size.
 Wall time: not yet measured.

@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.7281, F1 0.73, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 3 minutes a run:
-           accuracy 0.625 ± 0.026, macro AUROC 0.843 ± 0.012 on val over 3 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 3 minutes per
+           run: accuracy 0.625 ± 0.026, macro AUROC 0.843 ± 0.012 on val over 3 seeds;
            zoo/resnet50/dataset1_small/card.md has the command.
 """
 

@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.7406, F1 0.74, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 2 minutes a run:
-           accuracy 0.662 ± 0.024, macro AUROC 0.875 ± 0.021 on val over 3 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 2 minutes per
+           run: accuracy 0.662 ± 0.024, macro AUROC 0.875 ± 0.021 on val over 3 seeds;
            zoo/resnet50_gap/dataset1_small/card.md has the command.
 """
 

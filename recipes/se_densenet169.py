@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.8187, F1 0.82, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 5 minutes a run:
-           accuracy 0.727 ± 0.016, macro AUROC 0.925 ± 0.012 on val over 2 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 5 minutes per
+           run: accuracy 0.727 ± 0.016, macro AUROC 0.925 ± 0.012 on val over 2 seeds;
            zoo/se_densenet169/dataset1_small/card.md has the command.
 """
 

@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.8159, F1 0.80, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 4 minutes a run:
-           accuracy 0.658 ± 0.030, macro AUROC 0.893 ± 0.009 on val over 3 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 4 minutes per
+           run: accuracy 0.658 ± 0.030, macro AUROC 0.893 ± 0.009 on val over 3 seeds;
            zoo/se_resnet50/dataset1_small/card.md has the command.
 """
 

@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.8031, F1 0.81, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 6 minutes a run:
-           accuracy 0.769 ± 0.047, macro AUROC 0.924 ± 0.005 on val over 2 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 6 minutes per
+           run: accuracy 0.769 ± 0.047, macro AUROC 0.924 ± 0.005 on val over 2 seeds;
            zoo/seme_densenet169/dataset1_small/card.md has the command.
 """
 

@@ -6,10 +6,10 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.8562, F1 0.86, on its own test split.
-           Cut to 128 pixels and 12 epochs, on two CPU cores in 101 minutes: accuracy 0.871, macro AUROC
+           Reduced to 128 pixels and 12 epochs, on two CPU cores in 101 minutes: accuracy 0.871, macro AUROC
            0.968 on val; zoo/seme_resnet50/dataset1/card.md has the command.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 4 minutes a run:
-           accuracy 0.717 ± 0.011, macro AUROC 0.913 ± 0.004 on val over 3 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 4 minutes per
+           run: accuracy 0.717 ± 0.011, macro AUROC 0.913 ± 0.004 on val over 3 seeds;
            zoo/seme_resnet50/dataset1_small/card.md has the command.
 """
 

@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.6969, F1 0.70, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 3 minutes a run:
-           accuracy 0.774 ± 0.039, macro AUROC 0.944 ± 0.008 on val over 3 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 3 minutes per
+           run: accuracy 0.774 ± 0.039, macro AUROC 0.944 ± 0.008 on val over 3 seeds;
            zoo/vgg19/dataset1_small/card.md has the command.
 """
 

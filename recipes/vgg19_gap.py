@@ -6,8 +6,8 @@ Hardware:  not yet run at full size.
 Wall time: not yet measured.
 Score:     not yet measured.
            The paper's: accuracy 0.7781, F1 0.78, on its own test split.
-           Cut to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 3 minutes a run:
-           accuracy 0.764 ± 0.037, macro AUROC 0.952 ± 0.004 on val over 3 seeds;
+           Reduced to 64 pixels, a quarter of the channels and 8 epochs, on two CPU cores in 3 minutes per
+           run: accuracy 0.764 ± 0.037, macro AUROC 0.952 ± 0.004 on val over 3 seeds;
            zoo/vgg19_gap/dataset1_small/card.md has the command.
 """
 
