@@ -1,7 +1,9 @@
-"""Shows how far a pass over images, or a step, is: a bar in a terminal, lines in a log."""
+"""Shows the progress of work on images: a bar in a terminal, lines in a log."""
 
 import contextlib
 import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import rich.console
 import rich.progress
@@ -10,38 +12,44 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class LogLines:
-    """The lines that a log gets where a terminal has a bar.
+    """Writes progress lines to a log, where a terminal shows a bar.
 
     Args:
-        console: `rich.console.Console`; a terminal gets none of them.
+        console: where to write; a terminal gets no lines.
     """
 
-    def __init__(self, console):
+    def __init__(self, console: rich.console.Console) -> None:
         self._console = console
         self._last = time.monotonic()
 
-    def write(self, line):
-        """Writes a line, str."""
+    def write(self, line: str) -> None:
+        """Writes a line."""
         self._last = time.monotonic()
         if not self._console.is_terminal:
             self._console.print(line)
 
-    def write_now_and_then(self, line):
-        """Writes a line where the last one is more than ten seconds old."""
+    def write_now_and_then(self, line: str) -> None:
+        """Writes a line if the last one is more than ten seconds old."""
         if time.monotonic() - self._last > SECONDS_BETWEEN_LINES:
             self.write(line)
 
 
-def track(batches, total, description, console=None, size=len):
-    """Hands on batches of images and shows how many of the images are done, and how fast.
+def track(
+    batches: Iterable[Any],
+    total: int,
+    description: str,
+    console: rich.console.Console | None = None,
+    size: Callable[[Any], int] = len,
+) -> Iterator[Any]:
+    """Yields batches of images unchanged, and shows how many images are done and how fast.
 
     Args:
-        batches: iterable of batches.
-        total: int, the number of images.
-        description: what is being done, such as "Predicting".
-        console: `rich.console.Console`; None for stderr. A terminal gets a bar, anything else a line every
+        batches: the batches.
+        total: number of images.
+        description: the current work, such as "Predicting".
+        console: where to show it; None for standard error. A terminal gets a bar, anything else a line every
             ten seconds and one at the end.
-        size: function from a batch to its number of images.
+        size: returns a batch's number of images.
 
     Yields:
         The batches.
@@ -50,59 +58,66 @@ def track(batches, total, description, console=None, size=len):
     began = time.monotonic()
     lines = LogLines(console)
     done = 0
-    with bar(console) as shown:
-        task = shown.add_task(description, total=total, figures="")
+    with progress_bar(console) as bar:
+        task = bar.add_task(description, total=total, details="")
         for batch in batches:
             yield batch
             done += size(batch)
             rate = f"{done / max(time.monotonic() - began, 1e-9):.1f} images/s"
-            shown.update(task, completed=done, figures=rate)
+            bar.update(task, completed=done, details=rate)
             lines.write_now_and_then(f"{description}: {done}/{total}  {rate}")
     console.print(f"{description}: {done} images in {time.monotonic() - began:.1f} s")
 
 
 @contextlib.contextmanager
-def show_steps(description, console=None):
-    """Shows how far something is that tells it to a function.
+def show_steps(
+    description: str, console: rich.console.Console | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """Shows the progress of work that reports it by calling a function.
 
     Args:
-        description: what is being done, such as "Reading".
+        description: the current work, such as "Reading".
         console: as for `track`.
 
     Yields:
-        A function of the number done and of all.
+        A function that takes the number of items done and the total.
     """
     console = console or rich.console.Console(stderr=True, soft_wrap=True)
     lines = LogLines(console)
-    with bar(console) as shown:
-        task = shown.add_task(description, total=None, figures="")
+    with progress_bar(console) as bar:
+        task = bar.add_task(description, total=None, details="")
 
-        def show(done, total):
-            shown.update(task, completed=done, total=total)
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
             lines.write_now_and_then(f"{description}: {done}/{total}")
 
         yield show
 
 
 @contextlib.contextmanager
-def step(progress, name):
-    """Tells of one step that its end is not in sight, and then that it is done."""
+def step(progress: Callable[[str, int, int | None], None], name: str) -> Iterator[None]:
+    """Reports the start of a step of unknown length, and its end.
+
+    Args:
+        progress: takes the step's name, the number done and the total; None where it is unknown.
+        name: the step's name.
+    """
     progress(name, 0, None)
     yield
     progress(name, 1, 1)
 
 
-def bar(console):
-    """A `rich.progress.Progress` whose tasks have the field `figures`, str; drawn in a terminal alone.
+def progress_bar(console: rich.console.Console) -> rich.progress.Progress:
+    """Returns a progress display whose tasks have the text field `details`; it is drawn only in a terminal.
 
     Args:
-        console: `rich.console.Console`.
+        console: where to draw it.
     """
     return rich.progress.Progress(
         rich.progress.TextColumn("{task.description}"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("{task.fields[figures]}"),
+        rich.progress.TextColumn("{task.fields[details]}"),
         rich.progress.TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,

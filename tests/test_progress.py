@@ -7,7 +7,7 @@ from semenet import progress
 BATCHES = [[1, 2, 3], [4, 5, 6], [7]]
 
 
-def test_hands_on_every_batch_and_sums_up():
+def test_yields_every_batch_and_prints_a_summary():
     stream = io.StringIO()
     console = rich.console.Console(file=stream)
     assert list(progress.track(BATCHES, 7, "Predicting", console=console)) == BATCHES
