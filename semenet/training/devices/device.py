@@ -1,58 +1,61 @@
-"""What a run asks of the device that it trains on, and of several in its place."""
+"""The devices that a run trains on: one device, and the interface of several."""
 
 import contextlib
+from types import TracebackType
+from typing import Any, Self
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from semenet.errors import SemenetError
 
 
 class DistributionError(SemenetError):
-    """A way of training on several devices does not fit the backend, the recipe or the machine."""
+    """A way of training on several devices that does not fit the backend, the recipe or the machine."""
 
 
 class Devices:
-    """One device, and what the other modes do in its place.
+    """One device. The subclasses do the same with several devices.
 
     Attributes:
-        replicas: devices that share each batch, each taking an equal part of it, over all processes.
-        part: (rank, processes): which share of each batch this process reads, counted from 0.
-        is_chief: whether this process writes the run folder and shows the progress.
+        replicas: number of devices, over all processes, that each take an equal part of every batch.
+        part: (rank, number of processes): the share of each batch that this process reads, from rank 0.
     """
 
     replicas = 1
     part = (0, 1)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close(finished=error is None)
 
     @property
-    def is_chief(self):
+    def is_chief(self) -> bool:
+        """Whether this is rank 0, which writes the run folder and shows the progress."""
         return self.part[0] == 0
 
     @property
-    def jit_compile(self):
-        """What `compile` takes as `jit_compile`."""
+    def jit_compile(self) -> bool | str:
+        """The argument `jit_compile` of `keras.Model.compile`."""
         if keras.backend.backend() != "tensorflow":
             return "auto"
-        import tensorflow as tf
-
-        # XLA takes minutes to compile these networks for a CPU, and its step is slower there.
+        # On a CPU, XLA takes minutes to compile these networks, and their steps are slower afterwards.
         return "auto" if tf.config.list_physical_devices("GPU") else False
 
-    def check(self, batch_size, clip_norm=None):
-        """Checks that a recipe fits.
+    def check(self, batch_size: int, clip_norm: float | None = None) -> None:
+        """Checks that a recipe fits the devices.
 
         Args:
             batch_size: images in a step, over all devices.
-            clip_norm: the norm that gradients are clipped to, or None.
+            clip_norm: the norm that gradients are clipped to; None for no clipping.
 
         Raises:
-            DistributionError: if it does not.
+            DistributionError: it does not fit.
         """
         if batch_size % self.replicas:
             raise DistributionError(
@@ -61,76 +64,72 @@ class Devices:
                 f"{-(-batch_size // self.replicas) * self.replicas}."
             )
 
-    def scope(self):
-        """Context manager in which the network is built, compiled, restored, fitted and measured."""
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the context in which the network is built, compiled, restored, fitted and measured."""
         return contextlib.nullcontext()
 
-    def adopt(self, model):
-        """Fits a network that was just built, in the scope and before it is compiled, to the devices."""
+    def prepare_model(self, model: keras.Model) -> None:
+        """Adapts a new network to the devices, within `scope` and before it is compiled."""
 
-    def for_saving(self, model):
-        """Context manager in which the network, or another one of its layers, is saved as one device's."""
+    def saving_scope(self, model: keras.Model) -> contextlib.AbstractContextManager:
+        """Returns the context in which the network, or a copy with the same layers, is saved."""
         return contextlib.nullcontext()
 
-    def share(self, count):
-        """Which of `count` validation rows this process predicts.
+    def local_rows(self, count: int) -> slice:
+        """Returns the validation rows that this process predicts.
 
         Args:
             count: number of all rows.
 
         Returns:
-            slice of the rows: consecutive ones, a number that differs by one at most among the processes.
+            Consecutive rows; their number differs by at most one among the processes.
 
         Raises:
-            DistributionError: if there are fewer rows than processes.
+            DistributionError: there are fewer rows than processes.
         """
         rank, processes = self.part
         if count < processes:
             raise DistributionError(
-                f"Each of {processes} processes validates one image or more. Received: {count} images in the "
-                "split val. Start fewer processes, or add images."
+                f"Each of {processes} processes must validate at least one image. Received: {count} images "
+                "in the split val. Start fewer processes, or add images."
             )
         return slice(count * rank // processes, count * (rank + 1) // processes)
 
-    def predict(self, model, images, count):
-        """Predicts in the middle of a training, without the other processes: see `gather`.
+    def predict(self, model: keras.Model, images: tf.data.Dataset, count: int) -> np.ndarray:
+        """Predicts the images of this process during a training, without the other processes.
 
         Args:
             model: the network.
-            images: tf.data.Dataset of batches of images `(N, H, W, C)`; all but the last have a length that
-                is a multiple of `replicas`.
-            count: number of images in all.
+            images: batches `(N, H, W, C)`; the length of all but the last is a multiple of `replicas`.
+            count: number of images in total.
 
         Returns:
             float32 array `(count, ...)`, in the order of the images.
         """
         return model.predict(images, verbose=0)[:count]
 
-    def gather(self, array):
-        """Joins what the processes hold; all of them have to call it.
+    def gather(self, array: np.ndarray) -> np.ndarray:
+        """Joins the arrays of all processes. All of them must call it.
 
         Args:
-            array: array `(n, ...)`; n may differ among the processes.
+            array: `(n, ...)`; n may differ among the processes.
 
         Returns:
-            The arrays of all ranks joined along the first axis, in every process.
+            The arrays of all ranks, joined along the first axis, in every process.
         """
         return np.asarray(array)
 
-    def agree(self, value):
-        """Tells all processes what rank 0 has decided; all of them have to call it, and none goes on before.
+    def broadcast(self, value: Any) -> Any:
+        """Returns rank 0's value in every process. All of them must call it, and each waits for the others.
 
         Args:
-            value: anything of JSON; that of rank 0 counts.
-
-        Returns:
-            Rank 0's value.
+            value: any JSON-serialisable value; only that of rank 0 is used.
         """
         return value
 
-    def close(self, finished=True):
-        """Lets the devices go.
+    def close(self, finished: bool = True) -> None:
+        """Releases the devices.
 
         Args:
-            finished: whether the work is done: a process then waits for the others. Otherwise they end, too.
+            finished: whether the work is done. If so, this process waits for the others; if not, they end.
         """

@@ -1,34 +1,35 @@
-"""Makes ready the devices that a run trains on, as its options say."""
+"""Opens the devices that a run trains on, according to its options."""
 
-from semenet.training.devices.cluster import find_place
+from semenet.training.devices.cluster import find_process_place
 from semenet.training.devices.data_parallel import DataParallelDevices
 from semenet.training.devices.device import Devices, DistributionError
 from semenet.training.devices.mirrored import MirroredDevices
+from semenet.training.options import RunOptions
 
-# Pods and nodes start at different times, images being pulled and file systems mounted.
+# Pods and nodes start at different times, while images are pulled and file systems are mounted.
 JOIN_SECONDS = 300
 
 
-def open_devices(options, *, join_seconds=JOIN_SECONDS):
-    """Makes ready the devices that a run trains on. Call it before anything touches a device.
+def open_devices(options: RunOptions, *, join_seconds: float = JOIN_SECONDS) -> Devices:
+    """Opens the devices that a run trains on. Must be called before any device is used.
 
     Args:
-        options: `RunOptions`, of which `distribute`, `coordinator`, `processes` and `rank` are looked at.
+        options: the run's options, of which `distribute`, `coordinator`, `processes` and `rank` are used.
         join_seconds: how long several processes wait for each other.
 
     Returns:
-        `Devices` or one of its kinds, to be used in a `with` statement, which closes them.
+        The devices, to be used in a `with` statement, which closes them.
 
     Raises:
-        DistributionError: for a backend, or a number of devices, that the mode cannot use.
-        ClusterError: if processes were started wrongly, or do not turn up.
+        DistributionError: the mode does not support the backend, or the number of devices.
+        ClusterError: the processes were started with wrong options, or not all of them have started.
     """
     if options.distribute == "data_parallel":
-        return DataParallelDevices(find_place(options), join_seconds)
+        return DataParallelDevices(find_process_place(options), join_seconds)
     given = [name for name in ("coordinator", "processes", "rank") if getattr(options, name) is not None]
     if given:
         raise DistributionError(
-            "Only --distribute data_parallel has several processes. Received: "
+            "Only --distribute data_parallel supports several processes. Received: "
             f"--{given[0]} {getattr(options, given[0])} with --distribute {options.distribute}. Pass "
             "--distribute data_parallel, or leave it out."
         )

@@ -1,76 +1,76 @@
-"""Training on all GPUs of a machine, by TensorFlow."""
+"""Training on all GPUs of one machine with TensorFlow."""
 
 import contextlib
 import functools
+from collections.abc import Iterator
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 from semenet.training.devices.device import Devices, DistributionError
 
 
 class MirroredDevices(Devices):
-    """All GPUs of this machine, or its logical CPU devices where it has no GPU, by TensorFlow.
+    """All GPUs of this machine, or its logical CPU devices where it has no GPU, with TensorFlow.
 
-    Batch normalisation takes its statistics, and moment exchange its partners, over the whole batch.
+    Batch normalisation takes its statistics, and moment exchange its partners, from the whole batch.
 
     Raises:
-        DistributionError: for another backend than TensorFlow, or a single device.
+        DistributionError: the backend is not TensorFlow, or there is only one device.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         if keras.backend.backend() != "tensorflow":
             raise DistributionError(
-                "--distribute mirrored is TensorFlow's. Received: the Keras backend "
+                "--distribute mirrored needs TensorFlow. Received: the Keras backend "
                 f"{keras.backend.backend()}. Unset KERAS_BACKEND, or pass --distribute data_parallel on jax."
             )
-        import tensorflow as tf
-
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         names = tuple(device.name for device in tf.config.list_logical_devices(kind))
         if len(names) < 2:
             raise DistributionError(
-                f"--distribute mirrored takes two devices or more. Received: {', '.join(names)}. Leave it "
-                "out, or make more GPUs visible (CUDA_VISIBLE_DEVICES)."
+                f"--distribute mirrored needs two devices or more. Received: {', '.join(names)}. Leave it "
+                "out, or make more GPUs visible with CUDA_VISIBLE_DEVICES."
             )
         self.strategy = _mirrored_strategy(names)
         self.replicas = len(names)
 
-    # With XLA, fit fails on the communication between replicas (TensorFlow 2.21, Keras 3.15).
+    # With XLA, `fit` fails in the communication between replicas (TensorFlow 2.21, Keras 3.15).
     jit_compile = False
 
-    def check(self, batch_size, clip_norm=None):
-        """As for one device; clipping is refused: Keras clips before it adds up the replicas' gradients."""
+    def check(self, batch_size: int, clip_norm: float | None = None) -> None:
+        """Checks as for one device. Refuses clipping: Keras clips before it sums the replicas' gradients."""
         super().check(batch_size, clip_norm)
         if clip_norm is not None:
             raise DistributionError(
-                "Under --distribute mirrored Keras clips each device's gradient, not their sum. Received: "
-                f"--clip-norm {clip_norm}. Leave one of the two out, or pass --distribute data_parallel."
+                "With --distribute mirrored, Keras clips the gradient of each device and not their sum. "
+                f"Received: --clip-norm {clip_norm}. Leave one of the two options out, or pass --distribute "
+                "data_parallel."
             )
 
-    def scope(self):
-        """The strategy's scope."""
+    def scope(self) -> contextlib.AbstractContextManager:
+        """Returns the strategy's scope."""
         return self.strategy.scope()
 
-    def adopt(self, model):
-        """Batch normalisation takes its statistics over the whole batch."""
+    def prepare_model(self, model: keras.Model) -> None:
+        """Lets batch normalisation take its statistics from the whole batch."""
         _synchronize(model, True)
 
     @contextlib.contextmanager
-    def for_saving(self, model):
-        """The other backends refuse synchronised batch normalisation: files say nothing of it."""
+    def saving_scope(self, model: keras.Model) -> Iterator[None]:
+        """Removes the synchronisation of batch normalisation while saving: other backends refuse it."""
         _synchronize(model, False)
         try:
             yield
         finally:
             _synchronize(model, True)
 
-    def predict(self, model, images, count):
-        """As for one device."""
+    def predict(self, model: keras.Model, images: tf.data.Dataset, count: int) -> np.ndarray:
+        """Predicts as for one device."""
 
-        def fill(batch):
-            # A device with no image of the last batch would fail.
-            import tensorflow as tf
-
+        def fill(batch: tf.Tensor) -> tf.Tensor:
+            # A device that gets no image of the last batch would fail.
             missing = -tf.shape(batch)[0] % self.replicas
             return tf.concat([batch, tf.repeat(batch[-1:], missing, axis=0)], axis=0)
 
@@ -78,14 +78,12 @@ class MirroredDevices(Devices):
 
 
 @functools.cache
-def _mirrored_strategy(names):
-    """The strategy of these devices: a second one's collective keys would clash with the first's."""
-    import tensorflow as tf
-
+def _mirrored_strategy(names: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """Returns the one strategy of these devices: the collective keys of a second one would clash."""
     return tf.distribute.MirroredStrategy(names)
 
 
-def _synchronize(model, synchronized):
+def _synchronize(model: keras.Model, synchronized: bool) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = synchronized

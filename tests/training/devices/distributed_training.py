@@ -66,7 +66,7 @@ def validation_images(devices):
     import tensorflow as tf
 
     images = np.random.default_rng(1).integers(0, 256, (11, SIDE, SIDE, 1)).astype("uint8")
-    own = images[devices.share(len(images))]
+    own = images[devices.local_rows(len(images))]
     return tf.data.Dataset.from_tensor_slices(own).batch(2), len(own)
 
 
@@ -98,7 +98,7 @@ def train(devices, options):
         def on_epoch_end(self, epoch, logs=None):
             images, count = validation_images(devices)
             self.predictions.append(devices.gather(devices.predict(self.model, images, count)))
-            with devices.for_saving(self.model):
+            with devices.saving_scope(self.model):
                 self.model.save(options.out.with_suffix(".keras"))
 
     keras.utils.set_random_seed(1)
@@ -107,7 +107,7 @@ def train(devices, options):
         model = semenet.build(
             "seme_resnet50", input_shape=(SIDE, SIDE, 1), width=0.125, depth=0.01, moex_p=options.p
         )
-        devices.adopt(model)
+        devices.prepare_model(model)
         model.compile(
             optimizer(options.optimizer),
             "categorical_crossentropy",
@@ -129,9 +129,19 @@ def train(devices, options):
             accuracy=history.history["accuracy"],
             mix=float(model.get_layer("moex").mix.numpy()) if devices.part[1] == 1 else 0,
             predictions=np.stack(record.predictions),
-            agreed=devices.agree(os.getpid()),
+            agreed=devices.broadcast(os.getpid()),
+            **gathered(devices),
             **{f"w{index}": weight for index, weight in enumerate(model.get_weights())},
         )
+
+
+def gathered(devices):
+    """Arrays of all ranks, of unequal and large sizes; only the last rank has any."""
+    import numpy as np
+
+    last = devices.part[0] == devices.part[1] - 1
+    arrays = [devices.gather(np.full(size if last else 0, 1 / 3)) for size in (0, 1, 3_000_000)]
+    return {"gathered_sizes": [len(array) for array in arrays], "gathered": arrays[2][[0, -1]]}
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Whole runs on several devices and processes against runs on one."""
+"""Complete runs on several devices and processes, compared with runs on one."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def finish(group):
 
 
 def even(manifest, folder):
-    """The manifest with as many training images as make whole batches."""
+    """Returns the manifest with only as many training images as fill whole batches."""
     from semenet.data.manifest.table import read_manifest, write_manifest
 
     rows = read_manifest(manifest).rows.drop(columns=["mask", "mask_path", "lesion_mask"])
@@ -71,7 +71,7 @@ def assert_alike(one, other, tolerance):
 
 
 @pytest.mark.slow
-def test_a_mirrored_run_is_that_of_one_device(phantoms, tmp_path):
+def test_a_mirrored_run_equals_a_run_on_one_device(phantoms, tmp_path):
     manifest = even(phantoms, tmp_path)
     script = pathlib.Path(__file__).with_name("train_on_two_devices.py")
     commands = [
@@ -86,7 +86,7 @@ def test_a_mirrored_run_is_that_of_one_device(phantoms, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_and_go_on_where_one_was_killed(phantoms, tmp_path):
+def test_a_run_of_two_processes_equals_one_process_and_resumes_after_a_kill(phantoms, tmp_path):
     manifest = even(phantoms, tmp_path)
     script = ROOT / "recipes" / "seme_resnet50.py"
     one = command(script, manifest, tmp_path / "one")
@@ -98,7 +98,7 @@ def test_two_processes_are_one_and_go_on_where_one_was_killed(phantoms, tmp_path
         return [command(script, manifest, out, epochs=epochs, **place, rank=rank) for rank in (0, 1)]
 
     with start([one], tmp_path / "logs_one", "jax") as alone, start(two(), tmp_path / "logs", "jax") as group:
-        # The first epoch is kept: the other process ends with a message, and the same command goes on.
+        # The first epoch is saved: the other process ends with a message, and the same command resumes.
         while not (tmp_path / "two" / "history.csv").exists():
             assert group.processes[0].poll() is None, group.errors(0)
         group.kill(1)
@@ -109,5 +109,5 @@ def test_two_processes_are_one_and_go_on_where_one_was_killed(phantoms, tmp_path
     assert not (tmp_path / "two" / "last.weights.h5").exists()
     with start(two(), tmp_path / "logs", "jax") as group:
         finish(group)
-        assert "Going on after epoch 1" in group.errors(0)
+        assert "after epoch 1" in group.errors(0)
     assert_alike(tmp_path / "one", tmp_path / "two", 1e-4)

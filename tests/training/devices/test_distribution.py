@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from process_group import ProcessGroup, free_port
 
-from semenet.training.devices.cluster import ClusterError, Place, find_place, first_host
+from semenet.training.devices.cluster import ClusterError, ProcessPlace, find_process_place, first_host
 from semenet.training.devices.device import Devices, DistributionError
 from semenet.training.devices.distribution import open_devices
 from semenet.training.devices.mirrored import MirroredDevices
-from semenet.training.devices.roll_call import RollCall
+from semenet.training.devices.peer_watch import PeerWatch
 
 SCRIPT = pathlib.Path(__file__).parent / "distributed_training.py"
 SLURM = {
@@ -33,20 +33,20 @@ def options(distribute="data_parallel", coordinator=None, processes=None, rank=N
 @pytest.mark.parametrize(
     ("flags", "environment", "place"),
     [
-        ({}, {}, Place()),
-        ({"processes": 1, "rank": 0}, SLURM, Place()),
+        ({}, {}, ProcessPlace()),
+        ({"processes": 1, "rank": 0}, SLURM, ProcessPlace()),
         (
             {"coordinator": "[fe80::1]:99", "processes": 3, "rank": 2},
             SLURM | KUBERNETES,
-            Place(3, 2, ("fe80::1", 99)),
+            ProcessPlace(3, 2, ("fe80::1", 99)),
         ),
-        ({}, SLURM, Place(4, 3, ("node03", 20007))),
-        ({}, SLURM | {"SLURM_STEP_NODELIST": "node05"}, Place(4, 3, ("node05", 20007))),
-        ({}, KUBERNETES, Place(2, 1, ("job-0.job", 2345))),
+        ({}, SLURM, ProcessPlace(4, 3, ("node03", 20007))),
+        ({}, SLURM | {"SLURM_STEP_NODELIST": "node05"}, ProcessPlace(4, 3, ("node05", 20007))),
+        ({}, KUBERNETES, ProcessPlace(2, 1, ("job-0.job", 2345))),
     ],
 )
-def test_a_process_finds_its_place(flags, environment, place):
-    assert find_place(options(**flags), environment) == place
+def test_finds_the_place_of_a_process(flags, environment, place):
+    assert find_process_place(options(**flags), environment) == place
 
 
 @pytest.mark.parametrize(
@@ -57,31 +57,32 @@ def test_a_process_finds_its_place(flags, environment, place):
         ({"coordinator": "here", "processes": 2, "rank": 0}, {}, "HOST:PORT. Received: 'here'"),
         ({"coordinator": "a:1", "processes": 2, "rank": 2}, {}, "Received: rank 2 of 2"),
         ({}, SLURM | KUBERNETES, "Slurm and of Kubernetes"),
-        ({}, SLURM | {"SLURM_NTASKS": "four"}, "SLURM_NTASKS is a whole number. Received: 'four'"),
+        ({}, SLURM | {"SLURM_NTASKS": "four"}, "SLURM_NTASKS must be a whole number. Received: 'four'"),
         ({}, {"SLURM_JOB_ID": "1", "SLURM_PROCID": "0"}, "none of SLURM_NTASKS.*srun"),
         ({}, {"JOB_COMPLETION_INDEX": "0"}, "Set SEMENET_PROCESSES, SEMENET_COORDINATOR"),
     ],
 )
-def test_an_incomplete_or_contradictory_place_is_refused(flags, environment, message):
+def test_an_incomplete_or_contradictory_place_raises(flags, environment, message):
     with pytest.raises(ClusterError, match=message):
-        find_place(options(**flags), environment)
+        find_process_place(options(**flags), environment)
 
 
 @pytest.mark.parametrize(
     ("nodes", "host"),
     [("a", "a"), ("a,b", "a"), ("n[1,3-5],m", "n1"), ("r[01-02]n[7]-ib", "r01n7-ib"), ("n[08]", "n08")],
 )
-def test_the_first_host_of_a_slurm_list(nodes, host):
+def test_first_host_of_a_slurm_list(nodes, host):
     assert first_host(nodes) == host
 
 
-def call_roll(count, port, **arguments):
-    """The lines of so many processes, here threads; or what they raise."""
+def watch_each_other(count, port, **arguments):
+    """Returns the watches of several processes, here threads; or the errors that they raise."""
     found = [None] * count
 
     def join(rank):
         try:
-            found[rank] = RollCall(Place(count, rank, ("127.0.0.1", port)), 20, **arguments)
+            place = ProcessPlace(count, rank, ("127.0.0.1", port))
+            found[rank] = PeerWatch(place, 20, jax_port=1234 if rank == 0 else 0, **arguments)
         except ClusterError as error:
             found[rank] = error
 
@@ -98,78 +99,71 @@ def in_threads(function, count):
         assert not thread.is_alive()
 
 
-def test_processes_tell_each_other_and_end_together():
+def test_processes_learn_the_port_of_jax_and_end_together():
     losses = []
-    lines = call_roll(3, free_port(), on_loss=losses.append)
-    said = [None] * 3
-
-    def speak(rank):
-        said[rank] = [lines[rank].gather(b"x" * size * rank) for size in (1, 0, 3_000_000)]
-        lines[rank].close(finished=True)
-
-    in_threads(speak, 3)
-    assert said[0] == said[1] == said[2]
-    assert said[0][2] == [b"", b"x" * 3_000_000, b"x" * 6_000_000]
+    watches = watch_each_other(3, free_port(), on_loss=losses.append)
+    assert [watch.jax_port for watch in watches] == [1234] * 3
+    in_threads(lambda rank: watches[rank].close(finished=True), 3)
     assert losses == []
 
 
 @pytest.mark.parametrize("gone", [0, 2])
-def test_all_others_notice_a_process_that_has_gone(gone):
+def test_all_other_processes_notice_that_one_has_ended(gone):
     messages, noticed = [], threading.Semaphore(0)
 
     def notice(error):
         messages.append(str(error))
         noticed.release()
 
-    lines = call_roll(3, free_port(), on_loss=notice)
-    lines[gone].close(finished=False)
+    watches = watch_each_other(3, free_port(), on_loss=notice)
+    watches[gone].close(finished=False)
     for _ in range(2):
         assert noticed.acquire(timeout=10)
     assert all(f"rank {gone} has ended" in message for message in messages)
     assert all("same command" in message for message in messages)
     for rank in {0, 1, 2} - {gone}:
-        lines[rank].close(finished=False)
+        watches[rank].close(finished=False)
 
 
-def test_who_does_not_turn_up_is_named():
+def test_the_error_names_the_missing_rank():
     port = free_port()
     with pytest.raises(ClusterError, match=f"nothing from the ranks 1.*127.0.0.1:{port}"):
-        RollCall(Place(2, 0, ("127.0.0.1", port)), 0.3)
-    with pytest.raises(ClusterError, match="Rank 1 joins rank 0.*Start rank 0"):
-        RollCall(Place(2, 1, ("127.0.0.1", port)), 0.3)
+        PeerWatch(ProcessPlace(2, 0, ("127.0.0.1", port)), 0.3)
+    with pytest.raises(ClusterError, match="Rank 1 must reach rank 0.*Start rank 0"):
+        PeerWatch(ProcessPlace(2, 1, ("127.0.0.1", port)), 0.3)
 
 
-def test_two_processes_of_one_rank_are_refused():
+def test_two_processes_of_the_same_rank_raise():
     port, errors = free_port(), []
 
     def join(number):
         try:
-            RollCall(Place(3, min(number, 1), ("127.0.0.1", port)), 10, on_loss=errors.append)
+            PeerWatch(ProcessPlace(3, min(number, 1), ("127.0.0.1", port)), 10, on_loss=errors.append)
         except ClusterError as error:
             errors.append(error)
 
     in_threads(join, 3)
-    assert any("rank 1 of 3, which is there already" in str(error) for error in errors)
+    assert any("rank 1 of 3, which has already joined" in str(error) for error in errors)
 
 
-def test_one_device_asks_nothing():
+def test_one_device_needs_no_other_process():
     with open_devices(options("none")) as devices:
         assert type(devices) is Devices
         assert (devices.replicas, devices.part, devices.is_chief) == (1, (0, 1), True)
-        assert devices.share(7) == slice(0, 7)
-        assert devices.agree({"step": 3}) == {"step": 3}
+        assert devices.local_rows(7) == slice(0, 7)
+        assert devices.broadcast({"step": 3}) == {"step": 3}
         np.testing.assert_array_equal(devices.gather([[1, 2]]), [[1, 2]])
 
 
-def test_shares_cover_all_rows_once():
+def test_the_shares_of_the_ranks_cover_each_row_once():
     shares = []
     for rank in range(3):
         devices = Devices()
         devices.part = (rank, 3)
-        shares += range(11)[devices.share(11)]
+        shares += range(11)[devices.local_rows(11)]
     assert shares == list(range(11))
     with pytest.raises(DistributionError, match="Received: 2 images"):
-        devices.share(2)
+        devices.local_rows(2)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +174,12 @@ def test_shares_cover_all_rows_once():
         (options("data_parallel"), "KERAS_BACKEND=jax"),
     ],
 )
-def test_a_mode_that_does_not_fit_is_refused(chosen, message):
+def test_a_mode_that_does_not_fit_the_options_or_the_backend_raises(chosen, message):
     with pytest.raises(DistributionError, match=message):
         open_devices(chosen)
 
 
-def test_batches_and_clipping_that_do_not_fit_are_refused():
+def test_a_batch_size_or_clipping_that_does_not_fit_raises():
     devices = MirroredDevices.__new__(MirroredDevices)
     devices.replicas = 3
     devices.check(9)
@@ -196,7 +190,7 @@ def test_batches_and_clipping_that_do_not_fit_are_refused():
 
 
 def run(folder, arguments, backend="tensorflow", ranks=1, seconds=170, **environment):
-    """Starts the script, once a rank; returns a ProcessGroup."""
+    """Starts the script once for each rank; returns a ProcessGroup."""
     if backend == "jax" and importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
     environment = os.environ | {
@@ -217,14 +211,14 @@ def run(folder, arguments, backend="tensorflow", ranks=1, seconds=170, **environ
 
 
 def results(group):
-    """What each rank has written, once all have ended well."""
+    """Returns what each rank has written, once all have ended without an error."""
     for rank in range(len(group.processes)):
         assert group.wait(rank) == 0, group.errors(rank)
     return [dict(np.load(group.folder / f"{rank}.npz")) for rank in range(len(group.processes))]
 
 
 def assert_alike(one, other, tolerance):
-    """Float32 rounding alone: sums over a batch are added up in another order."""
+    """Results differ only by float32 rounding: sums over a batch are computed in another order."""
     for name in one:
         if name not in ("agreed", "mix"):
             np.testing.assert_allclose(other[name], one[name], atol=tolerance, rtol=tolerance, err_msg=name)
@@ -241,7 +235,7 @@ def config_of(path):
 @pytest.mark.parametrize(
     "case", [["--p", "1.0"], ["--weighted"], ["--weighted", "--optimizer", "adamw"]], ids=" ".join
 )
-def test_mirrored_replicas_train_as_one_device(tmp_path, case):
+def test_mirrored_replicas_train_like_one_device(tmp_path, case):
     with run(tmp_path / "one", case) as group:
         (one,) = results(group)
     case = [*case, "--distribute", "mirrored", "--logical-devices", "2"]
@@ -263,7 +257,7 @@ def one_jax_device(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_devices_of_a_jax_process_train_as_one(one_jax_device):
+def test_two_devices_of_a_jax_process_train_like_one(one_jax_device):
     folder, one = one_jax_device
     arguments = ["--weighted", "--distribute", "data_parallel"]
     flags = "--xla_force_host_platform_device_count=2"
@@ -274,7 +268,7 @@ def test_two_devices_of_a_jax_process_train_as_one(one_jax_device):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(one_jax_device):
+def test_two_processes_train_like_one(one_jax_device):
     folder, one = one_jax_device
     arguments = ["--weighted", "--distribute", "data_parallel"]
     with run(folder.parent / "two_processes", arguments, "jax", ranks=2) as group:
@@ -282,6 +276,10 @@ def test_two_processes_train_as_one(one_jax_device):
     assert_alike(one, ranks[0], 2e-5)
     assert_alike(ranks[0], ranks[1], 0)
     assert ranks[0]["agreed"] == ranks[1]["agreed"]
+    for rank in ranks:
+        # 0, 1 and 3,000,000 float64 values from rank 1, none from rank 0: exact, in the order of the ranks.
+        assert rank["gathered_sizes"].tolist() == [0, 1, 3_000_000]
+        assert rank["gathered"].tolist() == [1 / 3, 1 / 3]
 
 
 @pytest.mark.slow
@@ -295,6 +293,6 @@ def test_a_killed_process_ends_the_others(one_jax_device, killed):
         other = group.processes[1 - killed]
         assert other.wait(20) != 0
         said = group.errors(1 - killed)
-        # Of rank 0, where JAX's own service runs, JAX can know sooner, and ends the process itself.
+        # JAX's service runs in rank 0: JAX may notice its end first, and end the process itself.
         by_jax = killed == 0 and "distributed service detected fatal errors" in said
         assert by_jax or (f"rank {killed} has ended" in said and "same command" in said)
