@@ -1,33 +1,37 @@
-"""Knowledge distillation: a student learns a teacher's soft labels, and where the teacher looks."""
+"""Knowledge distillation: a student learns from a teacher's soft labels and attention."""
 
 import math
+import os
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
+from semenet.models.layers.heads import ClassifierHead
 from semenet.models.layers.moment_exchange import MomentExchange
 from semenet.models.layers.partners import roll_batch
+from semenet.training.distillation.image_fitting import fit_images, resize
 from semenet.training.distillation.teacher import TeacherError, find_head, load_teacher
+from semenet.training.recipe import Recipe
 
-# Probabilities and squared lengths below this count as it: a logarithm and a quotient need more than 0.
+# Lower bound of probabilities and squared lengths, because logarithms and quotients need positive values.
 SMALLEST = 1e-30
 
 
-def distil(student, recipe, out=None):
-    """Puts a student beside the teacher that its recipe names.
+def distil(student: keras.Model, recipe: Recipe, out: str | os.PathLike | None = None) -> "Distillation":
+    """Combines a student with the teacher of its recipe.
 
     Args:
-        student: the recipe's network, `keras.Model` or `MoExModel`, whose head gives softmax or logits.
-        recipe: `Recipe` with a `teacher`.
-        out: the run's own folder, which cannot be the teacher; None where there is none.
+        student: the recipe's network, `keras.Model` or `MoExModel`, whose head returns softmax or logits.
+        recipe: a recipe with a `teacher`.
+        out: the run's own folder, which cannot hold the teacher; None for no check.
 
     Returns:
-        `Distillation`, to be compiled and fitted like the student. What is kept of it is `.student`.
+        A model to compile and fit like the student. Save its attribute `student`.
 
     Raises:
-        TeacherError: if there is no such teacher, or it does not fit the recipe.
-        WeightsError: if its file cannot be read.
+        TeacherError: there is no such teacher, or it does not fit the recipe.
+        WeightsError: the teacher's file cannot be read.
     """
     teacher = load_teacher(recipe, out)
     return Distillation(
@@ -39,49 +43,57 @@ def distil(student, recipe, out=None):
     )
 
 
-# Not keras.distillation.Distiller: its compute_loss leaves sample weights out, runs the student a second time
-# (another draw of the moment exchange, batch statistics counted twice) and wants equal input shapes. Nor its
-# LogitsDistillation: by default it takes the divergence of the logits themselves, and given a KLDivergence,
-# which clips at 1e-7, logits further apart than 16 T teach nothing.
+# Not keras.distillation.Distiller: its compute_loss ignores sample weights, runs the student a second time
+# (another draw of the moment exchange, batch statistics counted twice) and needs equal input shapes. Nor its
+# LogitsDistillation: by default it takes the divergence of the logits themselves, and with a KLDivergence,
+# which clips at 1e-7, logits that differ by more than 16 T have no gradient.
 class Distillation(keras.Model):
-    """Trains a student by labels and by a teacher; predicts and evaluates as the student alone.
+    """Trains a student with labels and with a teacher; predicts and evaluates as the student alone.
 
     The training loss is `(1 - soft_weight) * hard + soft_weight * soft + attention_weight * attention`:
-    `hard` is the student's own loss, as compiled, `soft` is `SoftLabels`, and `attention` is
-    `AttentionTransfer` at the layer `features`. Sample weights and class weights count in the hard loss
-    alone: what a teacher says of an image does not depend on how frequent its class is.
+    `hard` is the student's own compiled loss, `soft` is `SoftLabels`, and `attention` is
+    `AttentionTransfer` at the layer `features`. Sample weights and class weights apply to the hard loss
+    alone, because a teacher's answer does not depend on how frequent a class is.
 
-    The teacher sees the images that the student gets, in inference mode, as float32 in [0, 255]. Where its
-    input has another size they are resized (`resize`) and rounded to whole grey levels as in the pipeline;
-    a grey image is repeated to three channels, and of three, which are equal, the first is taken.
+    The teacher receives the student's images, in inference mode, as float32 in [0, 255]. If its input has
+    another size, they are resized (`resize`) and rounded to whole grey levels as in the pipeline; a grey
+    image is repeated to three channels, and of three equal channels the first is used.
 
-    A `MoExModel` as student keeps its mixed hard loss, and the soft labels follow: on steps with an exchange
-    they are `lam * own + (1 - lam) * partner's`. The attention is not mixed: the exchanged moments change how
-    strong the features are at a position, and what stands there is still the image's own.
+    A `MoExModel` as student keeps its mixed hard loss, and the soft labels are mixed likewise: on steps with
+    an exchange they are `lam * own + (1 - lam) * partner's`. The attention is not mixed, because exchanged
+    moments change how strong the features are at a position but not which image they show.
 
     Args:
-        student: `keras.Model` of the zoo that classifies.
-        teacher: likewise, with the same classes. It is frozen.
-        temperature: float > 0, of the soft labels.
-        soft_weight: float in [0, 1], the soft labels' share of the loss.
-        attention_weight: float >= 0.
+        student: a network of the zoo that classifies.
+        teacher: a network of the zoo with the same classes. It is frozen.
+        temperature: temperature of the soft labels, above 0.
+        soft_weight: the soft labels' share of the loss, in [0, 1].
+        attention_weight: weight of the attention transfer, 0 or more.
 
     Attributes:
         student: the network to save, to checkpoint and to average. It holds nothing of the teacher.
-        teacher: its variables are among this model's, as non-trainable ones (JAX threads them through the
-            step), and not among the student's.
+        teacher: the frozen teacher. Its variables are non-trainable variables of this model (JAX passes them
+            through the step), and not of the student.
 
     Raises:
-        TeacherError: for a network that is not of the zoo or does not classify, a setting out of range, or
-            if the weights or a feature map of one position leave the teacher nothing to teach.
+        TeacherError: a network is not of the zoo or does not classify, a setting is out of range, both
+            weights are 0, or attention is to be transferred between feature maps of a single position.
 
     Reference:
         Hinton et al., "Distilling the Knowledge in a Neural Network", https://arxiv.org/abs/1503.02531;
         Zagoruyko and Komodakis, "Paying More Attention to Attention", https://arxiv.org/abs/1612.03928
     """
 
-    def __init__(self, student, teacher, *, temperature=4.0, soft_weight=0.5, attention_weight=0.0):
-        # Images stay as they are under mixed precision too: float16 cannot hold every grey level's fraction.
+    def __init__(
+        self,
+        student: keras.Model,
+        teacher: keras.Model,
+        *,
+        temperature: float = 4.0,
+        soft_weight: float = 0.5,
+        attention_weight: float = 0.0,
+    ) -> None:
+        # No autocast: float16 cannot hold all fractions of grey levels.
         super().__init__(name=f"{student.name}_distillation", autocast=False)
         _check_settings(temperature, soft_weight, attention_weight)
         self.student = student
@@ -96,21 +108,28 @@ class Distillation(keras.Model):
         self.soft_labels = SoftLabels(temperature)
         self.attention_transfer = AttentionTransfer()
 
-    def compile(self, *args, **kwargs):
-        """As `keras.Model.compile`."""
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compiles as `keras.Model.compile`."""
         super().compile(*args, **kwargs)
-        # The hard loss is the student's, which may mix it (MoExModel). Its own compile() would ask for an
-        # optimizer, and a file of a network compiled without one does not load.
+        # The hard loss is computed by the student, which may mix it (MoExModel). The student itself is not
+        # compiled: that needs an optimizer, and a file of a network compiled without one cannot be loaded.
         self.student._compile_loss = self._compile_loss
 
-    def call(self, images, training=False):
-        """The student's probabilities; in training a dict of its `outputs`, `pooled` and `features`."""
+    def call(self, images: keras.KerasTensor, training: bool = False) -> Any:
+        """Returns the student's probabilities; in training a dict of `outputs`, `pooled` and `features`."""
         if not training:
             return self.student(images, training=False)
         return self.student_taps(images, training=True)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The student's own loss; in training with the teacher's share."""
+    def compute_loss(
+        self,
+        x: keras.KerasTensor | None = None,
+        y: keras.KerasTensor | None = None,
+        y_pred: Any = None,
+        sample_weight: keras.KerasTensor | None = None,
+        training: bool = True,
+    ) -> keras.KerasTensor:
+        """Returns the student's own loss; in training together with the teacher's."""
         if not training:
             return self.student.compute_loss(x, y, y_pred, sample_weight, training=False)
         hard = self.student.compute_loss(x, y, y_pred["outputs"], sample_weight, training=True)
@@ -126,12 +145,18 @@ class Distillation(keras.Model):
             loss = loss + self.attention_weight * attention
         return loss
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """As `keras.Model.compute_metrics`, of the student's probabilities."""
+    def compute_metrics(
+        self,
+        x: keras.KerasTensor,
+        y: keras.KerasTensor,
+        y_pred: Any,
+        sample_weight: keras.KerasTensor | None = None,
+    ) -> dict[str, Any]:
+        """Computes the metrics of the student's probabilities, as `keras.Model.compute_metrics`."""
         outputs = y_pred["outputs"] if isinstance(y_pred, dict) else y_pred
         return super().compute_metrics(x, y, outputs, sample_weight)
 
-    def _exchanged(self, targets):
+    def _exchanged(self, targets: keras.KerasTensor) -> keras.KerasTensor:
         for layer in self.student.layers:
             if isinstance(layer, MomentExchange):
                 return layer.mix * targets + (1.0 - layer.mix) * roll_batch(targets)
@@ -139,50 +164,52 @@ class Distillation(keras.Model):
 
 
 class SoftLabels(keras.losses.Loss):
-    """How far a student's softened probabilities are from soft labels: `T**2 * KL(labels || student)`.
+    """Divergence of a student's softened probabilities from soft labels: `T**2 * KL(labels || student)`.
 
-    `T**2` keeps the gradient's size whatever the temperature (Hinton et al., section 2).
+    `T**2` makes the size of the gradient independent of the temperature (Hinton et al., section 2).
 
     Args:
-        temperature: float > 0, T.
+        temperature: T, above 0.
 
     Call arguments:
         y_true: soft labels `(N, K)`, probabilities: `soften` of a teacher's logits.
-        y_pred: the student's logits `(N, K)`, any floating dtype; the arithmetic is float32.
+        y_pred: the student's logits `(N, K)`, any floating dtype. The loss is computed in float32.
 
     Returns:
         float32 scalar, the mean over the batch.
     """
 
-    def __init__(self, temperature=4.0):
+    def __init__(self, temperature: float = 4.0) -> None:
         super().__init__(name="soft_labels", dtype="float32")
         self.temperature = float(temperature)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         student = ops.log_softmax(y_pred / self.temperature, axis=-1)
         labels = ops.log(ops.maximum(y_true, SMALLEST))
         return self.temperature**2 * ops.sum(y_true * (labels - student), axis=-1)
 
 
 class AttentionTransfer(keras.losses.Loss):
-    """How differently two networks spread their attention over an image.
+    """Difference between the attention of two networks over the positions of an image.
 
-    A feature map's attention is the sum over its channels of the squares, as a vector over the positions of
-    length 1. The loss is the squared distance of the two vectors, in [0, 2]; the authors' code divides it by
-    the number of positions. Where the maps differ in size each side of both becomes the smaller one.
+    A feature map's attention is the sum of squares over its channels, as a vector over the positions that is
+    scaled to length 1. The loss is the squared distance of the two vectors, in [0, 2]; the authors' code
+    divides it by the number of positions. Maps of different size are both resized to the smaller height and
+    the smaller width.
 
     Call arguments:
         y_true: the teacher's feature map `(N, H, W, C)`.
-        y_pred: the student's `(N, h, w, c)`. Any floating dtypes; the arithmetic is float32.
+        y_pred: the student's feature map `(N, h, w, c)`. Any floating dtypes; the loss is computed in
+            float32.
 
     Returns:
         float32 scalar, the mean over the batch.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(name="attention_transfer", dtype="float32")
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
         maps = [ops.sum(ops.square(features), axis=-1, keepdims=True) for features in (y_true, y_pred)]
         size = tuple(min(sides) for sides in zip(*(each.shape[1:3] for each in maps), strict=True))
         maps = [ops.reshape(resize(each, size), (-1, math.prod(size))) for each in maps]
@@ -190,99 +217,62 @@ class AttentionTransfer(keras.losses.Loss):
         return ops.sum(ops.square(teacher - student), axis=-1)
 
 
-def head_logits(model, pooled):
-    """A network's logits `(N, K)` in float32, where its head gives a softmax, which may have saturated.
+def head_logits(model: keras.Model, pooled: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns a network's logits, whose softmax may have saturated.
 
-    Call it outside of any layer's `call`, where mixed precision would halve the head's kernel.
+    Must be called outside of any layer's `call`, where mixed precision would cast the head's kernel to half
+    precision.
 
     Args:
         model: a network of the zoo that classifies.
-        pooled: what goes into its head, `(N, C)`.
+        pooled: the input of its head, `(N, C)`.
+
+    Returns:
+        float32 `(N, K)`.
     """
     head = model.get_layer("head")
     return ops.matmul(ops.cast(pooled, "float32"), head.kernel) + head.bias
 
 
-def soften(logits, temperature):
-    """Soft labels: the softmax of `logits / temperature`, `(N, K)` in float32."""
+def soften(logits: keras.KerasTensor, temperature: float) -> keras.KerasTensor:
+    """Returns soft labels: the softmax of `logits / temperature`, float32 `(N, K)`."""
     return ops.softmax(ops.cast(logits, "float32") / temperature, axis=-1)
 
 
-def fit_images(images, shape):
-    """Makes images into what a network of another size or number of channels takes.
-
-    Args:
-        images: `(N, H, W, C)` in [0, 255], C 1 (grey) or 3 (grey three times).
-        shape: `(height, width, channels)`; a side of None is the images' own.
-
-    Returns:
-        `(N, height, width, channels)` float32 in [0, 255], of whole numbers if it was resized.
-    """
-    images = ops.cast(images, "float32")[..., : shape[-1]]
-    size = tuple(wanted or side for wanted, side in zip(shape[:2], images.shape[1:3], strict=True))
-    if size != tuple(images.shape[1:3]):
-        images = ops.round(resize(images, size))
-    return images if images.shape[-1] == shape[-1] else ops.repeat(images, shape[-1], axis=-1)
-
-
-def resize(images, size):
-    """Resizes bilinearly, with antialiasing where it shrinks, as `keras.ops.image.resize(antialias=True)`.
-
-    As two matrix products, since TensorFlow's operation has no XLA kernel, and a GPU's step is compiled.
-
-    Args:
-        images: float `(N, H, W, C)` of known height and width.
-        size: `(height, width)`.
-
-    Returns:
-        `(N, height, width, C)`.
-    """
-    rows, columns = (_resizing_matrix(*sides) for sides in zip(images.shape[1:3], size, strict=True))
-    return ops.einsum("pw,nowc->nopc", columns, ops.einsum("oh,nhwc->nowc", rows, images))
-
-
-def _resizing_matrix(side, new_side):
-    """Weights `(new_side, side)` of a triangle filter, which widens as the image shrinks."""
-    centres = (np.arange(new_side) + 0.5) * side / new_side - 0.5
-    distances = abs(np.arange(side) - centres[:, np.newaxis])
-    weights = np.maximum(0, 1 - distances / max(side / new_side, 1))
-    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
-
-
-def _unit_length(vectors):
-    # keras.ops.normalize gives NaN gradients for a vector of zeros: an image at which no ReLU fires.
+def _unit_length(vectors: keras.KerasTensor) -> keras.KerasTensor:
+    # keras.ops.normalize has NaN gradients for a vector of zeros, as of an image where all ReLUs are zero.
     squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
     return vectors * ops.rsqrt(ops.maximum(squares, SMALLEST))
 
 
-def _taps(model, head):
-    """The network with what goes into its head and its feature map as further outputs; the same layers."""
+def _taps(model: keras.Model, head: ClassifierHead) -> keras.Model:
+    """Returns a network of the same layers that also outputs the head's input and the feature map."""
     features = model.get_layer("features").output
     outputs = {"outputs": model.outputs[0], "pooled": head.input, "features": features}
     return keras.Model(model.inputs, outputs, name=f"{model.name}_taps")
 
 
-def _check_settings(temperature, soft_weight, attention_weight):
+def _check_settings(temperature: float, soft_weight: float, attention_weight: float) -> None:
     rules = {
         "distill-temperature": (0 < temperature < math.inf, "must be positive", temperature),
-        "distill-weight": (0 <= soft_weight <= 1, "must lie in [0, 1]", soft_weight),
+        "distill-weight": (0 <= soft_weight <= 1, "must be in [0, 1]", soft_weight),
         "attention-weight": (0 <= attention_weight < math.inf, "must be 0 or more", attention_weight),
     }
     for name, (holds, rule, value) in rules.items():
         if not holds:
-            raise TeacherError(f"--{name} {rule}. Received: {value!r}. Pass another one.")
+            raise TeacherError(f"--{name} {rule}. Received: {value!r}. Pass another value.")
     if not soft_weight and not attention_weight:
         raise TeacherError(
-            "A teacher teaches by soft labels, by attention, or by both. Received: --distill-weight 0 and "
-            "--attention-weight 0. Raise one, or leave --teacher out."
+            "A teacher needs a weight for soft labels, for attention, or for both. Received: "
+            "--distill-weight 0 and --attention-weight 0. Raise one, or leave --teacher out."
         )
 
 
-def _check_maps(student, teacher):
+def _check_maps(student: keras.Model, teacher: keras.Model) -> None:
     maps = [model.get_layer("features").output.shape[1:3] for model in (student, teacher)]
     if any(tuple(size) == (1, 1) for size in maps):
         raise TeacherError(
-            "Attention is transferred between feature maps of more than one position. Received: "
+            "Attention transfer needs feature maps of more than one position. Received: "
             f"{' and '.join(f'{size[0]} x {size[1]}' for size in maps)} positions of {student.name} and "
             f"{teacher.name}. Use inputs of 64 pixels or more, or --attention-weight 0."
         )

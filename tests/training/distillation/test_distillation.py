@@ -17,18 +17,17 @@ from semenet.training.distillation.distillation import (
     Distillation,
     SoftLabels,
     distil,
-    fit_images,
     head_logits,
-    resize,
     soften,
 )
+from semenet.training.distillation.image_fitting import fit_images, resize
 from semenet.training.distillation.teacher import TeacherError
 
 CLASSES = ("normal", "bacteria", "virus")
 
 
 def network(side=16, channels=1, filters=4, strides=4, p=None, seed=0, normalise=True):
-    """A network as the zoo's are, of one convolution."""
+    """Returns a network like those of the zoo, with one convolution."""
     image = keras.Input((side, side, channels), name="image")
     x = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32", name="rescaling")(image)
     initializer = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
@@ -57,26 +56,26 @@ def softmax(logits):
 
 
 def divergence(labels, logits, temperature):
-    """Hinton et al., section 2, by hand: an array of one value an image."""
+    """Computes the loss of Hinton et al., section 2, in NumPy: one value per image."""
     student = softmax(np.asarray(logits, "float64") / temperature)
     terms = np.where(labels > 0, labels * np.log(np.maximum(labels, 1e-300) / student), 0.0)
     return temperature**2 * terms.sum(-1)
 
 
 def attention(features):
-    """Zagoruyko and Komodakis, section 3.1, by hand: `(N, H * W)` of length 1."""
+    """Computes the attention of Zagoruyko and Komodakis, section 3.1, in NumPy: `(N, H * W)` of length 1."""
     squares = (np.asarray(features, "float64") ** 2).sum(-1).reshape(len(features), -1)
     return squares / np.linalg.norm(squares, axis=-1, keepdims=True)
 
 
 def taught_by(teacher, images):
-    """The teacher's probabilities and features in inference."""
+    """Returns the teacher's probabilities and features in inference."""
     model = keras.Model(teacher.inputs, [teacher.outputs[0], teacher.get_layer("features").output])
     return [ops.convert_to_numpy(value) for value in model(images, training=False)]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0, 20.0])
-def test_any_backend_soft_labels_are_hinton_s(temperature):
+def test_any_backend_soft_labels_equal_the_formula_of_hinton(temperature):
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(0, 6, (2, 7, 5)).astype("float32")
     labels = ops.convert_to_numpy(soften(teacher, temperature))
@@ -86,22 +85,22 @@ def test_any_backend_soft_labels_are_hinton_s(temperature):
     assert float(SoftLabels(temperature)(labels, teacher)) == pytest.approx(0, abs=1e-4)
 
 
-def test_any_backend_soft_labels_equal_keras_own_loss():
-    """Where its clipping does not bite."""
+def test_any_backend_soft_labels_equal_the_loss_of_keras():
+    """They agree where the clipping of Keras has no effect."""
     teacher, student = np.random.default_rng(0).normal(0, 2, (2, 7, 5)).astype("float32")
     theirs = keras.distillation.LogitsDistillation(3.0, loss=keras.losses.KLDivergence())
     expected = theirs.compute_loss(teacher, student)
     assert float(SoftLabels(3.0)(soften(teacher, 3.0), student)) == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_any_backend_distant_logits_still_teach():
-    """A student as sure as wrong, at which probabilities and clipped ones are constant."""
+def test_any_backend_distant_logits_have_a_gradient():
+    """The student is certain and wrong; its probabilities, clipped or not, are constant there."""
     labels = np.array([[1.0, 0.0]], "float32")
     losses = [float(SoftLabels(1.0)(labels, np.array([[-gap, gap]], "float32"))) for gap in (100, 101)]
     assert losses == pytest.approx([200, 202])
 
 
-def test_any_backend_attention_is_zagoruyko_and_komodakis_s():
+def test_any_backend_attention_equals_the_formula_of_zagoruyko_and_komodakis():
     teacher, student = np.random.default_rng(0).normal(1, 2, (2, 3, 4, 5, 8)).astype("float32")
     expected = ((attention(teacher) - attention(student)) ** 2).sum(-1).mean()
     received = [float(AttentionTransfer()(scale * teacher, student[..., :6])) for scale in (1, 30)]
@@ -111,8 +110,8 @@ def test_any_backend_attention_is_zagoruyko_and_komodakis_s():
     assert float(AttentionTransfer()(teacher, 7 * teacher)) == pytest.approx(0, abs=1e-6)
 
 
-def test_any_backend_attention_of_maps_of_different_size():
-    """Each side becomes the smaller one; squares, not features, are averaged."""
+def test_any_backend_attention_of_feature_maps_of_different_size():
+    """Both maps get the smaller height and width; squares, not features, are averaged."""
     teacher, student = np.zeros((1, 8, 4, 2), "float32"), np.zeros((1, 4, 8, 3), "float32")
     teacher[:, 4:, :2], student[:, 2:, :4] = 3.0, -1.0
     # Not 0, since the filter blurs the edge between the parts.
@@ -120,7 +119,7 @@ def test_any_backend_attention_of_maps_of_different_size():
     assert float(AttentionTransfer()(teacher, student[:, ::-1])) > 1
 
 
-def test_an_image_at_which_nothing_fires_has_a_gradient():
+def test_features_of_zeros_have_a_finite_gradient():
     import tensorflow as tf
 
     features = tf.zeros((2, 4, 4, 3))
@@ -132,13 +131,13 @@ def test_an_image_at_which_nothing_fires_has_a_gradient():
 
 
 @pytest.mark.parametrize("size", [(5, 9), (16, 12), (37, 30), (8, 64)])
-def test_any_backend_resizes_as_keras_does(size):
+def test_any_backend_resizes_like_keras(size):
     images = np.random.default_rng(0).uniform(0, 255, (2, 16, 24, 3)).astype("float32")
     expected = keras.ops.image.resize(images, size, antialias=True, data_format="channels_last")
     np.testing.assert_allclose(resize(images, size), expected, atol=1e-3)
 
 
-def test_any_backend_images_are_fitted_to_the_teacher():
+def test_any_backend_images_are_converted_to_the_teacher_s_input():
     grey, _ = batch()
     rgb = grey.repeat(3, -1)
     for images, shape in [(grey, (16, 16, 1)), (grey, (None, None, 1)), (rgb, (16, 16, 3))]:
@@ -156,7 +155,7 @@ def test_any_backend_images_are_fitted_to_the_teacher():
     ("soft_weight", "attention_weight"), [(0.3, 0.0), (0.3, 2.0), (0.0, 2.0), (1.0, 0.0)]
 )
 def test_any_backend_the_loss_of_a_step(p, soft_weight, attention_weight):
-    """By hand from what student and teacher say; the exchange mixes labels, weights and soft labels."""
+    """The loss equals one in NumPy; the exchange mixes labels, weights and soft labels."""
     teacher = network(side=32, channels=3, p=1.0, seed=1)
     model = Distillation(
         network(p=p), teacher, temperature=4.0, soft_weight=soft_weight, attention_weight=attention_weight
@@ -187,7 +186,7 @@ def test_any_backend_the_loss_of_a_step(p, soft_weight, attention_weight):
     assert loss == pytest.approx(expected, rel=1e-4)
 
 
-def test_any_backend_trains_the_student_and_leaves_the_teacher(tmp_path):
+def test_any_backend_trains_the_student_and_not_the_teacher(tmp_path):
     student, teacher = network(p=0.5), network(seed=1)
     model = Distillation(student, teacher, attention_weight=1.0)
     model.compile(keras.optimizers.SGD(0.05), "categorical_crossentropy", metrics=["accuracy"])
@@ -216,7 +215,7 @@ def test_any_backend_trains_the_student_and_leaves_the_teacher(tmp_path):
         )
 
 
-def test_the_whole_s_variables_begin_with_the_student_s():
+def test_the_variables_are_the_student_s_and_the_teacher_s():
     student, teacher = network(), network(seed=1)
     model = Distillation(student, teacher)
     expected = [*student.weights, *teacher.weights]
@@ -224,20 +223,20 @@ def test_the_whole_s_variables_begin_with_the_student_s():
     assert not any(variable.trainable for variable in teacher.weights)
 
 
-def test_any_backend_validation_and_prediction_are_the_student_s():
+def test_any_backend_validation_and_prediction_use_the_student():
     student, teacher = network(p=1.0), network(seed=1)
     model = Distillation(student, teacher, soft_weight=0.9, attention_weight=5.0)
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy", metrics=["accuracy"])
     images, y = batch()
     probabilities = student.predict(images, verbose=0)
     np.testing.assert_array_equal(model.predict(images, verbose=0), probabilities)
-    figures = model.evaluate(images, y, verbose=0, return_dict=True)
-    assert set(figures) == {"loss", "accuracy"}
-    assert figures["loss"] == pytest.approx(-np.log((probabilities * y).sum(-1)).mean(), rel=1e-5)
-    assert figures["accuracy"] == pytest.approx((probabilities.argmax(-1) == y.argmax(-1)).mean())
+    metrics = model.evaluate(images, y, verbose=0, return_dict=True)
+    assert set(metrics) == {"loss", "accuracy"}
+    assert metrics["loss"] == pytest.approx(-np.log((probabilities * y).sum(-1)).mean(), rel=1e-5)
+    assert metrics["accuracy"] == pytest.approx((probabilities.argmax(-1) == y.argmax(-1)).mean())
 
 
-def test_any_backend_training_metrics_are_the_student_s():
+def test_any_backend_training_metrics_use_the_student():
     model = Distillation(network(normalise=False), network(seed=1))
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy", metrics=["accuracy"])
     images, y = batch(12)
@@ -248,7 +247,7 @@ def test_any_backend_training_metrics_are_the_student_s():
 
 @pytest.mark.parametrize("mixed_policy", ["mixed_float16", "mixed_bfloat16"], indirect=True)
 def test_any_backend_mixed_precision(mixed_policy):
-    """Losses in float32: squares of features beyond 256 would overflow float16."""
+    """Losses are in float32: squares of features above 256 would overflow float16."""
     student, teacher = network(p=1.0, normalise=False), network(seed=1, normalise=False)
     kernel, bias = teacher.get_layer("conv").get_weights()
     teacher.get_layer("conv").set_weights([300 * kernel, bias])
@@ -272,17 +271,17 @@ def test_any_backend_mixed_precision(mixed_policy):
     [
         ({"temperature": 0.0}, "--distill-temperature must be positive. Received: 0.0"),
         ({"temperature": float("nan")}, "--distill-temperature must be positive"),
-        ({"soft_weight": 1.5}, r"--distill-weight must lie in \[0, 1\]. Received: 1.5"),
+        ({"soft_weight": 1.5}, r"--distill-weight must be in \[0, 1\]. Received: 1.5"),
         ({"attention_weight": -1.0}, "--attention-weight must be 0 or more"),
         ({"soft_weight": 0.0}, "--distill-weight 0 and --attention-weight 0. Raise one"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings, rule):
+def test_settings_out_of_range_raise(settings, rule):
     with pytest.raises(TeacherError, match=rule):
         Distillation(network(), network(seed=1), **settings)
 
 
-def test_attention_of_a_single_position_is_refused():
+def test_attention_with_a_single_position_raises():
     whole, single = network(), network(strides=16, seed=1)
     Distillation(whole, single)
     for student, teacher in [(whole, single), (single, whole)]:
@@ -290,7 +289,7 @@ def test_attention_of_a_single_position_is_refused():
             Distillation(student, teacher, attention_weight=1.0)
 
 
-def test_a_recipe_s_settings_arrive(tmp_path):
+def test_the_settings_of_a_recipe_are_used(tmp_path):
     teacher = network(seed=1)
     teacher.save(tmp_path / "model.keras")
     recipe = types.SimpleNamespace(
@@ -311,7 +310,7 @@ def test_a_recipe_s_settings_arrive(tmp_path):
     np.testing.assert_array_equal(
         model.teacher.predict(images, verbose=0), teacher.predict(images, verbose=0)
     )
-    with pytest.raises(TeacherError, match="does not teach itself"):
+    with pytest.raises(TeacherError, match="cannot teach itself"):
         distil(student, recipe, out=tmp_path)
 
 
@@ -355,8 +354,8 @@ print("same")
 
 
 @pytest.mark.slow
-def test_two_devices_learn_as_one():
-    """The teacher's losses are averaged over the replicas, like the labels'."""
+def test_two_devices_train_like_one():
+    """The teacher's losses are averaged over the replicas, as the labels' are."""
     folder = os.path.dirname(__file__)
     result = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES], cwd=folder, capture_output=True, text=True, check=False
@@ -365,8 +364,8 @@ def test_two_devices_learn_as_one():
 
 
 @pytest.mark.slow
-def test_a_student_ends_nearer_to_a_teacher_that_knows():
-    """A bright spot, above, below or absent: the teacher knows; half of the student's labels are drawn."""
+def test_a_distilled_student_is_closer_to_its_teacher():
+    """Classes are a bright spot above, below or none. Half of the student's labels are random."""
     rng = np.random.default_rng(0)
     kinds = rng.integers(0, 3, 160)
     images = rng.integers(0, 120, (160, 64, 64, 1)).astype("uint8")

@@ -32,7 +32,7 @@ def test_a_teacher_is_a_file_or_a_run_folder(tmp_path):
         np.testing.assert_array_equal(teacher.get_weights()[0], network.get_weights()[0])
 
 
-def test_a_teacher_is_an_entry_s_published_weights(tmp_path, monkeypatch):
+def test_a_teacher_is_published_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
     network = semenet.build("vgg19_gap", **SMALL)
     cut = {"width": 0.125, "depth": 0.01}
@@ -41,53 +41,53 @@ def test_a_teacher_is_an_entry_s_published_weights(tmp_path, monkeypatch):
     teacher = load_teacher(recipe("vgg19_gap:trial"))
     np.testing.assert_array_equal(teacher.get_weights()[0], network.get_weights()[0])
     for absent in ("vgg19_gap:other", "vgg19_gap:imagenet"):
-        with pytest.raises(TeacherError, match=f"Received: '{absent}'. Names of `vgg19_gap` here: trial"):
+        with pytest.raises(TeacherError, match=f"Received: '{absent}'. Available for `vgg19_gap`: trial"):
             find_teacher(absent)
 
 
 @pytest.mark.parametrize("name", ["absent", "absent.keras", "resnet5:trial", "notes.txt", "empty"])
-def test_what_is_no_teacher_is_refused(tmp_path, name):
+def test_a_path_that_is_no_teacher_raises(tmp_path, name):
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(TeacherError, match=f"A teacher is a run folder.*Received: .*{name}.*--teacher"):
+    with pytest.raises(TeacherError, match=f"A teacher must be a run folder.*Received: .*{name}.*--teacher"):
         find_teacher(str(tmp_path / name))
 
 
-def test_a_broken_file_is_named(tmp_path):
+def test_the_error_names_a_damaged_file(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"half")
     with pytest.raises(WeightsError, match="complete zip archive"):
         load_teacher(recipe(tmp_path))
 
 
-def test_the_run_s_own_folder_is_refused(tmp_path):
+def test_the_run_s_own_folder_as_teacher_raises(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "model.keras").write_bytes(b"")
     own = tmp_path / "run"
     for teacher in (own, own / "model.keras", own / ".." / "run"):
-        with pytest.raises(TeacherError, match=r"does not teach itself.*Received.*--out"):
+        with pytest.raises(TeacherError, match=r"cannot teach itself.*Received.*--out"):
             find_teacher(teacher, out=own)
     assert find_teacher(own, out=tmp_path / "other") == own / "model.keras"
 
 
-def test_a_network_that_segments_neither_teaches_nor_learns(tmp_path):
+def test_a_segmentation_network_as_teacher_or_student_raises(tmp_path):
     saved(tmp_path / "unet.keras", "unet")
     with pytest.raises(TeacherError, match=r"The teacher.*that classifies.*unet.keras.*SegmentationHead"):
         load_teacher(recipe(tmp_path / "unet.keras", classes=("lung",)))
-    with pytest.raises(TeacherError, match="for networks that classify.*Received.*Leave --teacher out"):
+    with pytest.raises(TeacherError, match="only for networks that classify.*Received.*Leave --teacher out"):
         load_teacher(recipe(tmp_path / "unet.keras", segments=True))
 
 
 @pytest.mark.parametrize(
     "classes", [("normal", "virus", "bacteria"), ("normal", "bacteria"), (*CLASSES, "COVID-19")]
 )
-def test_other_classes_or_another_order_are_refused(tmp_path, classes):
+def test_other_classes_or_another_order_raise(tmp_path, classes):
     saved(tmp_path / "model.keras", classes=classes)
     with pytest.raises(TeacherError, match=f"same order. Received: {', '.join(classes)} of .*--classes"):
         load_teacher(recipe(tmp_path))
 
 
 @pytest.mark.parametrize("clahe", [False, True])
-def test_clahe_for_one_alone_is_refused(tmp_path, clahe):
+def test_clahe_for_only_one_of_the_networks_raises(tmp_path, clahe):
     network = semenet.build("vgg19_gap", **SMALL)
     network.get_layer("head").inference_clahe = clahe
     network.save(tmp_path / "model.keras")
@@ -97,7 +97,7 @@ def test_clahe_for_one_alone_is_refused(tmp_path, clahe):
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_lungs_alone_for_one_alone_is_refused(tmp_path, alone):
+def test_lungs_alone_for_only_one_of_the_networks_raises(tmp_path, alone):
     network = semenet.build("vgg19_gap", **SMALL)
     network.get_layer("head").lungs_alone = alone
     network.save(tmp_path / "model.keras")
@@ -106,9 +106,9 @@ def test_lungs_alone_for_one_alone_is_refused(tmp_path, alone):
         load_teacher(recipe(tmp_path, lungs_alone=not alone))
 
 
-def test_a_sigmoid_or_a_foreign_head_is_refused(tmp_path):
+def test_a_sigmoid_or_another_head_raises(tmp_path):
     saved(tmp_path / "sigmoid.keras", activation="sigmoid")
-    with pytest.raises(TeacherError, match="by softmax or logits.*ClassifierHead with sigmoid activation"):
+    with pytest.raises(TeacherError, match="with softmax or logits.*ClassifierHead with sigmoid activation"):
         load_teacher(recipe(tmp_path / "sigmoid.keras"))
     image = keras.Input((8,))
     keras.Model(image, keras.layers.Dense(3, name="head")(image)).save(tmp_path / "foreign.keras")
