@@ -8,16 +8,15 @@ from semenet.training.loop.tensorboard import (
     EPOCHS,
     STEPS,
     EventFile,
-    TensorBoardLog,
-    confusion_sheet,
-    input_sheet,
+    TensorBoardCallback,
 )
+from semenet.training.loop.tensorboard_images import confusion_sheet, input_sheet
 
 BATCHES_AN_EPOCH = 25
 
 
 def events(folder):
-    """All events of a folder, file after file, in the order in which TensorBoard takes them."""
+    """Returns all events of a folder, in the order in which TensorBoard reads its files."""
     files = sorted(map(str, folder.glob("*tfevents*")))
     return [
         tf.compat.v1.Event.FromString(record.numpy())
@@ -27,18 +26,25 @@ def events(folder):
 
 
 def points(folder, tag):
-    """What TensorBoard shows of a curve: at each start's mark but the first it drops what lies past it."""
+    """Returns what TensorBoard shows of a curve: at each mark but the first it drops the later points."""
     shown, started = [], False
     for event in events(folder):
         if event.session_log.status == tf.compat.v1.SessionLog.START:
             shown, started = [pair for pair in shown if not started or pair[0] < event.step], True
-        values = [value for value in event.summary.value if value.tag == tag]
-        shown += [(event.step, tf.make_ndarray(value.tensor).tolist()) for value in values]
+        shown += [(event.step, content(value)) for value in event.summary.value if value.tag == tag]
     return shown
 
 
+def content(value):
+    """Returns what TensorBoard shows of a point: a number, or width, height and file of an image."""
+    if value.HasField("image"):
+        return [value.image.width, value.image.height, value.image.encoded_image_string]
+    assert value.HasField("simple_value")
+    return value.simple_value
+
+
 def board_s_reader(folder):
-    """What the server reads with, where the package is installed: it is not needed for writing."""
+    """Returns the reader of the TensorBoard server, if the package is installed."""
     accumulators = pytest.importorskip(
         "tensorboard.backend.event_processing.plugin_event_accumulator",
         reason="pip install tensorboard: its own reader is what these files are for",
@@ -47,8 +53,8 @@ def board_s_reader(folder):
 
 
 def start_of(folder, recipe, start_step, **options):
-    """A log whose network has a learning rate and nothing else."""
-    log = TensorBoardLog(folder, recipe, BATCHES_AN_EPOCH, start_step=start_step, **options)
+    """Returns a started callback whose model only has a learning rate."""
+    log = TensorBoardCallback(folder, recipe, BATCHES_AN_EPOCH, start_step=start_step, **options)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.25), "mse")
     log.set_model(model)
@@ -57,7 +63,7 @@ def start_of(folder, recipe, start_step, **options):
 
 
 def train(log, begin, end, loss):
-    """Steps begin + 1 to end, each with its loss, and the ends of epochs among them."""
+    """Reports the steps begin + 1 to end with their losses, and the ends of epochs among them."""
     for step in range(begin, end):
         log.on_train_batch_end(step % BATCHES_AN_EPOCH, {"loss": loss + step})
         if (step + 1) % BATCHES_AN_EPOCH == 0:
@@ -75,8 +81,8 @@ def test_curves_by_step_and_by_epoch(tiny_recipe, tmp_path):
 
 
 @pytest.mark.parametrize("saved", [32, 50])
-def test_a_run_that_goes_on_doubles_nothing(tiny_recipe, tmp_path, saved):
-    """Killed after step 60, in its third epoch; the last saved state is older."""
+def test_a_resumed_run_duplicates_no_points(tiny_recipe, tmp_path, saved):
+    """The run is killed after step 60, in its third epoch; the last checkpoint is older."""
     recipe = tiny_recipe("seme_resnet50")
     train(start_of(tmp_path, recipe, 0), 0, 60, 100.0)
     train(start_of(tmp_path, recipe, saved), saved, 100, 1000.0)
@@ -87,7 +93,7 @@ def test_a_run_that_goes_on_doubles_nothing(tiny_recipe, tmp_path, saved):
     assert epochs == [(1, 100.0), (2, 1000.0 if saved < 50 else 100.0), (3, 1000.0), (4, 1000.0)]
 
 
-def test_a_record_that_a_kill_cut_short_hides_no_later_start(tmp_path):
+def test_a_truncated_record_does_not_hide_later_starts(tmp_path):
     for start, value in ((0, 1.0), (2, 2.0)):
         file = EventFile(tmp_path, start)
         for step in (start + 1, start + 2, start + 3):
@@ -100,7 +106,7 @@ def test_a_record_that_a_kill_cut_short_hides_no_later_start(tmp_path):
     assert read == [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0), (5, 2.0)]
 
 
-def test_tensorboard_s_own_reader_sees_what_this_one_sees(tiny_recipe, tmp_path):
+def test_tensorboard_s_own_reader_sees_the_same_points(tiny_recipe, tmp_path):
     recipe = tiny_recipe("seme_resnet50")
     train(start_of(tmp_path, recipe, 0), 0, 60, 100.0)
     log = start_of(tmp_path, recipe, 32, confusion=lambda: np.eye(3, dtype=int))
@@ -115,14 +121,14 @@ def test_tensorboard_s_own_reader_sees_what_this_one_sees(tiny_recipe, tmp_path)
     assert accumulator.SummaryMetadata("confusion").plugin_data.plugin_name == "images"
 
 
-def test_what_is_not_finite_leaves_a_gap(tiny_recipe, tmp_path):
+def test_a_value_that_is_not_finite_leaves_a_gap(tiny_recipe, tmp_path):
     log = start_of(tmp_path, tiny_recipe("seme_resnet50"), 0)
     for epoch, value in enumerate((0.5, np.nan, np.inf, 0.75)):
         log.write_epoch(epoch, {"val_macro_auroc": value})
     assert points(tmp_path / EPOCHS, "epoch/val_macro_auroc") == [(1, 0.5), (4, 0.75)]
 
 
-def test_each_start_shows_the_first_batch_it_gets(tiny_recipe, tmp_path):
+def test_each_start_shows_its_first_batch(tiny_recipe, tmp_path):
     images = np.zeros((3, 32, 32, 1), np.uint8)
     batch = (tf.constant(images), tf.constant(np.eye(3, dtype=np.float32)))
     # The second goes on from where the first began: its sheet takes the first one's place.
@@ -135,7 +141,7 @@ def test_each_start_shows_the_first_batch_it_gets(tiny_recipe, tmp_path):
     assert picture.shape[:2] == (int(height), int(width))
 
 
-def test_a_confusion_matrix_an_epoch(tiny_recipe, tmp_path):
+def test_each_epoch_has_a_confusion_matrix(tiny_recipe, tmp_path):
     matrices = iter([np.eye(3, dtype=int), None])
     log = start_of(tmp_path, tiny_recipe("seme_resnet50"), 0, confusion=lambda: next(matrices))
     train(log, 0, 50, 1.0)
@@ -146,7 +152,7 @@ def pixels(png):
     return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
 
 
-def test_the_sheet_has_each_image_at_its_place_and_its_label():
+def test_the_sheet_shows_each_image_with_its_label():
     images = np.stack([np.full((40, 30, 1), value, np.uint8) for value in (10, 90, 170, 250, 50)])
     targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1]]
     sheet = pixels(input_sheet(images, targets, ("normal", "bacteria", "virus")))
@@ -161,7 +167,7 @@ def test_the_sheet_has_each_image_at_its_place_and_its_label():
     assert (sheet[:160, 160:320] != others[:160, 160:320]).any()
 
 
-def test_the_sheet_holds_sixteen_and_outlines_masks():
+def test_the_sheet_holds_sixteen_images_and_outlines_masks():
     images = np.zeros((20, 64, 64, 3), np.uint8)
     masks = np.zeros((20, 64, 64, 1), np.float32)
     masks[0, 16:48, 16:48] = 1
@@ -172,7 +178,7 @@ def test_the_sheet_holds_sixteen_and_outlines_masks():
     assert not sheet[60:100, 60:100].any()
 
 
-def test_the_matrix_s_colours_are_shares_of_a_row():
+def test_the_colours_of_the_matrix_are_shares_of_each_row():
     even, skewed = (
         pixels(confusion_sheet(matrix, ("a", "b"))) for matrix in ([[5, 5], [0, 0]], [[9, 1], [0, 3]])
     )
