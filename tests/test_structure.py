@@ -24,7 +24,7 @@ ROOMS = {
         "loading",
     ],
     "metrics": [],
-    "training": ["recipe", "presets", "run_folder", "devices", "distillation", "loop"],
+    "training": ["options", "recipe", "presets", "run_folder", "devices", "distillation", "loop"],
     "inference": [],
     "evaluation": [
         "command_lines",

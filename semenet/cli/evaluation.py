@@ -93,7 +93,7 @@ def calibrate(
             masks.
     """
     from semenet.evaluation.measure.calibration import calibrate as calibrate_run
-    from semenet.training.run_folder.run import calibration_file
+    from semenet.training.run_folder.file_names import calibration_file
 
     targets = {"sensitivity": sensitivity, "specificity": specificity, "accuracy": accuracy}
     found = calibrate_run(run, manifest, split, root=root, batch_size=batch_size, lungs=lungs, **targets)

@@ -1,32 +1,34 @@
-"""The command line of a recipe."""
+"""The command line of a recipe, and the errors of all command lines."""
 
 import argparse
 import contextlib
 import os
 import pathlib
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import tyro
 
 from semenet.errors import SemenetError
-from semenet.training.loop.data_options import DataOptions
-from semenet.training.loop.run_options import RunOptions
+from semenet.training.options import DataOptions, RunOptions
 from semenet.training.presets import PRESETS, with_preset
 from semenet.training.recipe import Recipe
 
 
-def run_recipe(recipe, description, arguments=None, program=None):
-    """Reads a recipe's command line, every value of it overridable, and trains.
+def run_recipe(
+    recipe: Recipe, description: str, arguments: Sequence[str] | None = None, program: str | None = None
+) -> None:
+    """Trains a recipe from the command line, where every value of the recipe can be changed.
 
     Args:
-        recipe: `Recipe`, the defaults.
-        description: str, shown by `--help`.
-        arguments: list of str; None for the process's own.
-        program: str, the command's name in `--help`; None for the process's own.
+        recipe: the default values.
+        description: the text of `--help`.
+        arguments: the command-line arguments; None for those of the process.
+        program: the command's name in `--help`; None for that of the process.
 
     Raises:
-        SystemExit: with status 1 for an error of the user's, after one message.
+        SystemExit: with status 1 after an error of the user, which is printed as one message.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     preset = _preset(arguments)
@@ -42,34 +44,34 @@ def run_recipe(recipe, description, arguments=None, program=None):
         data: Annotated[DataOptions, tyro.conf.arg(name="")] = DataOptions(),
         options: Annotated[RunOptions, tyro.conf.arg(name="")] = RunOptions(),
     ) -> None:
-        """Trains by the recipe.
+        """Trains the recipe.
 
         Args:
             manifest: CSV with the columns file, label, patient, split (mask for a segmentation network).
-            out: Run folder: new, empty, or this run's own, which then goes on.
+            out: Run folder: a new or empty folder, or that of the same run, which is then resumed.
             recipe: The recipe.
-            root: Folder that the manifest's paths start from. None: the manifest's own.
-            preset: Where the other options' defaults come from: the paper, or today's practice within the
-                same networks. Options that are given count more.
-            data: How the run treats its data.
+            root: Folder that the manifest's relative paths start from. None: the manifest's own folder.
+            preset: Source of the default values of the other options: the paper, or today's practice with the
+                same networks. Options on the command line take precedence.
+            data: How the run reads its data.
             options: How the run is carried out.
         """
-        # TensorFlow's start-up notices would drown the progress.
+        # TensorFlow's start-up messages would hide the progress.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         from semenet.training.loop.fit import train
 
         run = train(recipe, manifest, out, root=root, data=data, options=options)
         best = f"epoch {run.record['best_epoch']}, {recipe.monitor} {run.record['best']:.4f}"
-        print(f"Trained {recipe.entry}: the best is {best}. Run folder: {run.path}", file=sys.stderr)
+        print(f"Trained {recipe.entry}. Best: {best}. Run folder: {run.path}", file=sys.stderr)
 
-    # A blank line between the header's lines keeps them apart in --help.
+    # --help keeps lines apart only if there is a blank line between them.
     description = "\n\n".join(line for line in description.splitlines() if line)
     with report_errors():
         tyro.cli(train_recipe, description=description, args=arguments, prog=program)
 
 
-def _preset(arguments):
-    """The preset that a command line names: it decides the defaults of the other options, also in --help."""
+def _preset(arguments: Sequence[str]) -> str:
+    """Returns the preset of a command line, which sets the defaults of all other options, also in --help."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])
     known, _ = parser.parse_known_args([argument for argument in arguments if argument != "--"])
@@ -77,11 +79,11 @@ def _preset(arguments):
 
 
 @contextlib.contextmanager
-def report_errors():
-    """Ends the process with one message, without a traceback, for errors that answer the user.
+def report_errors() -> Iterator[None]:
+    """Ends the process with one message and no traceback for an error that the user can correct.
 
-    Those are semenet's own, and the operating system's about a file. All others are defects: they pass,
-    traceback and all.
+    These are semenet's own errors, and the operating system's errors about a file. All others are defects
+    and keep their traceback.
 
     Raises:
         SystemExit: status 1 for such an error, 130 for an interrupt.
@@ -96,7 +98,7 @@ def report_errors():
     except OSError as error:
         if error.filename is None:
             raise
-        message = f"A file must be there to read, or writable. Received: {error}. Check it and its disk."
+        message = f"A file must be readable or writable. Received: {error}. Check the file and its disk."
     else:
         return
     print(f"semenet: {message}", file=sys.stderr)

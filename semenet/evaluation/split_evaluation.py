@@ -34,8 +34,8 @@ from semenet.inference.scoring import scoring_function, scoring_function_with_ma
 from semenet.metrics.patient_bootstrap import check_resamples, mean_intervals
 from semenet.progress import show_steps, track
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
+from semenet.training.run_folder.record import package_versions
 from semenet.training.run_folder.run import Run
-from semenet.training.run_folder.run import versions as run_versions
 
 # Layout version of metrics.json; raised when a reader of the previous layout would misread the file.
 FORMAT = 2
@@ -165,7 +165,7 @@ def evaluate(
                 audit=audit,
                 resamples=None if resamples == 2000 else resamples,
             ),
-            "versions": run_versions(),
+            "versions": package_versions(),
         }
     )
     date = datetime.datetime.now(datetime.UTC)

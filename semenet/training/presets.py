@@ -1,12 +1,13 @@
-"""Presets: where a recipe's settings come from, the paper or today's practice within the same networks."""
+"""Presets: settings of a recipe as in the paper, or as in today's practice with the same networks."""
 
 import dataclasses
 
 from semenet.errors import SemenetError
+from semenet.training.recipe import Recipe
 
 PRESETS = ("paper", "modern")
 
-# What tools/paper/presets.py measures one by one.
+# tools/paper/presets.py measures the effect of each of these.
 MODERN = {
     "cosine": {"schedule": "cosine", "minimum_learning_rate": 1e-6, "warmup": 0.1},
     "adamw": {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05},
@@ -16,32 +17,35 @@ MODERN = {
     "label_smoothing": {"label_smoothing": 0.1},
     "class_weights": {"class_weights": "balanced"},
 }
-_OF_CLASSIFIERS = ("label_smoothing", "class_weights")
+_ONLY_FOR_CLASSIFIERS = ("label_smoothing", "class_weights")
 
 
-def with_preset(recipe, preset):
-    """A recipe with a preset's settings in place of its own.
+def with_preset(recipe: Recipe, preset: str) -> Recipe:
+    """Returns a recipe with the settings of a preset.
 
     Args:
-        recipe: `Recipe`.
-        preset: "paper" for the recipe as it is, or "modern" for AdamW with warm-up and cosine annealing, a
-            moving average of the weights, stronger augmentation and, where images are classified, label
-            smoothing and class weights. docs/training.md says what each did on validation.
-
-    Returns:
-        `Recipe`.
+        recipe: the recipe.
+        preset: "paper" for the unchanged recipe; "modern" for AdamW with warm-up and cosine annealing, a
+            moving average of the weights, stronger augmentation and, for networks that classify, label
+            smoothing and class weights. docs/training.md reports the effect of each on validation.
 
     Raises:
-        ValueError: for another preset.
+        SemenetError: there is no such preset.
+
+    Example:
+        >>> recipe = semenet.training.find_recipe("seme_resnet50")
+        >>> semenet.training.with_preset(recipe, "modern").optimizer
+        'adamw'
     """
     if preset not in PRESETS:
         raise SemenetError(
-            f"A preset is one of {', '.join(PRESETS)}. Received: {preset!r}. 'paper' is the recipe as it is."
+            f"A preset must be one of {', '.join(PRESETS)}. Received: {preset!r}. Pass 'paper' for an "
+            "unchanged recipe."
         )
     if preset == "paper":
         return recipe
     settings = {}
     for part, values in MODERN.items():
-        if not (recipe.segments and part in _OF_CLASSIFIERS):
+        if not (recipe.segments and part in _ONLY_FOR_CLASSIFIERS):
             settings |= values
     return dataclasses.replace(recipe, **settings)

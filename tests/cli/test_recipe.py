@@ -9,7 +9,7 @@ from semenet.training.recipe import find_recipe
 
 
 def parsed(monkeypatch, *options):
-    """What the command line hands to `train`: recipe and run options."""
+    """Returns what the command line passes to `train`: recipe and run options."""
     handed = {}
 
     def train(recipe, manifest, out, **arguments):
@@ -32,7 +32,7 @@ def parsed(monkeypatch, *options):
         ("--deterministic", "False"),
     ],
 )
-def test_help_shows_a_flat_flag_with_its_default(capsys, flag, default):
+def test_help_shows_an_option_with_its_default(capsys, flag, default):
     with pytest.raises(SystemExit):
         run_recipe(find_recipe("seme_resnet50"), "", ["--help"])
     text = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
@@ -40,7 +40,7 @@ def test_help_shows_a_flat_flag_with_its_default(capsys, flag, default):
     assert "(default:" not in re.search(rf" {flag}[ ,{{](.*?)\(default: {default}\)", text)[1]
 
 
-def test_a_preset_s_help_shows_its_defaults(capsys):
+def test_help_with_a_preset_shows_its_defaults(capsys):
     with pytest.raises(SystemExit):
         run_recipe(find_recipe("seme_resnet50"), "", ["--preset", "modern", "--help"])
     text = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
@@ -48,18 +48,18 @@ def test_a_preset_s_help_shows_its_defaults(capsys):
 
 
 @pytest.mark.parametrize("preset", [["--preset", "modern"], ["--preset=modern"]])
-def test_a_given_option_counts_more_than_the_preset(monkeypatch, preset):
+def test_an_option_takes_precedence_over_the_preset(monkeypatch, preset):
     recipe, options = parsed(monkeypatch, "--ema", "0.5", *preset, "--checkpoint-every", "5")
     assert (recipe.ema, recipe.optimizer, recipe.class_weights) == (0.5, "adamw", "balanced")
     assert (options.checkpoint_every, options.distribute) == (5, "none")
 
 
-def test_without_a_preset_the_recipe_is_the_paper_s(monkeypatch):
+def test_without_a_preset_the_recipe_is_unchanged(monkeypatch):
     recipe, _ = parsed(monkeypatch)
     assert recipe == find_recipe("seme_resnet50")
 
 
-def test_an_unknown_preset_ends_with_the_usage(capsys):
+def test_an_unknown_preset_prints_the_usage(capsys):
     with pytest.raises(SystemExit):
         run_recipe(find_recipe("seme_resnet50"), "", ["--preset", "old", "--manifest", "m", "--out", "o"])
     assert "invalid choice: 'old'" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import numpy as np
 
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.storage.hashing import file_sha256
-from semenet.training.run_folder.run import calibration_file
+from semenet.training.run_folder.file_names import calibration_file
 
 
 def threshold_unet(

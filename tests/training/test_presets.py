@@ -20,7 +20,7 @@ def test_every_recipe_takes_every_preset(name):
     assert modern.class_weights == ("none" if recipe.segments else "balanced")
 
 
-def test_an_unknown_preset_is_refused():
+def test_an_unknown_preset_raises():
     with pytest.raises(SemenetError, match="paper, modern.*Received: 'old'"):
         with_preset(find_recipe("unet"), "old")
     assert dataclasses.asdict(find_recipe("unet"))["optimizer"] == "adam"

@@ -30,7 +30,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.evaluation.drawing.pages import mean_sd
 from semenet.inference.test_time_augmentation import check_view_count
 from semenet.storage.atomic import output_folder, write_text
-from semenet.training.loop.data_options import DataOptions
+from semenet.training.options import DataOptions
 from semenet.training.presets import MODERN, with_preset
 from semenet.training.recipe import find_recipe
 

@@ -86,7 +86,7 @@ def run_seed(recipe, name, out, manifest, split, *, root=None, data, tta=1):
 
     from semenet.evaluation.split_evaluation import evaluate
     from semenet.training.loop.fit import train
-    from semenet.training.run_folder.run import HISTORY, TIMINGS
+    from semenet.training.run_folder.file_names import HISTORY, TIMINGS
 
     out = pathlib.Path(out)
     folder = out / "runs" / name / f"seed{recipe.seed}"

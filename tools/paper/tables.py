@@ -36,7 +36,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.pages import mean_sd
 from semenet.storage.atomic import output_folder, write_text
-from semenet.training.loop.data_options import DataOptions
+from semenet.training.options import DataOptions
 from semenet.training.recipe import find_recipe
 
 

@@ -21,7 +21,8 @@ from semenet.models.layers.input_scaling import has_imagenet_scaling
 from semenet.models.weights.compact import halve_kernels
 from semenet.models.weights.published import METADATA
 from semenet.progress import track
-from semenet.training.run_folder.run import CALIBRATION, MODEL, TIMINGS, Run
+from semenet.training.run_folder.file_names import CALIBRATION, MODEL, TIMINGS
+from semenet.training.run_folder.run import Run
 
 _FIGURES = ("accuracy", "macro_f1", "macro_auroc", "dice", "mean_iou")
 

@@ -17,7 +17,9 @@ from semenet.inference.scoring import scoring_function, temperature_function
 from semenet.metrics.operating_points import check_target
 from semenet.progress import track
 from semenet.storage.atomic import output_file, write_bytes
-from semenet.training.run_folder.run import Run, calibration_file, versions
+from semenet.training.run_folder.file_names import calibration_file
+from semenet.training.run_folder.record import package_versions
+from semenet.training.run_folder.run import Run
 
 SMALL_SPLIT = 100
 _REFUSED_SPLITS = {
@@ -150,7 +152,7 @@ def calibrate(
             lungs=masks.run and masks.run.name,
             **targets,
         ),
-        "versions": versions(),
+        "versions": package_versions(),
     }
     write_bytes(file, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result

@@ -19,8 +19,8 @@ from semenet.metrics.delong_test import TooFewImagesError, clustered_delong, del
 from semenet.metrics.patient_bootstrap import check_resamples, paired_intervals
 from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, write_bytes
+from semenet.training.run_folder.record import package_versions
 from semenet.training.run_folder.run import Run
-from semenet.training.run_folder.run import versions as run_versions
 
 
 def compare(
@@ -114,7 +114,7 @@ def compare(
             resamples=resamples,
             lungs=masks.run and masks.run.name,
         ),
-        "versions": run_versions(),
+        "versions": package_versions(),
     }
     if out is not None:
         write_bytes(out / "comparison.json", (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())

@@ -23,7 +23,8 @@ from semenet.evaluation.shortcut_audit.view_outputs import ViewOutputs
 from semenet.inference.lung_masks import LungMasks
 from semenet.metrics.patient_bootstrap import classification_intervals, paired_intervals
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
-from semenet.training.run_folder.run import Run, versions
+from semenet.training.run_folder.record import package_versions
+from semenet.training.run_folder.run import Run
 
 FIT_SPLIT = "train"
 # If there are more images to fit to, this many are drawn; a linear probe gains nothing from more.
@@ -151,7 +152,7 @@ def audit(
             batch_size=batch_size,
             lungs=masks.run and masks.run.name,
         ),
-        "versions": versions(),
+        "versions": package_versions(),
     }
     html = page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"

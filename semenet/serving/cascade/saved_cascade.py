@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from semenet.errors import SemenetError
 from semenet.storage.atomic import new_folder, write_text
 from semenet.storage.hashing import file_sha256
-from semenet.training.run_folder.run import Run, calibration_file, model_file
+from semenet.training.run_folder.file_names import calibration_file, model_file
+from semenet.training.run_folder.run import Run
 
 DESCRIPTION = "cascade.json"
 # Version 2 added the hashes of the calibrations.

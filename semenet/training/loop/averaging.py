@@ -1,6 +1,7 @@
-"""A moving average of a network's weights, which validates better than the weights of any one step."""
+"""A moving average of a network's weights, which often validates better than the weights of the last step."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 from keras import ops
@@ -9,19 +10,19 @@ from keras import ops
 class WeightAverage:
     """The exponential moving average of all weights of a network, moving statistics included.
 
-    The momentum rises with the steps to its final value, as min(momentum, (1 + steps) / (10 + steps)), so
-    that the average of a short run is not that of its random start.
+    The momentum rises with the number of steps to its final value, as
+    min(momentum, (1 + steps) / (10 + steps)), so that the random initial weights do not dominate the average
+    of a short run.
 
     Args:
-        network: a built `keras.Model`.
-        momentum: float in [0, 1): the average is of some 1 / (1 - momentum) steps; 0 for no average.
+        network: the network, already built.
+        momentum: in [0, 1): the average extends over about 1 / (1 - momentum) steps; 0 for no average.
 
     Attributes:
-        variables: list of `keras.Variable`: the averages and the number of steps, for a checkpoint; empty
-            for no average.
+        variables: the averages and the number of steps, for a checkpoint; empty without an average.
     """
 
-    def __init__(self, network, momentum):
+    def __init__(self, network: keras.Model, momentum: float) -> None:
         self.network = network
         self.momentum = momentum
         self.variables = []
@@ -29,7 +30,7 @@ class WeightAverage:
             return
         self.weights = [weight for weight in network.weights if keras.backend.is_float_dtype(weight.dtype)]
         self.averages = [
-            # From an array: a variable made of another one's value shares it.
+            # From an array, because a variable made from another one's value would share it.
             keras.Variable(weight.numpy(), trainable=False, dtype=weight.dtype, name=f"average_{number}")
             for number, weight in enumerate(self.weights)
         ]
@@ -37,8 +38,8 @@ class WeightAverage:
         self.variables = [*self.averages, self.steps]
         self._blend = _compiled(_blend)
 
-    def update(self):
-        """Takes in the weights after a step."""
+    def update(self) -> None:
+        """Adds the current weights to the average, after a step."""
         if not self.momentum:
             return
         steps = float(self.steps.numpy()) + 1
@@ -53,31 +54,33 @@ class WeightAverage:
         self.steps.assign(steps)
 
     @contextlib.contextmanager
-    def in_place(self):
-        """Puts the averages where the weights are as long as the block lasts; without any does nothing."""
+    def applied(self) -> Iterator[None]:
+        """Replaces the network's weights by their averages as long as the block lasts."""
         if not self.momentum:
             yield
             return
-        raw = [ops.copy(weight.value) for weight in self.weights]
+        current = [ops.copy(weight.value) for weight in self.weights]
         for weight, average in zip(self.weights, self.averages, strict=True):
-            # A copy: on JAX a step may take the memory of the weights that it is given.
+            # A copy, because on JAX a training step may reuse the memory of the weights that it receives.
             weight.assign(ops.copy(average.value))
         try:
             yield
         finally:
-            for weight, value in zip(self.weights, raw, strict=True):
+            for weight, value in zip(self.weights, current, strict=True):
                 weight.assign(value)
 
 
-def _blend(averages, weights, share):
+def _blend(
+    averages: list[keras.KerasTensor], weights: list[keras.KerasTensor], share: keras.KerasTensor
+) -> list[keras.KerasTensor]:
     return [
         average + ops.cast(share, average.dtype) * (weight - average)
         for average, weight in zip(averages, weights, strict=True)
     ]
 
 
-def _compiled(function):
-    """The function in one piece: five hundred small operations one by one cost more than they compute."""
+def _compiled(function: Callable) -> Callable:
+    """Compiles a function into one operation, which is much faster than five hundred small ones."""
     if keras.backend.backend() == "jax":
         import jax
 

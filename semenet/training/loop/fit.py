@@ -1,99 +1,136 @@
-"""Trains a network by a recipe, into a run folder that a killed run goes on from."""
+"""Trains the network of a recipe in a run folder, and resumes a run that was killed."""
 
 import contextlib
 import json
+import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import keras
+import pandas as pd
 import tensorflow as tf
 
 from semenet.data.manifest.table import ManifestError, label_index, read_manifest
+from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.datasets import training_batches
 from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
+from semenet.errors import WrongTypeError
 from semenet.models.catalog import build
 from semenet.storage.atomic import write_text
 from semenet.storage.hashing import file_sha256
+from semenet.training.devices.device import Devices
 from semenet.training.devices.distribution import open_devices
 from semenet.training.distillation.distillation import distil
 from semenet.training.distillation.teacher import find_teacher
 from semenet.training.loop.averaging import WeightAverage
-from semenet.training.loop.data_options import DataOptions
+from semenet.training.loop.checkpoint_callback import CheckpointCallback
 from semenet.training.loop.optimization import class_weights, compile_network, precision_policy, quick_start
-from semenet.training.loop.progress import ShowProgress
-from semenet.training.loop.run_options import RunOptions
+from semenet.training.loop.progress import ProgressCallback
 from semenet.training.loop.selection import select_rows
-from semenet.training.loop.tensorboard import TensorBoardLog
+from semenet.training.loop.tensorboard import TensorBoardCallback
 from semenet.training.loop.validation import Validation
-from semenet.training.run_folder import run as run_folder
-from semenet.training.run_folder import setup as opening
-from semenet.training.run_folder.checkpoint_callback import KeepRun
+from semenet.training.options import DataOptions, RunOptions
+from semenet.training.recipe import Recipe, find_recipe
+from semenet.training.run_folder.file_names import RECORD, TENSORBOARD, model_file
+from semenet.training.run_folder.run import Run
+from semenet.training.run_folder.run_folder_setup import (
+    find_earlier_record,
+    locked_run_folder,
+    resume_record,
+    start_record,
+)
 
 
-def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=RunOptions()):
-    """Trains a network and keeps everything about it in a run folder.
+def train(
+    recipe: Recipe | str,
+    manifest: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    root: str | os.PathLike | None = None,
+    data: DataOptions = DataOptions(),
+    options: RunOptions = RunOptions(),
+) -> Run:
+    """Trains a network and writes everything about its training into a run folder.
 
-    Started again with the same recipe, manifest and folder, a run that was killed goes on from the last step
-    that it saved, and a finished one does nothing. Seeds Python, NumPy and Keras.
+    A call with the same recipe, manifest and folder resumes a run that was killed from its last checkpoint;
+    it ends with the same weights as a run that was never interrupted. A finished run is returned as it is.
+    The seeds of Python, NumPy and Keras are set.
 
     Args:
-        recipe: `Recipe`.
-        manifest_path: CSV with the columns `file, label, patient, split` (`mask` for a segmentation
-            network) and the splits `train` and `val`.
-        out: the run folder: new, empty or this run's own.
-        root: folder that the manifest's paths start from; None for the CSV's own.
-        data: `DataOptions`: bad files, patients in two splits, caches.
-        options: `RunOptions`: determinism, checkpoints, devices. With `deterministic` TensorFlow stays so
+        recipe: the recipe, or the name of a committed one, such as "seme_resnet50".
+        manifest: path of a CSV file with the columns `file, label, patient, split` (for a segmentation
+            network `mask` instead of `label`) and the splits `train` and `val`.
+        out: the run folder: a new or empty folder, or that of the same run. It receives `model.keras` (the
+            best network by the recipe's `monitor`), `last.weights.h5`, `recipe.json`, `run.json`,
+            `history.csv`, `timings.csv`, `checkpoints/last.npz` and `tensorboard/`.
+        root: folder that the manifest's relative paths start from; None for the manifest's own folder.
+        data: what to do with unreadable files and with patients in two splits, and where to cache images.
+        options: determinism, checkpoints and devices. With `deterministic`, TensorFlow stays deterministic
             for the rest of the process.
 
     Returns:
-        `Run` of the folder.
+        The `Run` of the folder.
 
     Raises:
-        ManifestError: for a bad manifest, a patient in two splits unless that is allowed, or a class
-            without training images.
-        CacheError: for a cache without room.
-        RunFolderError: if `out` holds something else, or another process trains in it.
-        ImageError: for a file that cannot be read, named in the message.
-        TrainingError: if the loss is not finite any more, or the disk is full; the last good checkpoint is
-            kept.
-        DistributionError: if the devices do not fit the recipe; ClusterError if another process ends.
+        RecipeError: there is no recipe of that name.
+        WrongTypeError: `recipe` is neither a `Recipe` nor a name.
+        ManifestError: the manifest is invalid, a patient occurs in two splits without permission, or a class
+            has no training images.
+        CacheError: there is no room for the cache.
+        RunFolderError: `out` holds something else, or another process trains in it.
+        ImageError: a file cannot be read; the message names it.
+        TeacherError: the recipe's teacher cannot be found, or does not fit.
+        TrainingError: the loss is no longer finite, or the disk is full. The last checkpoint is kept.
+        DistributionError: the devices do not fit the recipe.
+        ClusterError: another process did not start, or has ended.
+
+    Example:
+        >>> import dataclasses
+        >>> recipe = semenet.training.find_recipe("seme_resnet50")
+        >>> recipe = dataclasses.replace(recipe, input_size=32, width=0.125, depth=0.01, epochs=1)
+        >>> run = semenet.train(recipe, "manifest.csv", "tiny_run")
+        >>> run.record["status"], run.record["best_epoch"]
+        ('finished', 1)
+        >>> run.model.output_shape
+        (None, 3)
     """
+    recipe = _find(recipe)
     out = pathlib.Path(out)
-    manifest = read_manifest(manifest_path, root, required=("mask",) if recipe.segments else ("label",))
-    rows, val_rows, selection = select_rows(manifest, data, masks=recipe.segments)
-    _check_classes(recipe, rows, manifest.path)
-    selection["teacher_sha256"] = None if recipe.teacher is None else _hash(find_teacher(recipe.teacher, out))
-    selection["weights_sha256"] = None if recipe.weights is None else _hash(pathlib.Path(recipe.weights))
-    record = opening.earlier_record(out, recipe, manifest, selection)
+    table = read_manifest(manifest, root, required=("mask",) if recipe.segments else ("label",))
+    rows, val_rows, inputs = select_rows(table, data, masks=recipe.segments)
+    _check_classes(recipe, rows, table.path)
+    inputs["teacher_sha256"] = None if recipe.teacher is None else _sha256(find_teacher(recipe.teacher, out))
+    inputs["weights_sha256"] = None if recipe.weights is None else _sha256(pathlib.Path(recipe.weights))
+    record = find_earlier_record(out, recipe, table, inputs)
     if record is not None and record["status"] == "finished":
         print(f"{out} is finished: nothing to train.", file=sys.stderr)
-        return run_folder.Run.open(out)
+        return Run.open(out)
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     with contextlib.ExitStack() as stack:
         devices = stack.enter_context(open_devices(options))
         devices.check(recipe.batch_size, recipe.clip_norm or None)
-        policy = stack.enter_context(_policy(recipe))
+        policy = stack.enter_context(_dtype_policy(recipe))
         stack.enter_context(quick_start())
         stack.enter_context(devices.scope())
         keras.utils.set_random_seed(recipe.seed)
-        model, network = _networks(recipe, out, devices)
+        model, network = _build_model(recipe, out, devices)
         batches = _batches(recipe, rows, data, devices)
         compile_network(model, recipe, batches.steps, jit_compile=devices.jit_compile)
         average = WeightAverage(network, recipe.ema)
         validation = Validation(val_rows, recipe, devices, **data.cache_arguments)
-        # The folder comes last: a mistake in what was handed in leaves none behind.
+        # The folder is created last, so that wrong arguments leave none behind.
         if devices.is_chief:
-            stack.enter_context(opening.locked(out))
-            record = opening.earlier_record(out, recipe, manifest, selection)
+            stack.enter_context(locked_run_folder(out))
+            record = find_earlier_record(out, recipe, table, inputs)
             if record is None:
-                record = opening.begin(out, recipe, manifest, selection, options, policy)
+                record = start_record(out, recipe, table, inputs, options, policy)
             else:
-                record = opening.go_on(out, record, options, policy)
-        # Rank 0 has made it.
-        devices.agree("folder")
-        keep = KeepRun(
+                record = resume_record(out, record, options, policy)
+        # The other processes wait until rank 0 has created the folder.
+        devices.broadcast("folder")
+        checkpoints = CheckpointCallback(
             out,
             recipe,
             model=model,
@@ -104,17 +141,18 @@ def train(recipe, manifest_path, out, *, root=None, data=DataOptions(), options=
             steps_per_epoch=batches.steps,
             checkpoint_every=options.checkpoint_every,
         )
-        keep.restore()
-        _fit(model, recipe, batches, keep, class_weights(recipe, rows), options.tensorboard)
+        checkpoints.restore()
+        _fit(model, recipe, batches, checkpoints, class_weights(recipe, rows), options.tensorboard)
         if devices.is_chief:
-            keep.write_last_weights()
-            record |= {"status": "finished", "best_epoch": keep.best_epoch, "best": keep.best}
-            write_text(out / run_folder.RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
-    return run_folder.Run.open(out)
+            checkpoints.write_last_weights()
+            result = {"best_epoch": checkpoints.best_epoch, "best": checkpoints.best}
+            record |= {"status": "finished"} | result
+            write_text(out / RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    return Run.open(out)
 
 
-def build_network(recipe):
-    """Builds a recipe's network; with `freeze_backbone` all layers up to `features` are fixed."""
+def build_network(recipe: Recipe) -> keras.Model:
+    """Builds a recipe's network. With `freeze_backbone`, all layers before `features` are frozen."""
     network = build(
         recipe.entry,
         classes=recipe.classes,
@@ -133,14 +171,25 @@ def build_network(recipe):
     return network
 
 
-def _networks(recipe, out, devices):
-    """What is fitted, and the network that is kept of it: the same where there is no teacher."""
+def _find(recipe: Recipe | str) -> Recipe:
+    if isinstance(recipe, str):
+        return find_recipe(recipe)
+    if not isinstance(recipe, Recipe):
+        raise WrongTypeError(
+            "`recipe` must be a Recipe or the name of one. "
+            f"Received: {recipe!r} of type {type(recipe).__name__}. Pass a name such as 'seme_resnet50'."
+        )
+    return recipe
+
+
+def _build_model(recipe: Recipe, out: pathlib.Path, devices: Devices) -> tuple[keras.Model, keras.Model]:
+    """Returns the model to fit and the network to save: the same model where there is no teacher."""
     network = build_network(recipe)
-    devices.adopt(network)
+    devices.prepare_model(network)
     return (network if recipe.teacher is None else distil(network, recipe, out)), network
 
 
-def _batches(recipe, rows, data, devices):
+def _batches(recipe: Recipe, rows: pd.DataFrame, data: DataOptions, devices: Devices) -> TrainingBatches:
     return training_batches(
         rows,
         class_names=None if recipe.segments else recipe.classes,
@@ -156,26 +205,34 @@ def _batches(recipe, rows, data, devices):
     )
 
 
-def _fit(model, recipe, batches, keep, weights, tensorboard):
-    """Fits from where the run stands: first the rest of an epoch that was begun, then whole ones."""
-    position, end = keep.epoch * batches.steps + keep.step, recipe.epochs * batches.steps
-    progress = ShowProgress(recipe.epochs, batches.steps, recipe.batch_size, start=position)
-    callbacks = [keep]
-    if keep.devices.is_chief:
+def _fit(
+    model: keras.Model,
+    recipe: Recipe,
+    batches: TrainingBatches,
+    checkpoints: CheckpointCallback,
+    weights: dict[int, float] | None,
+    tensorboard: bool,
+) -> None:
+    """Fits from the restored step on: first the rest of a started epoch, then whole epochs."""
+    position = checkpoints.epoch * batches.steps + checkpoints.step
+    end = recipe.epochs * batches.steps
+    progress = ProgressCallback(recipe.epochs, batches.steps, recipe.batch_size, start=position)
+    callbacks = [checkpoints]
+    if checkpoints.devices.is_chief:
         callbacks.append(progress)
-    if keep.devices.is_chief and tensorboard:
-        log = TensorBoardLog(
-            keep.out / run_folder.TENSORBOARD,
+    if checkpoints.devices.is_chief and tensorboard:
+        log = TensorBoardCallback(
+            checkpoints.out / TENSORBOARD,
             recipe,
             batches.steps,
             start_step=position,
             batches=as_dataset(batches, position, position + 1),
-            confusion=lambda: keep.validation.confusion,
+            confusion=lambda: checkpoints.validation.confusion,
         )
         callbacks.append(log)
-    # An error leaves the terminal as it was.
+    # Closing restores the terminal after an error.
     with contextlib.closing(progress):
-        while position < end and not keep.stops_early:
+        while position < end and not checkpoints.stops_early:
             rest = batches.steps - position % batches.steps
             stop = end if rest == batches.steps else position + rest
             with unwrapped_errors():
@@ -193,8 +250,8 @@ def _fit(model, recipe, batches, keep, weights, tensorboard):
 
 
 @contextlib.contextmanager
-def _policy(recipe):
-    """Puts the recipe's numeric policy in force as long as the block lasts."""
+def _dtype_policy(recipe: Recipe) -> Iterator[str]:
+    """Sets the recipe's numeric policy as long as the block lasts."""
     previous, policy = keras.config.dtype_policy(), precision_policy(recipe.precision)
     keras.config.set_dtype_policy(policy)
     try:
@@ -203,19 +260,19 @@ def _policy(recipe):
         keras.config.set_dtype_policy(previous)
 
 
-def _hash(path):
-    """The hash of a file, or of the network in a run folder; None for what is a name and no path."""
-    path = path / run_folder.MODEL if path.is_dir() else path
-    return file_sha256(path) if path.is_file() else None
+def _sha256(path: pathlib.Path) -> str | None:
+    """Returns the hash of a file, or of a run folder's network; None for a name that is no path."""
+    file = model_file(path)
+    return file_sha256(file) if file.is_file() else None
 
 
-def _check_classes(recipe, rows, path):
+def _check_classes(recipe: Recipe, rows: pd.DataFrame, path: pathlib.Path) -> None:
     if recipe.segments:
         return
     present = set(label_index(rows, recipe.classes))
-    absent = [name for index, name in enumerate(recipe.classes) if index not in present]
-    if absent:
+    missing = [name for index, name in enumerate(recipe.classes) if index not in present]
+    if missing:
         raise ManifestError(
             f"Every class needs training images. Received: {path}, whose split `train` has none of "
-            f"{', '.join(absent)}. Pass --classes with those it has."
+            f"{', '.join(missing)}. Pass --classes with the classes that it has."
         )

@@ -1,28 +1,33 @@
-"""How a recipe's network learns: precision, optimizer, learning rate and loss."""
+"""Precision, optimizer, learning rate, loss and class weights of a recipe."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from semenet.data.manifest.table import label_index
+from semenet.training.recipe import Recipe
 
-# Kernels decay; what follows a normalisation or shifts an output does not.
-_KEEP_THEIR_SIZE = ("bias", "gamma", "beta")
+# Only kernels decay: biases and the scales and offsets of normalisation do not.
+_WITHOUT_DECAY = ("bias", "gamma", "beta")
 
 
-def compile_network(network, recipe, steps_per_epoch, *, jit_compile="auto"):
-    """Compiles a recipe's network with its optimizer, schedule and loss.
+def compile_network(
+    network: keras.Model, recipe: Recipe, steps_per_epoch: int, *, jit_compile: bool | str = "auto"
+) -> None:
+    """Compiles a recipe's network with its optimizer, learning rate and loss.
 
-    Everything that a training step changes exists afterwards: TensorFlow traces a step a second time where
-    the first one creates a variable, which for DenseNet169 takes as long as the first.
+    All variables that a training step changes exist afterwards. TensorFlow would trace a step a second time
+    if the first trace created a variable, and for DenseNet169 that takes as long as the first trace.
 
     Args:
-        network: `keras.Model`.
-        recipe: `Recipe`.
-        steps_per_epoch: int.
-        jit_compile: bool or "auto", as `Devices` has it: whether XLA compiles the step.
+        network: the network, or a distillation of it.
+        recipe: the recipe.
+        steps_per_epoch: number of steps in an epoch.
+        jit_compile: whether XLA compiles the step: True, False or "auto", as `Devices.jit_compile`.
     """
     smoothing = recipe.label_smoothing
     if recipe.segments:
@@ -42,22 +47,21 @@ def compile_network(network, recipe, steps_per_epoch, *, jit_compile="auto"):
         network.reset_metrics()
 
 
-def learning_rate(recipe, steps_per_epoch):
-    """A recipe's learning rate: a float, or a schedule over all steps.
+def learning_rate(
+    recipe: Recipe, steps_per_epoch: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Returns a recipe's learning rate: a number, or a schedule over all steps.
 
     Args:
-        recipe: `Recipe`.
-        steps_per_epoch: int.
-
-    Returns:
-        float or `keras.optimizers.schedules.LearningRateSchedule`.
+        recipe: the recipe.
+        steps_per_epoch: number of steps in an epoch.
     """
     rate, steps = recipe.learning_rate, recipe.epochs * steps_per_epoch
     if recipe.schedule == "constant":
         return rate
     alpha = recipe.minimum_learning_rate / rate
     if recipe.cycles > 1:
-        # A hair more than a cycle, so that the last step does not begin another one.
+        # Slightly longer than a cycle, so that the last step does not start another one.
         length = steps / recipe.cycles * (1 + 1e-6)
         return keras.optimizers.schedules.CosineDecayRestarts(rate, length, t_mul=1.0, m_mul=1.0, alpha=alpha)
     warmup = min(round(recipe.warmup * steps), steps - 1)
@@ -68,16 +72,16 @@ def learning_rate(recipe, steps_per_epoch):
     )
 
 
-def class_weights(recipe, rows):
-    """What an image of each class counts in the loss.
+def class_weights(recipe: Recipe, rows: pd.DataFrame) -> dict[int, float] | None:
+    """Returns the weight of each class in the loss.
 
     Args:
-        recipe: `Recipe`.
-        rows: DataFrame of the training images with their `label`.
+        recipe: the recipe.
+        rows: the training images with their `label`.
 
     Returns:
-        dict of the class's number to its weight, in inverse proportion to its images and 1 in the mean over
-        all images; None where all count alike.
+        The weight of each class index, inversely proportional to the number of its images, with a mean of 1
+        over all images; None where all classes have the same weight.
     """
     if recipe.class_weights == "none":
         return None
@@ -85,19 +89,19 @@ def class_weights(recipe, rows):
     return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
 
 
-def precision_policy(precision):
-    """The numeric policy of a recipe's `precision`: "auto" depends on the accelerator.
+def precision_policy(precision: str) -> str:
+    """Returns the numeric policy of a recipe's `precision`; "auto" depends on the accelerator.
 
     Args:
-        precision: str, as of `Recipe`.
+        precision: the recipe's value: "auto", "float32", "mixed_float16" or "mixed_bfloat16".
 
     Returns:
-        str: "float32", "mixed_float16" or "mixed_bfloat16".
+        "float32", "mixed_float16" or "mixed_bfloat16".
     """
     if precision != "auto":
         return precision
     if keras.backend.backend() == "jax":
-        # What JAX runs on besides CPUs has bfloat16.
+        # All accelerators that JAX supports have bfloat16.
         on_cpu = keras.distribution.list_devices()[0].startswith("cpu")
         return "float32" if on_cpu else "mixed_bfloat16"
     gpus = tf.config.list_physical_devices("GPU")
@@ -108,11 +112,11 @@ def precision_policy(precision):
 
 
 @contextlib.contextmanager
-def quick_start():
-    """Leaves out TensorFlow's graph optimiser on a CPU as long as the block lasts.
+def quick_start() -> Iterator[None]:
+    """Disables TensorFlow's graph optimiser on a CPU as long as the block lasts.
 
-    It takes 7 of the 25 s that DenseNet169's first step takes, and the steps are no quicker for it: measured
-    on SEME-DenseNet169 at 224, training and inference alike. On a GPU it chooses the layout.
+    It takes 7 of the 25 s of DenseNet169's first step and does not make later steps faster: measured on
+    SEME-DenseNet169 at 224 pixels, in training and in inference. On a GPU it chooses the memory layout.
     """
     if keras.backend.backend() != "tensorflow" or tf.config.list_physical_devices("GPU"):
         yield
@@ -126,7 +130,7 @@ def quick_start():
         tf.config.optimizer.set_experimental_options({switch: previous})
 
 
-def _optimizer(recipe, steps_per_epoch):
+def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     rate = learning_rate(recipe, steps_per_epoch)
     clip = {"global_clipnorm": recipe.clip_norm} if recipe.clip_norm else {}
     if recipe.optimizer == "sgd":
@@ -134,5 +138,5 @@ def _optimizer(recipe, steps_per_epoch):
     if recipe.optimizer == "adam":
         return keras.optimizers.Adam(rate, **clip)
     optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, **clip)
-    optimizer.exclude_from_weight_decay(var_names=list(_KEEP_THEIR_SIZE))
+    optimizer.exclude_from_weight_decay(var_names=list(_WITHOUT_DECAY))
     return optimizer

@@ -1,25 +1,35 @@
-"""Shows how far a training run is: a bar in a terminal, lines in a log."""
+"""Shows the progress of a training run: a bar in a terminal, lines in a log."""
 
 import time
+from typing import Any
 
 import keras
 import rich.console
 
-from semenet.progress import SECONDS_BETWEEN_LINES, bar
+from semenet.progress import SECONDS_BETWEEN_LINES, progress_bar
 
 
-class ShowProgress(keras.callbacks.Callback):
-    """Prints epochs, steps, images a second, time left and figures.
+class ProgressCallback(keras.callbacks.Callback):
+    """Prints epochs, steps, images per second, remaining time and metrics.
 
     Args:
-        epochs: int.
-        steps_per_epoch: int.
-        batch_size: int, for the images a second.
-        start: int, the steps done before.
-        console: `rich.console.Console`; a terminal gets a bar, anything else a line every ten seconds.
+        epochs: number of epochs.
+        steps_per_epoch: number of steps in an epoch.
+        batch_size: images per step.
+        start: number of steps that were done before.
+        console: where to print; None for standard error. A terminal gets a bar, anything else a line every
+            ten seconds.
     """
 
-    def __init__(self, epochs, steps_per_epoch, batch_size, *, start=0, console=None):
+    def __init__(
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        *,
+        start: int = 0,
+        console: rich.console.Console | None = None,
+    ) -> None:
         super().__init__()
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
@@ -27,9 +37,9 @@ class ShowProgress(keras.callbacks.Callback):
         self.step = start
         self.entered = self.task = None
         self.console = console or rich.console.Console(stderr=True, soft_wrap=True)
-        self.bar = bar(self.console)
+        self.bar = progress_bar(self.console)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Starts the bar."""
         self.steps_done = 0
         self.began = None
@@ -37,44 +47,44 @@ class ShowProgress(keras.callbacks.Callback):
             return
         self.entered = time.monotonic()
         self.bar.start()
-        self.task = self.bar.add_task("tracing the network", total=self.steps_per_epoch, figures="")
+        self.task = self.bar.add_task("tracing the network", total=self.steps_per_epoch, details="")
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Sets the bar back."""
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Resets the bar."""
         self.bar.reset(self.task, total=self.steps_per_epoch, completed=self.step % self.steps_per_epoch)
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Advances; the first step, which traces the network, does not count for the speed."""
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Advances the bar. The first step, which traces the network, does not count for the speed."""
         now = time.monotonic()
         epoch, step = divmod(self.step, self.steps_per_epoch)
         self.step += 1
         if self.entered is not None:
-            self.console.print(f"first step after {now - self.entered:.1f} s, tracing included")
+            self.console.print(f"first step after {now - self.entered:.1f} s, including tracing")
             self.entered = None
         if self.began is None:
             self.began = self.last_line = now
         else:
             self.steps_done += 1
-        figures = f"loss {logs['loss']:.4f}"
+        details = f"loss {logs['loss']:.4f}"
         if self.steps_done:
             rate = self.steps_done / (now - self.began)
-            figures += f"  {rate * self.batch_size:.1f} images/s"
+            details += f"  {rate * self.batch_size:.1f} images/s"
             if not self.console.is_terminal and now - self.last_line > SECONDS_BETWEEN_LINES:
                 self.last_line = now
                 in_epoch = (self.steps_per_epoch - step - 1) / rate
                 in_all = (self.epochs * self.steps_per_epoch - self.step) / rate
                 self.console.print(
-                    f"epoch {epoch + 1}/{self.epochs}  step {step + 1}/{self.steps_per_epoch}  {figures}"
-                    f"  {in_epoch:.0f} s left in the epoch, {in_all / 60:.0f} min in all"
+                    f"epoch {epoch + 1}/{self.epochs}  step {step + 1}/{self.steps_per_epoch}  {details}"
+                    f"  {in_epoch:.0f} s left in this epoch, {in_all / 60:.0f} min left in total"
                 )
-        self.bar.update(self.task, advance=1, description=f"epoch {epoch + 1}/{self.epochs}", figures=figures)
+        self.bar.update(self.task, advance=1, description=f"epoch {epoch + 1}/{self.epochs}", details=details)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Prints the epoch's figures; the time that validation took does not count for the speed."""
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
-        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {figures}")
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Prints the epoch's metrics. The time of validation does not count for the speed."""
+        metrics = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
+        self.console.print(f"epoch {epoch + 1}/{self.epochs}  {metrics}")
         self.began, self.steps_done = None, 0
 
-    def close(self):
-        """Removes the bar, and gives the terminal its cursor back; more than once does no harm."""
+    def close(self) -> None:
+        """Removes the bar and shows the terminal's cursor again. May be called more than once."""
         self.bar.stop()

@@ -1,29 +1,39 @@
-"""Which rows of a manifest a run trains and validates on."""
+"""Selects the rows of a manifest that a run trains and validates on."""
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from semenet.data.checks.screening import screen_rows
 from semenet.data.manifest.table import check_patients
 from semenet.progress import show_steps
+from semenet.training.options import DataOptions
+
+if TYPE_CHECKING:
+    from semenet.data.manifest.table import Manifest
 
 
-def select_rows(manifest, options, *, masks):
-    """Takes the rows to train and to validate on.
+def select_rows(
+    manifest: "Manifest", options: DataOptions, *, masks: bool
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Selects the rows to train and to validate on.
 
     Args:
-        manifest: a `Manifest`.
-        options: `DataOptions`.
+        manifest: the manifest.
+        options: what to do with unreadable files and with patients in two splits.
         masks: whether the masks are the targets.
 
     Returns:
-        (rows of train, rows of val, dict for the run's record): the record has `patient_overlap`, a dict of
-        the patients who stand in two splits to their splits, and `skipped`, a list of dicts of split, file
-        and reason.
+        The rows of `train`, the rows of `val`, and a dict for the run's record: `patient_overlap` maps each
+        patient who occurs in two splits to these splits, and `skipped` is a list of dicts with `split`,
+        `file` and `reason`.
 
     Raises:
-        ManifestError: a split has no rows, or a patient stands in two and may not.
-        ImageError: more files cannot be read than may be left out.
+        ManifestError: a split has no rows, or a patient occurs in two splits without permission.
+        ImageError: more files are unreadable than may be left out.
     """
     overlap = check_patients(manifest, allow_overlap=options.allow_patient_overlap)
-    chosen, skipped = [], []
+    selected, skipped = [], []
     for split in ("train", "val"):
         rows = manifest.split(split)
         if options.on_error == "skip":
@@ -32,5 +42,5 @@ def select_rows(manifest, options, *, masks):
                     rows, masks=masks, skip_at_most=options.skip_at_most, progress=progress
                 )
             skipped += bad.assign(split=split).to_dict("records")
-        chosen.append(rows)
-    return *chosen, {"patient_overlap": overlap.to_dict(), "skipped": skipped}
+        selected.append(rows)
+    return *selected, {"patient_overlap": overlap.to_dict(), "skipped": skipped}

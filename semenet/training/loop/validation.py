@@ -1,9 +1,11 @@
-"""Measures a network on the validation split, with the functions that evaluation reports."""
+"""Measures a network on the validation split, with the functions that evaluation uses."""
 
 import os
+import pathlib
 
 import keras
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from semenet import metrics
@@ -11,31 +13,41 @@ from semenet.data.images.errors import ImageError
 from semenet.data.images.shards import file_of
 from semenet.data.manifest.table import ManifestError, label_index
 from semenet.data.pipeline.datasets import evaluation_dataset
+from semenet.training.devices.device import Devices
+from semenet.training.recipe import Recipe
 
 
 class Validation:
-    """Measures the validation split, each process its share of it.
+    """Measures networks on the validation split; each process predicts its share of the images.
 
-    A network that is fed lungs alone is measured on lungs alone, as everything feeds it later.
+    A network that is trained on lungs alone is also validated on lungs alone.
 
     Args:
-        rows: DataFrame of the validation split.
-        recipe: `Recipe`.
-        devices: `Devices` that predict.
-        cache: where the resized images are kept, as for `training_batches`.
+        rows: the rows of the validation split.
+        recipe: the recipe.
+        devices: the devices that predict.
+        cache: where resized images are stored, as for `training_batches`.
         cache_folder: as for `training_batches`.
 
     Attributes:
-        confusion: int `(K, K)`, a row a true class, of the last measurement; None before it and for a
-            segmentation network.
+        confusion: the confusion matrix of the last measurement, int `(K, K)` with a row for each true class;
+            None before the first one and for a segmentation network.
 
     Raises:
-        ManifestError: for a label that the recipe's classes lack, one class alone where the monitor
-            needs two, or a row without the mask that a network fed lungs alone needs.
-        ImageError: for a file that is not there, which would show only after a whole epoch.
+        ManifestError: a label is not among the recipe's classes, there is only one class although the
+            monitor needs two, or a row has no mask although the network needs lungs alone.
+        ImageError: a file does not exist. This is checked here because it would otherwise fail after a whole
+            epoch.
     """
 
-    def __init__(self, rows, recipe, devices, cache=None, cache_folder=None):
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        recipe: Recipe,
+        devices: Devices,
+        cache: str | None = None,
+        cache_folder: str | pathlib.Path | None = None,
+    ) -> None:
         self.recipe = recipe
         self.devices = devices
         self.confusion = None
@@ -47,9 +59,10 @@ class Validation:
         if recipe.monitor == "val_macro_auroc" and len(set(self.true)) < 2:
             raise ManifestError(
                 "The monitor val_macro_auroc needs two classes or more among the validation images. "
-                f"Received: {rows['label'].iloc[0]} alone. Add others, or pass --monitor val_loss."
+                f"Received: only {rows['label'].iloc[0]}. Add images of other classes, or pass --monitor "
+                "val_loss."
             )
-        self.rows = rows.iloc[devices.share(len(rows))]
+        self.rows = rows.iloc[devices.local_rows(len(rows))]
         self.dataset = evaluation_dataset(
             self.rows,
             input_size=(recipe.input_size, recipe.input_size),
@@ -61,67 +74,67 @@ class Validation:
             cache_folder=cache_folder,
         )
         if lungs_alone:
-            self.dataset = self.dataset.map(_blacked_out)
+            self.dataset = self.dataset.map(_black_outside_mask)
 
-    def measure(self, network):
-        """Predicts the split.
+    def measure(self, network: keras.Model) -> dict[str, float]:
+        """Predicts the split and returns its metrics.
 
         Args:
-            network: `keras.Model`.
+            network: the network.
 
         Returns:
-            dict of `val_...` to float; NaN for an AUROC that the split's classes do not give.
+            The metrics by name, each beginning with `val_`; NaN for an AUROC that is not defined.
         """
         measure = self._segmentation if self.recipe.segments else self._classification
         return {f"val_{name}": float(value) for name, value in measure(network).items()}
 
-    def _classification(self, network):
+    def _classification(self, network: keras.Model) -> dict[str, float]:
         probabilities = self.devices.predict(network, self.dataset, len(self.rows))
         probabilities = self.devices.gather(probabilities)
-        figures = metrics.classification(self.true, probabilities, self.recipe.classes)
-        self.confusion = np.asarray(figures["confusion_matrix"])
+        results = metrics.classification(self.true, probabilities, self.recipe.classes)
+        self.confusion = np.asarray(results["confusion_matrix"])
         one_hot = np.eye(len(self.recipe.classes), dtype="float32")[self.true]
         loss = keras.ops.convert_to_numpy(keras.losses.categorical_crossentropy(one_hot, probabilities))
-        watched = {name: figures[name] for name in ("accuracy", "macro_f1", "macro_auroc")}
+        monitored = {name: results[name] for name in ("accuracy", "macro_f1", "macro_auroc")}
         return {"loss": np.mean(loss)} | {
-            name: np.nan if value is None else value for name, value in watched.items()
+            name: np.nan if value is None else value for name, value in monitored.items()
         }
 
-    def _segmentation(self, network):
-        # A batch at a time: the masks of a whole split fill the memory.
+    def _segmentation(self, network: keras.Model) -> dict[str, float]:
+        # One batch at a time, because the masks of a whole split would fill the memory.
         batches = []
         for images, masks in self.dataset:
-            one = tf.data.Dataset.from_tensors(images)
-            probabilities = self.devices.predict(network, one, len(images))
+            dataset = tf.data.Dataset.from_tensors(images)
+            probabilities = self.devices.predict(network, dataset, len(images))
             loss = keras.ops.mean(keras.losses.binary_crossentropy(masks.numpy(), probabilities))
-            figures = metrics.segmentation(masks.numpy(), probabilities)
-            values = [float(loss), *(figures[name] for name in ("dice", "iou", "mean_iou"))]
+            results = metrics.segmentation(masks.numpy(), probabilities)
+            values = [float(loss), *(results[name] for name in ("dice", "iou", "mean_iou"))]
             batches.append([len(images), *values])
         sizes, *values = self.devices.gather(np.array(batches)).T
         names = ("loss", "dice", "iou", "mean_iou")
         return {name: np.average(value, weights=sizes) for name, value in zip(names, values, strict=True)}
 
 
-def _blacked_out(images, masks):
-    """What training's masked views do: the mask comes last, after CLAHE."""
+def _black_outside_mask(images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
+    """Applies the masks last, after CLAHE, as the masked views in training do."""
     return images * tf.cast(masks, images.dtype)
 
 
-def _check_masks(rows):
-    bare = rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
-    if len(bare):
+def _check_masks(rows: pd.DataFrame) -> None:
+    without = rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
+    if len(without):
         raise ManifestError(
-            "A network that is fed lungs alone is validated on lungs alone: every row of the split val needs "
-            f"a mask. Received: {len(bare)} of {len(rows)} rows without one, first {bare['file'].iloc[0]}. "
-            "Fill the manifest's column `mask`, or add 'original' to --views."
+            "A network that is trained on lungs alone is validated on lungs alone: every row of the split "
+            f"val needs a mask. Received: {len(without)} of {len(rows)} rows without one, first "
+            f"{without['file'].iloc[0]}. Fill the manifest's column `mask`, or add 'original' to --views."
         )
 
 
-def _check_files(rows):
+def _check_files(rows: pd.DataFrame) -> None:
     files = dict.fromkeys(file_of(path) for path in [*rows["path"], *rows.get("mask_path", ())] if path)
-    absent = [file for file in files if not os.path.isfile(file)]
-    if absent:
+    missing = [file for file in files if not os.path.isfile(file)]
+    if missing:
         raise ImageError(
-            f"Every validation image and mask must be a file. Received: {len(absent)} that are none, first "
-            f"{absent[0]}. Check the manifest's paths, or --root."
+            f"Every validation image and mask must exist. Received: {len(missing)} missing files, first "
+            f"{missing[0]}. Check the manifest's paths, or pass --root."
         )

@@ -1,29 +1,33 @@
-"""Saves and restores the whole state of a training run, so that it goes on as if nothing had happened."""
+"""Saves and restores the complete state of a training run, so that a killed run can be resumed exactly."""
 
 import json
+import os
 import pathlib
 import zipfile
+from collections.abc import Collection, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 
 from semenet.errors import SemenetError
 from semenet.storage.atomic import replacing
 
-# What NumPy and zipfile raise for files that are cut, damaged, or something else.
-_BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile)
+# What NumPy and zipfile raise for files that are truncated, damaged, or of another kind.
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile)
 
 
 class CheckpointError(SemenetError):
-    """A checkpoint cannot be read, or belongs to another network."""
+    """A checkpoint that cannot be read, or that belongs to another network."""
 
 
-def save_state(path, arrays, progress):
-    """Writes arrays in one atomic step.
+def save_state(path: str | os.PathLike, arrays: Sequence[np.ndarray], progress: dict[str, Any]) -> None:
+    """Writes a checkpoint in one atomic step.
 
     Args:
-        path: file, conventionally `.npz`; replaced only once the new one is complete on disk.
-        arrays: list of arrays, the values of what `state_of` gives.
-        progress: JSON-serialisable dict of what else the run must remember.
+        path: the file, by convention `.npz`. It is replaced once the new one is complete on disk.
+        arrays: the values of the variables of `state_of`.
+        progress: everything else that the run must remember, JSON-serialisable.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,18 +36,20 @@ def save_state(path, arrays, progress):
         np.savez(temporary, progress=json.dumps(progress), **named)
 
 
-def read_state(path, need=()):
-    """Reads what `save_state` wrote.
+def read_state(
+    path: str | os.PathLike, need: Collection[str] = ()
+) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Reads a checkpoint that `save_state` wrote.
 
     Args:
-        path: its file.
-        need: names that `progress` must have.
+        path: the file.
+        need: keys that `progress` must have.
 
     Returns:
-        (list of arrays, the `progress` dict).
+        The arrays and the `progress` dict.
 
     Raises:
-        CheckpointError: if the file is broken.
+        CheckpointError: the file is damaged, or a key is missing.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -51,42 +57,44 @@ def read_state(path, need=()):
             if missing := set(need) - set(progress):
                 raise KeyError(*missing)
             return [file[f"v{number}"] for number in range(len(file.files) - 1)], progress
-    except _BROKEN as error:
+    except _READ_ERRORS as error:
         raise CheckpointError(
             f"A checkpoint must be a complete file of this version. Received: {path}: {error}. "
-            "Remove it to start the run anew."
+            "Delete it to start the run from the beginning."
         ) from error
 
 
-def assign_state(path, arrays, variables):
-    """Puts arrays into variables.
+def assign_state(
+    path: str | os.PathLike, arrays: Sequence[np.ndarray], variables: Sequence[keras.Variable]
+) -> None:
+    """Assigns the arrays of a checkpoint to variables.
 
     Args:
-        path: the file that they are from, for the message.
-        arrays: list of arrays.
-        variables: list of `keras.Variable` that were saved.
+        path: the checkpoint's file, for the error message.
+        arrays: the values.
+        variables: the variables, in the order in which they were saved.
 
     Raises:
-        CheckpointError: if they are another network's or optimizer's.
+        CheckpointError: the arrays belong to another network or optimizer.
     """
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         raise CheckpointError(
-            "A checkpoint fits the network and optimizer that wrote it. "
-            f"Received: {path} with {len(arrays)} arrays for {len(variables)} variables, or other "
-            "shapes. Train into another folder."
+            "A checkpoint fits only the network and optimizer that wrote it. "
+            f"Received: {path} with {len(arrays)} arrays for {len(variables)} variables, or with other "
+            "shapes. Train in another folder."
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
 
 
-def state_of(model, network):
-    """Every variable that a training step changes, but for the metrics of the epoch.
+def state_of(model: keras.Model, network: keras.Model) -> list[keras.Variable]:
+    """Returns all variables that a training step changes, except for the metrics of the epoch.
 
     Args:
-        model: what is fitted, compiled: the network itself, or what distils into it.
-        network: the network, whose weights, seeds and moment exchange go along.
+        model: the compiled model that is fitted: the network itself, or a distillation of it.
+        network: the network, with its weights, random seeds and moment exchange.
 
     Returns:
-        list of `keras.Variable`, the optimizer's last.
+        The network's variables, then the optimizer's.
     """
     return [*network.variables, *model.optimizer.variables]

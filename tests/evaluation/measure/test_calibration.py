@@ -25,7 +25,9 @@ from semenet.storage.atomic import OutputError
 from semenet.storage.hashing import file_sha256
 from semenet.training.loop.fit import train
 from semenet.training.recipe import Recipe
-from semenet.training.run_folder.run import Run, RunFolderError, calibration_file
+from semenet.training.run_folder.file_names import calibration_file
+from semenet.training.run_folder.record import RunFolderError
+from semenet.training.run_folder.run import Run
 
 SIDE = 32
 CLASSES = ["normal", "bacteria", "virus"]
@@ -330,7 +332,7 @@ def test_a_calibration_of_another_network_is_refused(run, data, tmp_path):
         lambda: predict_arrays(run, [np.zeros((9, 9), np.uint8)]),
         lambda: export(run, tmp_path / "saved"),
     ):
-        with pytest.raises(RunFolderError, match="made of. Received: .*Run `semenet calibrate` again, or"):
+        with pytest.raises(RunFolderError, match="for. Received: .*Run `semenet calibrate` again, or"):
             use()
     assert not (tmp_path / "saved").exists()
     assert not any((tmp_path / "evaluation").glob("*"))
@@ -355,7 +357,7 @@ def test_a_calibration_of_another_network_is_refused(run, data, tmp_path):
 )
 def test_a_damaged_calibration_is_refused(run, content):
     calibration_file(run).write_bytes(content)
-    with pytest.raises(RunFolderError, match=r"whole JSON .* Received: .*brightness\.calibration\.json"):
+    with pytest.raises(RunFolderError, match=r"complete JSON .* Received: .*brightness\.calibration\.json"):
         _ = Run.open(run).calibration
 
 

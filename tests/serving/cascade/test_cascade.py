@@ -25,7 +25,8 @@ from semenet.serving.cascade.saved_cascade import CascadeError, is_cascade
 from semenet.serving.prediction.network_predictions import predict_arrays
 from semenet.storage.atomic import OutputError
 from semenet.training.recipe import find_recipe
-from semenet.training.run_folder.run import Run, RunFolderError
+from semenet.training.run_folder.record import RunFolderError
+from semenet.training.run_folder.run import Run
 
 STAGE2 = ("other_viral", "COVID-19")
 SMALL = {"width": 0.125, "depth": 0.01}

@@ -22,7 +22,7 @@ from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.prediction import cascade_predictions as module
 from semenet.serving.prediction.cascade_predictions import predict_cascade
 from semenet.storage.atomic import OutputError
-from semenet.training.run_folder.run import calibration_file
+from semenet.training.run_folder.file_names import calibration_file
 
 CLASSES = ["normal", "bacteria", "other_viral", "COVID-19"]
 

@@ -29,14 +29,14 @@ def test_the_average_follows_its_formula_and_covers_moving_statistics():
     assert len(average.averages) == len(model.weights)
 
 
-def test_the_average_takes_the_weights_place_and_gives_it_back():
+def test_the_average_replaces_the_weights_within_the_block():
     model = network()
     average = WeightAverage(model, 0.9)
     for weight in model.weights:
         weight.assign(np.full(weight.shape, 7.0))
 
     def use():
-        with average.in_place():
+        with average.applied():
             assert all((weight.numpy() == 0).all() for weight in model.weights)
             raise ZeroDivisionError
 
@@ -45,10 +45,10 @@ def test_the_average_takes_the_weights_place_and_gives_it_back():
     assert all((weight.numpy() == 7).all() for weight in model.weights)
 
 
-def test_no_average_costs_and_changes_nothing():
+def test_without_an_average_nothing_changes():
     model = network()
     average = WeightAverage(model, 0.0)
     average.update()
-    with average.in_place():
+    with average.applied():
         assert all((weight.numpy() == 0).all() for weight in model.weights)
     assert average.variables == []

@@ -13,16 +13,16 @@ import semenet
 from semenet.data.images.errors import ImageError
 from semenet.data.manifest.table import ManifestError, label_index, read_manifest, write_manifest
 from semenet.errors import SemenetError
-from semenet.training.loop.data_options import DataOptions
+from semenet.training.loop.checkpoint_callback import TrainingError
 from semenet.training.loop.fit import build_network, train
-from semenet.training.loop.run_options import RunOptions
-from semenet.training.run_folder.checkpoint_callback import TrainingError
-from semenet.training.run_folder.run import Run, RunFolderError
+from semenet.training.options import DataOptions, RunOptions
+from semenet.training.run_folder.record import RunFolderError
+from semenet.training.run_folder.run import Run
 
 ROOT = pathlib.Path(__file__).parents[3]
 
 
-def test_a_run_folder_holds_all_that_the_run_was(classifier_run, phantoms, tiny_recipe):
+def test_a_run_folder_holds_everything_about_its_run(classifier_run, phantoms, tiny_recipe):
     run = Run.open(classifier_run)
     assert run.recipe == tiny_recipe("seme_resnet50")
     assert run.record["status"] == "finished"
@@ -37,7 +37,7 @@ def test_a_run_folder_holds_all_that_the_run_was(classifier_run, phantoms, tiny_
     assert semenet.load_model(classifier_run).class_names == run.class_names
 
 
-def test_the_kept_network_is_the_best_epoch_s_and_its_figures_are_true(classifier_run, phantoms):
+def test_the_saved_network_is_that_of_the_best_epoch_and_its_metrics_are_correct(classifier_run, phantoms):
     run = Run.open(classifier_run)
     best = run.history["val_macro_auroc"].max()
     assert run.record["best"] == pytest.approx(best)
@@ -56,8 +56,8 @@ def test_the_kept_network_is_the_best_epoch_s_and_its_figures_are_true(classifie
 
 
 @pytest.mark.slow
-def test_learns_to_tell_bright_from_dark(tmp_path, tiny_recipe):
-    """What a run ends with separates classes that a glance separates."""
+def test_learns_to_separate_bright_from_dark_images(tmp_path, tiny_recipe):
+    """A run learns to separate classes that are easily told apart."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_learns_to_tell_bright_from_dark(tmp_path, tiny_recipe):
     assert train(recipe, tmp_path / "manifest.csv", tmp_path / "run").record["best"] == 1.0
 
 
-def test_a_finished_run_is_left_alone(classifier_run, phantoms, tiny_recipe, capsys):
+def test_a_finished_run_is_not_changed(classifier_run, phantoms, tiny_recipe, capsys):
     (classifier_run / ".notes").write_text("mine")
     before = {path: path.stat().st_mtime_ns for path in classifier_run.rglob("*")}
     train(tiny_recipe("seme_resnet50"), phantoms, classifier_run)
@@ -83,9 +83,7 @@ def test_a_finished_run_is_left_alone(classifier_run, phantoms, tiny_recipe, cap
     assert {path: path.stat().st_mtime_ns for path in classifier_run.rglob("*")} == before
 
 
-def test_another_recipe_or_manifest_under_an_old_run_is_refused(
-    classifier_run, phantoms, tiny_recipe, tmp_path
-):
+def test_resuming_with_another_recipe_or_manifest_raises(classifier_run, phantoms, tiny_recipe, tmp_path):
     with pytest.raises(RunFolderError, match="epochs 2, now 5"):
         train(tiny_recipe("seme_resnet50", epochs=5), phantoms, classifier_run)
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
@@ -94,8 +92,8 @@ def test_another_recipe_or_manifest_under_an_old_run_is_refused(
         train(tiny_recipe("seme_resnet50"), tmp_path / "other.csv", classifier_run, root=phantoms.parent)
 
 
-def test_a_run_killed_after_its_last_epoch_is_finished(classifier_run, phantoms, tiny_recipe, tmp_path):
-    """What was being written is removed; the user's own files stay."""
+def test_a_run_killed_after_its_last_epoch_is_completed(classifier_run, phantoms, tiny_recipe, tmp_path):
+    """Temporary files are deleted; the user's own files stay."""
     folder = shutil.copytree(classifier_run, tmp_path / "run")
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record | {"status": "training"}))
@@ -115,7 +113,7 @@ def test_a_run_killed_after_its_last_epoch_is_finished(classifier_run, phantoms,
     "mistake",
     [{"weights": "nowhere"}, {"views": ("original", "masked")}, {"classes": ("normal", "bacteria")}],
 )
-def test_a_mistake_leaves_no_folder_behind(phantoms, tiny_recipe, tmp_path, mistake):
+def test_wrong_arguments_create_no_folder(phantoms, tiny_recipe, tmp_path, mistake):
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask", "mask_path"])
     write_manifest(rows, tmp_path / "unmasked.csv")
     with pytest.raises(SemenetError, match="Received"):
@@ -128,7 +126,7 @@ def test_a_mistake_leaves_no_folder_behind(phantoms, tiny_recipe, tmp_path, mist
     assert not (tmp_path / "run").exists()
 
 
-def test_an_absent_validation_image_is_found_before_the_first_epoch(phantoms, tiny_recipe, tmp_path):
+def test_a_missing_validation_image_raises_before_the_first_epoch(phantoms, tiny_recipe, tmp_path):
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask", "mask_path"])
     rows.loc[rows.index[rows["split"] == "val"][0], "file"] = "images/absent.png"
     write_manifest(rows, tmp_path / "absent.csv")
@@ -136,7 +134,7 @@ def test_an_absent_validation_image_is_found_before_the_first_epoch(phantoms, ti
         train(tiny_recipe("vgg19_gap"), tmp_path / "absent.csv", tmp_path / "run", root=phantoms.parent)
 
 
-def test_a_monitor_that_val_cannot_give_is_refused(phantoms, tiny_recipe, tmp_path):
+def test_a_monitor_that_val_cannot_provide_raises(phantoms, tiny_recipe, tmp_path):
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask", "mask_path"])
     rows = rows[(rows["split"] != "val") | (rows["label"] == "normal")]
     write_manifest(rows, tmp_path / "one.csv")
@@ -151,23 +149,23 @@ def test_the_lowest_loss_is_the_best(phantoms, tiny_recipe, tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "{", ""])
-def test_a_broken_record_is_named(classifier_run, tmp_path, content):
+def test_the_error_names_a_damaged_record(classifier_run, tmp_path, content):
     folder = shutil.copytree(classifier_run, tmp_path / "run")
     (folder / "run.json").unlink()
     if content is not None:
         (folder / "run.json").write_text(content)
-    with pytest.raises(RunFolderError, match=r"whole run\.json"):
+    with pytest.raises(RunFolderError, match=r"complete run\.json"):
         Run.open(folder)
 
 
-def test_somebody_s_folder_is_refused(phantoms, tiny_recipe, tmp_path):
+def test_a_folder_with_other_files_raises(phantoms, tiny_recipe, tmp_path):
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(RunFolderError, match="new or an empty folder.*Received"):
         train(tiny_recipe("seme_resnet50"), phantoms, tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "x"
 
 
-def test_a_patient_in_two_splits_is_refused(phantoms, tiny_recipe, tmp_path):
+def test_a_patient_in_two_splits_raises(phantoms, tiny_recipe, tmp_path):
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
     train_patient = rows.loc[rows["split"] == "train", "patient"].iloc[0]
     rows.loc[rows.index[rows["split"] == "val"][0], "patient"] = train_patient
@@ -177,7 +175,7 @@ def test_a_patient_in_two_splits_is_refused(phantoms, tiny_recipe, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_label_without_a_class_and_a_class_without_images_are_refused(phantoms, tiny_recipe, tmp_path):
+def test_a_label_without_a_class_and_a_class_without_images_raise(phantoms, tiny_recipe, tmp_path):
     with pytest.raises(ManifestError, match="virus"):
         train(tiny_recipe("seme_resnet50", classes=("normal", "bacteria")), phantoms, tmp_path / "run")
     classes = ("normal", "bacteria", "virus", "COVID-19")
@@ -185,7 +183,7 @@ def test_a_label_without_a_class_and_a_class_without_images_are_refused(phantoms
         train(tiny_recipe("seme_resnet50", classes=classes), phantoms, tmp_path / "run")
 
 
-def test_a_bad_image_is_named(phantoms, tiny_recipe, tmp_path):
+def test_the_error_names_a_damaged_image(phantoms, tiny_recipe, tmp_path):
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
     rows["file"] = [str(phantoms.parent / file) for file in rows["file"]]
     bad = tmp_path / "truncated.png"
@@ -197,22 +195,22 @@ def test_a_bad_image_is_named(phantoms, tiny_recipe, tmp_path):
         train(tiny_recipe("vgg19_gap"), tmp_path / "bad.csv", tmp_path / "run")
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_state(phantoms, tiny_recipe, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_training(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe("vgg19_gap", learning_rate=1e38)
     with pytest.raises(TrainingError, match="must stay finite.*lower --learning-rate"):
         train(recipe, phantoms, tmp_path / "run")
 
 
-def test_weights_that_are_not_finite_are_not_kept(phantoms, tiny_recipe, tmp_path):
-    """The first loss is finite still, its step is not."""
+def test_weights_that_are_not_finite_are_not_saved(phantoms, tiny_recipe, tmp_path):
+    """The first loss is still finite, but its update is not."""
     recipe = tiny_recipe("vgg19_gap", learning_rate=1e300, momentum=0.0)
     options = RunOptions(checkpoint_every=1)
-    with pytest.raises(TrainingError, match="weights that are not, in epoch 1, step 1. Nothing was kept"):
+    with pytest.raises(TrainingError, match="weights that are not finite, in epoch 1, step 1. Nothing was"):
         train(recipe, phantoms, tmp_path / "run", options=options)
     assert not (tmp_path / "run" / "checkpoints" / "last.npz").exists()
 
 
-def test_a_run_killed_before_its_best_network_was_written_writes_it(phantoms, tiny_recipe, tmp_path):
+def test_a_resumed_run_writes_the_best_network_that_a_kill_prevented(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe("vgg19_gap", epochs=1, ema=0.5)
     run = train(recipe, phantoms, tmp_path / "run")
     weights = run.model.get_weights()
@@ -225,15 +223,17 @@ def test_a_run_killed_before_its_best_network_was_written_writes_it(phantoms, ti
 
 
 @pytest.mark.parametrize("change", [{"precision": "mixed_bfloat16"}, {"backend": "jax"}])
-def test_a_run_goes_on_only_as_it_was_begun(classifier_run, phantoms, tiny_recipe, tmp_path, change):
+def test_resuming_with_another_policy_or_backend_raises(
+    classifier_run, phantoms, tiny_recipe, tmp_path, change
+):
     folder = shutil.copytree(classifier_run, tmp_path / "run")
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record | change | {"status": "training"}))
-    with pytest.raises(RunFolderError, match=f"begun with {next(iter(change))} .*, now"):
+    with pytest.raises(RunFolderError, match=f"started with {next(iter(change))} .*, now"):
         train(tiny_recipe("seme_resnet50"), phantoms, folder)
 
 
-def test_other_weights_to_start_from_are_another_run(classifier_run, phantoms, tiny_recipe, tmp_path):
+def test_resuming_with_other_initial_weights_raises(classifier_run, phantoms, tiny_recipe, tmp_path):
     start = shutil.copytree(classifier_run, tmp_path / "start")
     recipe = tiny_recipe("seme_resnet50", weights=str(start), epochs=1)
     train(recipe, phantoms, tmp_path / "run")
@@ -242,19 +242,19 @@ def test_other_weights_to_start_from_are_another_run(classifier_run, phantoms, t
         train(recipe, phantoms, tmp_path / "run")
 
 
-def test_patience_ends_a_run_that_gets_no_better(phantoms, tiny_recipe, tmp_path):
-    """At this rate float32 weights do not change, and neither does the figure."""
+def test_patience_stops_a_run_that_does_not_improve(phantoms, tiny_recipe, tmp_path):
+    """At this learning rate neither the float32 weights nor the metric change."""
     recipe = tiny_recipe("vgg19_gap", monitor="val_accuracy", learning_rate=1e-30, epochs=9, patience=2)
     assert len(train(recipe, phantoms, tmp_path / "run").history) == 3
 
 
-def test_tensorflow_s_optimiser_is_as_it_was_after_a_training(classifier_run):
+def test_training_restores_tensorflow_s_graph_optimiser(classifier_run):
     options = tf.config.optimizer.get_experimental_options()
     assert not options.get("disable_meta_optimizer", False)
 
 
 @pytest.mark.slow
-def test_masked_views_make_the_training_set_larger(phantoms, tiny_recipe, tmp_path):
+def test_trains_on_masked_views_with_clahe_at_inference(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe(
         "vgg19_gap", views=("original", "masked"), rotation=30.0, epochs=1, inference_clahe=True
     )
@@ -273,7 +273,7 @@ def test_unet_learns_lungs(unet_run):
 
 @pytest.mark.slow
 def test_fine_tuning_freezes_the_backbone(classifier_run, phantoms, tiny_recipe, tmp_path):
-    """From a run with other classes: the backbone stays as it was, the head learns."""
+    """From a run with other classes: the backbone is unchanged, and the head learns."""
     rows = read_manifest(phantoms).rows.drop(columns=["path", "mask_path"], errors="ignore")
     rows["label"] = rows["label"].where(rows["label"] == "normal", "pneumonia")
     write_manifest(rows, tmp_path / "two.csv")
@@ -300,7 +300,7 @@ def test_fine_tuning_freezes_the_backbone(classifier_run, phantoms, tiny_recipe,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(phantoms, tiny_recipe, tmp_path, precision):
+def test_mixed_precision_trains_and_restores_the_policy(phantoms, tiny_recipe, tmp_path, precision):
     recipe = tiny_recipe("seme_resnet50", precision=precision, epochs=1)
     run = train(recipe, phantoms, tmp_path / "run")
     assert run.model.get_layer("conv1_conv").compute_dtype == precision.removeprefix("mixed_")
@@ -309,7 +309,7 @@ def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(phantoms, tiny_r
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(phantoms, tiny_recipe, tmp_path):
+def test_unreadable_files_are_left_out_and_listed_on_request(phantoms, tiny_recipe, tmp_path):
     rows = read_manifest(phantoms).rows.drop(columns=["mask", "mask_path"])
     rows["file"] = rows.pop("path")
     bad = rows.index[rows["split"] == "train"][3]
@@ -336,7 +336,7 @@ def test_bad_files_are_left_out_and_listed_where_that_is_asked_for(phantoms, tin
         train(recipe, tmp_path / "manifest.csv", tmp_path / "run", data=skip)
 
 
-def test_patients_in_two_splits_train_only_where_asked_and_on_record(phantoms, tiny_recipe, tmp_path):
+def test_patients_in_two_splits_need_permission_and_are_recorded(phantoms, tiny_recipe, tmp_path):
     rows = read_manifest(phantoms).rows.drop(columns=["mask", "mask_path"])
     rows["file"] = rows.pop("path")
     patient = rows.loc[rows["split"] == "train", "patient"].iloc[0]

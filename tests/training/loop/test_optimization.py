@@ -23,20 +23,20 @@ def test_cosine_annealing_ends_at_the_minimum(tiny_recipe):
     np.testing.assert_allclose(rates(recipe, 7, (0, 10, 21)), expected, rtol=1e-3)
 
 
-def test_warm_up_rises_in_a_line_and_is_part_of_all_steps(tiny_recipe):
+def test_warm_up_is_linear_and_part_of_all_steps(tiny_recipe):
     recipe = tiny_recipe("seme_resnet50_dataset2", epochs=3, warmup=1 / 3, minimum_learning_rate=0.0)
     found = rates(recipe, 10, (0, 5, 10, 20, 30))
     np.testing.assert_allclose(found, [0, 0.05, 0.1, annealed(0.1, 0, 0.5), 0], atol=1e-7)
 
 
-def test_each_cycle_begins_at_the_learning_rate_and_ends_at_the_minimum(tiny_recipe):
+def test_each_cycle_goes_from_the_learning_rate_to_the_minimum(tiny_recipe):
     recipe = tiny_recipe("seme_resnet50_dataset2", epochs=4, cycles=2, minimum_learning_rate=0.001)
     found = rates(recipe, 10, (0, 10, 21, 31, 40))
     shares = (0, 10 / 20, 1 / 20, 11 / 20, 1)
     np.testing.assert_allclose(found, [annealed(0.1, 0.001, share) for share in shares], rtol=1e-3)
 
 
-def test_class_weights_are_inverse_to_the_images_and_one_in_the_mean(tiny_recipe):
+def test_class_weights_are_inversely_proportional_to_class_size_with_mean_one(tiny_recipe):
     rows = pd.DataFrame({"label": ["normal"] * 2 + ["bacteria"] * 6 + ["virus"] * 4, "file": "x"})
     assert class_weights(tiny_recipe("vgg19_gap"), rows) is None
     weights = class_weights(tiny_recipe("vgg19_gap", class_weights="balanced"), rows)
@@ -55,7 +55,7 @@ def test_the_loss_smooths_labels(tiny_recipe):
         assert loss == pytest.approx(-(target * np.log(outputs)).sum(), rel=1e-5)
 
 
-def test_weight_decay_shrinks_kernels_alone_and_clipping_bounds_the_step(tiny_recipe):
+def test_weight_decay_shrinks_only_kernels_and_clipping_limits_the_step(tiny_recipe):
     recipe = tiny_recipe("vgg19_gap", optimizer="adamw", weight_decay=0.1, learning_rate=0.01)
     model = build_network(recipe)
     compile_network(model, recipe, 10, jit_compile=False)
@@ -76,7 +76,7 @@ def test_weight_decay_shrinks_kernels_alone_and_clipping_bounds_the_step(tiny_re
 
 
 def test_the_training_step_is_traced_once(tiny_recipe, monkeypatch):
-    """A variable that the first trace creates would have TensorFlow trace it all again."""
+    """If the first trace created a variable, TensorFlow would trace the step again."""
     recipe = tiny_recipe("vgg19_gap")
     model = build_network(recipe)
     compile_network(model, recipe, 10, jit_compile=False)

@@ -8,7 +8,7 @@ from semenet.training.loop import progress as fit_progress
 
 
 def fit(progress_of_run, epochs, steps, start=0):
-    """What `fit` calls, from a step on."""
+    """Calls the callback as `fit` does, from a step on."""
     progress_of_run.on_train_begin()
     for epoch in range(start // steps, epochs):
         progress_of_run.on_epoch_begin(epoch)
@@ -18,27 +18,29 @@ def fit(progress_of_run, epochs, steps, start=0):
     progress_of_run.close()
 
 
-def test_a_training_s_log_has_steps_speed_and_time_left(monkeypatch):
+def test_a_log_has_steps_speed_and_remaining_time(monkeypatch):
     monkeypatch.setattr(fit_progress, "SECONDS_BETWEEN_LINES", -1)
     seconds = itertools.count()
     monkeypatch.setattr(fit_progress, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
     stream = io.StringIO()
-    shown = fit_progress.ShowProgress(2, 4, 16, console=rich.console.Console(file=stream, width=200))
+    shown = fit_progress.ProgressCallback(2, 4, 16, console=rich.console.Console(file=stream, width=200))
     fit(shown, 2, 4)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "first step after 1.0 s, tracing included"
+    assert lines[0] == "first step after 1.0 s, including tracing"
     # A second a step: 16 images/s, two steps left of the epoch and six of all.
     assert lines[1] == (
-        "epoch 1/2  step 2/4  loss 0.5000  16.0 images/s  2 s left in the epoch, 0 min in all"
+        "epoch 1/2  step 2/4  loss 0.5000  16.0 images/s  2 s left in this epoch, 0 min left in total"
     )
     assert lines[4] == "epoch 1/2  loss 0.5  val_loss 0.25"
     assert [line.split("  ")[1] for line in lines[5:8]] == ["step 2/4", "step 3/4", "step 4/4"]
 
 
-def test_a_run_that_goes_on_counts_from_where_it_stands(monkeypatch):
+def test_a_resumed_run_counts_from_its_step(monkeypatch):
     monkeypatch.setattr(fit_progress, "SECONDS_BETWEEN_LINES", -1)
     stream = io.StringIO()
-    shown = fit_progress.ShowProgress(3, 4, 16, start=5, console=rich.console.Console(file=stream, width=200))
+    shown = fit_progress.ProgressCallback(
+        3, 4, 16, start=5, console=rich.console.Console(file=stream, width=200)
+    )
     fit(shown, 3, 4, start=5)
     steps = [
         line.split("  ")[:2]

@@ -1,4 +1,4 @@
-"""Real processes, killed at various moments and started again with the same command."""
+"""Real processes that are killed at various moments and started again with the same command."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ def run(manifest, out, *options, **arguments):
 
 
 def kill_once(process, moment):
-    """Kills a process as soon as the moment has come."""
+    """Kills a process as soon as a condition holds."""
     deadline = time.monotonic() + SECONDS
     while not moment():
         assert process.poll() is None, "it ended before the moment came"
@@ -61,7 +61,7 @@ def arrays(path):
 
 
 @pytest.mark.slow
-def test_a_run_killed_again_and_again_ends_as_one_left_alone(phantoms, tmp_path):
+def test_a_run_killed_several_times_ends_like_an_uninterrupted_one(phantoms, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(phantoms, whole)
     checkpoint = killed / "checkpoints" / "last.npz"
@@ -78,7 +78,7 @@ def test_a_run_killed_again_and_again_ends_as_one_left_alone(phantoms, tmp_path)
         )
         kill_once(process, moment)
     assert not (killed / "last.weights.h5").exists()
-    assert "Going on after epoch" in run(phantoms, killed)
+    assert "after epoch" in run(phantoms, killed)
 
     mine, theirs = arrays(killed / "last.weights.h5"), arrays(whole / "last.weights.h5")
     assert mine.keys() == theirs.keys()
@@ -102,7 +102,7 @@ def arrays_of_keras(path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_stops_with_the_last_good_checkpoint(phantoms, tmp_path):
+def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(phantoms, tmp_path):
     out = tmp_path / "run"
     process = subprocess.Popen(command(phantoms, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     kill_once(process, (out / "history.csv").exists)
@@ -118,7 +118,7 @@ def test_a_full_disk_stops_with_the_last_good_checkpoint(phantoms, tmp_path):
     )
     assert result.returncode == 1
     assert "must fit on its disk" in result.stderr
-    assert "Make room and give the same command again" in result.stderr
+    assert "Free some space and run the same command again" in result.stderr
     assert "Traceback" not in result.stderr
     assert (out / "checkpoints" / "last.npz").read_bytes() == before
     assert not list(out.rglob(".*.last.npz"))
@@ -126,7 +126,7 @@ def test_a_full_disk_stops_with_the_last_good_checkpoint(phantoms, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_second_process_in_the_same_folder_is_refused(phantoms, tmp_path):
+def test_a_second_process_in_the_same_folder_raises(phantoms, tmp_path):
     out = tmp_path / "run"
     first = subprocess.Popen(
         command(phantoms, out, "--epochs", "500"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -144,4 +144,4 @@ def test_a_second_process_in_the_same_folder_is_refused(phantoms, tmp_path):
         first.kill()
         first.wait()
     assert second.returncode == 1
-    assert "another one is at work" in second.stderr
+    assert "another process is training" in second.stderr

@@ -1,4 +1,4 @@
-"""What a network is validated on: what it will be fed."""
+"""Validation uses the same kind of images as training and inference."""
 
 import cv2
 import keras
@@ -21,7 +21,7 @@ ALONE, WHOLE, BOTH = ("masked", "masked_clahe"), ("original", "clahe"), ("origin
 
 
 def by_brightness():
-    """A network that tells the classes by the mean of the image it is fed."""
+    """Returns a network that separates the classes by the mean of its input."""
     image = keras.Input((32, 32, 1), name="image")
     x = keras.layers.Rescaling(1 / 255)(image)
     x = keras.layers.GlobalAveragePooling2D()(x)
@@ -31,22 +31,22 @@ def by_brightness():
     return model
 
 
-class Kept(Devices):
-    """One device, which keeps what it predicted."""
+class StoringDevice(Devices):
+    """One device, which stores its predictions."""
 
     def predict(self, model, images, count):
-        self.kept = super().predict(model, images, count)
-        return self.kept
+        self.stored = super().predict(model, images, count)
+        return self.stored
 
 
 def validated(recipe, rows, **arguments):
-    devices = Kept()
-    figures = Validation(rows, recipe, devices, **arguments).measure(by_brightness())
-    return devices.kept, figures
+    devices = StoringDevice()
+    metrics = Validation(rows, recipe, devices, **arguments).measure(by_brightness())
+    return devices.stored, metrics
 
 
 def expected(rows, clahe, masked):
-    """Probabilities of the images, blacked out one by one, without the module's own dataset."""
+    """Returns probabilities of images that are masked one by one, without the module's own dataset."""
     dataset = evaluation_dataset(rows, input_size=(32, 32), batch_size=1, inference_clahe=clahe)
     images = np.concatenate([batch.numpy() for batch in dataset])
     if masked:
@@ -58,16 +58,16 @@ def expected(rows, clahe, masked):
 
 @pytest.mark.parametrize("clahe", [False, True])
 @pytest.mark.parametrize("views", [ALONE, WHOLE, BOTH, ("masked",)])
-def test_a_network_is_validated_on_what_it_is_fed(phantoms, tiny_recipe, views, clahe):
+def test_a_network_is_validated_on_the_kind_of_images_it_is_trained_on(phantoms, tiny_recipe, views, clahe):
     rows = read_manifest(phantoms).split("val")
     recipe = tiny_recipe("vgg19_gap", views=views, inference_clahe=clahe)
-    probabilities, figures = validated(recipe, rows)
+    probabilities, metrics = validated(recipe, rows)
     alone = views not in (WHOLE, BOTH)
     np.testing.assert_allclose(probabilities, expected(rows, clahe, alone), atol=1e-6)
     assert np.abs(probabilities - expected(rows, clahe, not alone)).max() > 0.05
     true = rows["label"].map({"normal": 0, "bacteria": 1, "virus": 2})
-    assert figures["val_accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == true))
-    assert figures["val_loss"] == pytest.approx(
+    assert metrics["val_accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == true))
+    assert metrics["val_loss"] == pytest.approx(
         -np.log(probabilities[range(len(rows)), true]).mean(), rel=1e-4
     )
 
@@ -82,14 +82,14 @@ def test_a_cache_changes_nothing(phantoms, tiny_recipe, tmp_path, cache):
         np.testing.assert_allclose(probabilities, expected(rows, False, True), atol=1e-6)
 
 
-def test_two_replicas_predict_as_one(phantoms, tiny_recipe):
-    """What the devices do to the dataset of images, they do to the one with black."""
+def test_two_replicas_predict_like_one(phantoms, tiny_recipe):
+    """The devices fill up the batches of masked images like those of whole images."""
     from semenet.training.devices.mirrored import MirroredDevices
 
     rows = read_manifest(phantoms).split("val")[:11]
     recipe = tiny_recipe("vgg19_gap", views=ALONE, batch_size=4)
 
-    class Two(Kept, MirroredDevices):
+    class Two(StoringDevice, MirroredDevices):
         # Without its devices: how batches are filled up is all that is asked for.
         replicas = 2
 
@@ -98,11 +98,11 @@ def test_two_replicas_predict_as_one(phantoms, tiny_recipe):
 
     devices = Two()
     Validation(rows, recipe, devices).measure(by_brightness())
-    np.testing.assert_allclose(devices.kept, expected(rows, False, True), atol=1e-6)
+    np.testing.assert_allclose(devices.stored, expected(rows, False, True), atol=1e-6)
 
 
 @pytest.mark.parametrize(("views", "alone"), [(ALONE, True), (WHOLE, False), (BOTH, False)])
-def test_the_head_says_what_its_network_is_fed(tiny_recipe, tmp_path, views, alone):
+def test_the_head_stores_whether_the_input_is_lungs_alone(tiny_recipe, tmp_path, views, alone):
     recipe = tiny_recipe("vgg19_gap", views=views)
     assert recipe.lungs_alone is alone
     build_network(recipe).save(tmp_path / "model.keras")
@@ -111,12 +111,12 @@ def test_the_head_says_what_its_network_is_fed(tiny_recipe, tmp_path, views, alo
 
 
 @pytest.mark.slow
-def test_a_run_s_best_figure_is_the_one_that_evaluation_finds(phantoms, tiny_recipe, tmp_path):
+def test_the_best_metric_of_a_run_equals_that_of_evaluation(phantoms, tiny_recipe, tmp_path):
     recipe = tiny_recipe("vgg19_gap", views=ALONE, monitor="val_accuracy", learning_rate=0.01)
     run = train(recipe, phantoms, tmp_path / "run")
     assert run.lungs_alone
-    figures = evaluate(run.path, phantoms, "val", out=tmp_path / "out", resamples=200)
-    assert figures["accuracy"] == pytest.approx(run.record["best"])
+    metrics = evaluate(run.path, phantoms, "val", out=tmp_path / "out", resamples=200)
+    assert metrics["accuracy"] == pytest.approx(run.record["best"])
     rows = read_manifest(phantoms).split("val")
     dataset = evaluation_dataset(rows, input_size=(32, 32), batch_size=8, masks=True)
     blacked = np.concatenate([images.numpy() * masks.numpy().astype("uint8") for images, masks in dataset])
@@ -124,20 +124,20 @@ def test_a_run_s_best_figure_is_the_one_that_evaluation_finds(phantoms, tiny_rec
     np.testing.assert_allclose(table[list(run.class_names)], run.model.predict(blacked, verbose=0), atol=1e-5)
 
 
-def test_a_row_without_a_mask_is_refused_where_it_is_needed(phantoms, tiny_recipe):
+def test_a_row_without_a_mask_raises_if_masks_are_needed(phantoms, tiny_recipe):
     rows = read_manifest(phantoms).split("val")
     gap = rows.assign(mask_path=["", *rows["mask_path"][1:]])
-    bare = rows.drop(columns=["mask", "mask_path"])
+    unmasked = rows.drop(columns=["mask", "mask_path"])
     count = len(rows)
     recipe = tiny_recipe("vgg19_gap", views=ALONE)
-    for some, without in ((gap, 1), (bare, count)):
+    for some, without in ((gap, 1), (unmasked, count)):
         message = f"Received: {without} of {count} rows without one, first {rows['file'][0]}.*--views"
         with pytest.raises(ManifestError, match=message):
             Validation(some, recipe, Devices())
         assert Validation(some, tiny_recipe("vgg19_gap", views=BOTH), Devices()).dataset is not None
 
 
-def test_a_mask_that_is_no_file_is_found_before_the_first_epoch(phantoms, tiny_recipe):
+def test_a_missing_mask_raises_before_the_first_epoch(phantoms, tiny_recipe):
     rows = read_manifest(phantoms).split("val")
     rows.loc[2, "mask_path"] = "/nowhere/mask.png"
     with pytest.raises(ImageError, match=r"Received: 1 that are none, first /nowhere/mask\.png"):

@@ -30,7 +30,7 @@ def steps(model, number):
 
 
 @pytest.mark.slow
-def test_a_restored_run_goes_on_bit_for_bit_with_its_moex_draws(tmp_path):
+def test_a_restored_run_continues_bit_for_bit_with_its_moex_draws(tmp_path):
     model = compiled()
     steps(model, 3)
     save_state(tmp_path / "state.npz", values(state_of(model, model)), {"history": [{"loss": 0.1}]})
@@ -46,13 +46,13 @@ def test_a_restored_run_goes_on_bit_for_bit_with_its_moex_draws(tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_another_network_s_state_is_refused(tmp_path):
+def test_the_state_of_another_network_raises(tmp_path):
     wide = compiled(width=0.25)
-    with pytest.raises(CheckpointError, match="fits the network.*Received"):
+    with pytest.raises(CheckpointError, match="fits only the network.*Received"):
         assign_state(tmp_path / "state.npz", [np.zeros((1, 2))], state_of(wide, wide))
 
 
-def test_a_broken_file_is_refused(tmp_path):
+def test_a_damaged_file_raises(tmp_path):
     path = tmp_path / "state.npz"
     save_state(path, [np.ones(2)], {})
     content = path.read_bytes()
@@ -64,13 +64,13 @@ def test_a_broken_file_is_refused(tmp_path):
             read_state(path)
 
 
-def test_another_version_s_checkpoint_is_refused(tmp_path):
+def test_a_checkpoint_of_another_version_raises(tmp_path):
     save_state(tmp_path / "state.npz", [np.ones(2)], {"history": []})
     with pytest.raises(CheckpointError, match="of this version.*step"):
         read_state(tmp_path / "state.npz", need=("history", "step"))
 
 
-def test_a_failed_write_leaves_the_last_good_state(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "state.npz"
     save_state(path, [np.array([1.0, 2.0])], {"number": 1})
 
