@@ -140,5 +140,5 @@ def test_a_row_without_a_mask_raises_if_masks_are_needed(phantoms, tiny_recipe):
 def test_a_missing_mask_raises_before_the_first_epoch(phantoms, tiny_recipe):
     rows = read_manifest(phantoms).split("val")
     rows.loc[2, "mask_path"] = "/nowhere/mask.png"
-    with pytest.raises(ImageError, match=r"Received: 1 that are none, first /nowhere/mask\.png"):
+    with pytest.raises(ImageError, match=r"Received: 1 missing files, first /nowhere/mask\.png"):
         Validation(rows, tiny_recipe("vgg19_gap", views=ALONE), Devices())
