@@ -33,7 +33,7 @@ CACHES = ("memory", "disk")
 _HEADER = struct.Struct("<IQqQq")
 _CHECKSUM_BYTES = 4
 _DECODERS = ("semenet", "opencv-python-headless", "pillow", "pydicom", "imagecodecs")
-_memory_caches = weakref.WeakSet()
+_memory_caches: weakref.WeakSet[MemoryCache] = weakref.WeakSet()
 
 
 class CacheError(SemenetError):
@@ -70,11 +70,11 @@ def open_cache(
             f"Received: cache={kind!r}, cache_folder={folder!r}. Pass a folder (--cache-folder) with 'disk', "
             "and only then."
         )
-    if kind is None:
-        return None
     shape = (2 if masks else 1, *size)
     if kind == "memory":
         return MemoryCache(len(rows), shape)
+    if folder is None:
+        return None
     columns = ("path", "mask_path") if masks else ("path",)
     return DiskCache(folder, [rows[column].tolist() for column in columns], shape)
 
@@ -205,7 +205,7 @@ class DiskCache:
                 "choose another folder."
             )
 
-    def _write_error(self, reason: str) -> CacheError:
+    def _write_error(self, reason: str | None) -> CacheError:
         return CacheError(
             f"A cache must be writable. Received: {self.path}: {reason}. Free some space on its disk and "
             "start again, or use no cache."

@@ -40,7 +40,8 @@ class ResizedImages:
     ) -> None:
         self.paths = rows["path"].tolist()
         self.mask_paths = rows["mask_path"].tolist() if masks else None
-        self.size = tuple(size)
+        height, width = size
+        self.size = (height, width)
         self.cache = cache
 
     @property
@@ -71,7 +72,8 @@ class ResizedImages:
         return pair
 
     def _read(self, row: int) -> tuple[np.ndarray, np.ndarray | None]:
-        image, mask = read_image_and_mask(self.paths[row], self.mask_paths and self.mask_paths[row])
+        mask_path = None if self.mask_paths is None else self.mask_paths[row]
+        image, mask = read_image_and_mask(self.paths[row], mask_path)
         image = host_transforms.resize(image, self.size)
         return image, None if mask is None else host_transforms.resize_mask(mask, self.size)
 

@@ -6,6 +6,7 @@ threads at once. `semenet.data.transforms.in_graph` computes the same pixels wit
 
 import math
 import threading
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -13,7 +14,15 @@ import PIL.Image
 
 from semenet.data.transforms.clahe_arguments import check_clahe_arguments
 
-_clahe_of_thread = threading.local()
+
+class _ThreadState(threading.local):
+    """One thread's OpenCV CLAHE objects, which keep buffers, so that threads must not share one."""
+
+    def __init__(self) -> None:
+        self.clahe_objects: dict[tuple[float, tuple[int, int]], cv2.CLAHE] = {}
+
+
+_state = _ThreadState()
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -93,8 +102,7 @@ def clahe(
     Raises:
         SemenetError: `clip_limit` or `tiles` is out of range.
     """
-    # OpenCV's CLAHE objects keep buffers, so threads must not share one.
-    objects = vars(_clahe_of_thread)
+    objects = _state.clahe_objects
     if (clip_limit, tiles) not in objects:
         objects[clip_limit, tiles] = cv2.createCLAHE(*check_clahe_arguments(clip_limit, tiles))
     return objects[clip_limit, tiles].apply(image, out)
@@ -104,7 +112,7 @@ def warp(
     image: np.ndarray,
     degrees: float = 0.0,
     zoom: float = 1.0,
-    shift: tuple[float, float] = (0.0, 0.0),
+    shift: Sequence[float] = (0.0, 0.0),
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Rotates and scales an image about its centre, then moves it, in one bilinear step; the size stays.
@@ -129,7 +137,7 @@ def warp_mask(
     mask: np.ndarray,
     degrees: float = 0.0,
     zoom: float = 1.0,
-    shift: tuple[float, float] = (0.0, 0.0),
+    shift: Sequence[float] = (0.0, 0.0),
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Warps a mask as `warp` warps its image, by nearest neighbour. Pixels from outside the mask are 0.
@@ -180,7 +188,7 @@ def _warp(
     image: np.ndarray,
     degrees: float,
     zoom: float,
-    shift: tuple[float, float],
+    shift: Sequence[float],
     interpolation: int,
     out: np.ndarray | None,
 ) -> np.ndarray:
