@@ -307,9 +307,9 @@ def test_a_million_rows_are_processed_in_a_small_multiple_of_the_time_to_read_th
 
     reference = min(cpu_seconds(read_csv)[0] for _ in range(3))
     seconds, drawn = min((cpu_seconds(read_check_and_split) for _ in range(2)), key=lambda run: run[0])
-    assert seconds < 20 * reference
+    assert seconds < 15 * reference
     assert not [name for name in accessed if name.endswith(".png")]
-    assert len(normalized) < 10, "names that need no normalizing are joined without os.path.normpath"
+    assert not [name for name in normalized if name.endswith(".png")], "such names need no normalizing"
     assert patients_in_several_splits(drawn).empty
 
 
