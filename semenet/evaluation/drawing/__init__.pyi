@@ -1,7 +1,7 @@
 from .pages import mean_sd as mean_sd
 from .pages import number as number
-from .pages import page as page
 from .pages import percent as percent
+from .pages import render_page as render_page
 from .pages import with_interval as with_interval
 from .panels import panel as panel
 from .plots import COLOURS as COLOURS
@@ -18,11 +18,11 @@ __all__ = [
     "confusion",
     "mean_sd",
     "number",
-    "page",
     "panel",
     "percent",
     "precision_recall_curves",
     "reliability_diagram",
+    "render_page",
     "roc_curves",
     "training_curves",
     "with_interval",

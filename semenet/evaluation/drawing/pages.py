@@ -12,7 +12,7 @@ RESEARCH_USE = (
 )
 
 
-def page(template: str, **variables: Any) -> str:
+def render_page(template: str, **variables: Any) -> str:
     """Fills a template of this package.
 
     Args:

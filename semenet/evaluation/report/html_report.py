@@ -6,7 +6,7 @@ from typing import Any
 
 from semenet.data.manifest.table import Manifest
 from semenet.evaluation.drawing import plots
-from semenet.evaluation.drawing.pages import page
+from semenet.evaluation.drawing.pages import render_page
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.shortcut_audit.tables import audit_tables
 from semenet.training.run_folder.run import Run
@@ -62,7 +62,7 @@ def render_report(
         "audit_origins": [],
     }
     variables |= sections | ({} if audit is None else audit_tables(audit))
-    return page(
+    return render_page(
         "report.html.j2",
         **variables,
         network=run.model.name,

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from semenet.data.manifest.table import Manifest
-from semenet.evaluation.drawing.pages import number, page, with_interval
+from semenet.evaluation.drawing.pages import number, render_page, with_interval
 from semenet.training.run_folder.run import Run
 
 METRIC_NAMES = {
@@ -37,19 +37,19 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
     """
     rows = manifest.rows[manifest.rows["split"] == result["split"]]
     licences = sorted(set(rows["license"]) - {""}) if "license" in rows else []
-    return page(
+    return render_page(
         "card.md.j2",
         run=run,
         manifest=manifest,
         result=result,
         date=date,
-        name=in_text(run.model.name),
-        class_names=[in_text(name) for name in result["class_names"]],
-        split=in_text(result["split"]),
-        trained_by=in_code(run.record["command"]) if "command" in run.record else None,
-        evaluated_by=in_code(result["command"]),
-        audited_split=in_text(result["audit"]["split"]) if result["audit"] else None,
-        licences=[in_text(licence) for licence in licences],
+        name=escape_markdown(run.model.name),
+        class_names=[escape_markdown(name) for name in result["class_names"]],
+        split=escape_markdown(result["split"]),
+        trained_by=code_span(run.record["command"]) if "command" in run.record else None,
+        evaluated_by=code_span(result["command"]),
+        audited_split=escape_markdown(result["audit"]["split"]) if result["audit"] else None,
+        licences=[escape_markdown(licence) for licence in licences],
         parameters=run.model.count_params(),
         metric_rows=[
             (name, with_interval(result[key], result["intervals"][key]))
@@ -58,7 +58,7 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
         ],
         per_class=[
             (
-                in_text(name),
+                escape_markdown(name),
                 of_class["support"],
                 *(
                     with_interval(of_class[key], result["intervals"][f"per_class.{name}.{key}"])
@@ -71,13 +71,13 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
     )
 
 
-def in_text(text: object) -> str:
+def escape_markdown(text: object) -> str:
     """Escapes text, such as a class name, for Markdown in a line or a table cell."""
     line = " ".join(str(text).split())
     return re.sub(r"[\\`*\[\]<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
 
 
-def in_code(text: object) -> str:
+def code_span(text: object) -> str:
     """Formats text as a Markdown code span on one line, even if it contains backticks."""
     line = " ".join(str(text).splitlines())
     longest = max(map(len, re.findall("`+", line)), default=0)
@@ -91,7 +91,7 @@ def _heat_map_rows(result: dict[str, Any]) -> list[tuple[Any, ...]]:
     classes = (result.get("where") or {}).get("classes") or {}
     return [
         (
-            in_text(name),
+            escape_markdown(name),
             found["count"],
             number(found["in_lung"]["p50"], 2),
             number(found["lung_area"]["mean"], 2),

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from semenet.evaluation.drawing.pages import mean_sd, number, page, with_interval
-from semenet.evaluation.report.model_card import METRIC_NAMES, in_code, in_text
+from semenet.evaluation.drawing.pages import mean_sd, number, render_page, with_interval
+from semenet.evaluation.report.model_card import METRIC_NAMES, code_span, escape_markdown
 
 _CLASS_METRICS = ("sensitivity", "specificity", "auroc")
 
@@ -20,25 +20,30 @@ def render_zoo_card(metadata: dict[str, Any]) -> str:
     values = metadata["metrics"]["figures"]
     by_seed = metadata["metrics"].get("by_seed", {})
     class_names = metadata["network"]["class_names"]
-    return page(
+    return render_page(
         "zoo_card.md.j2",
         **metadata,
-        title=f"{metadata['entry']}: {in_text(metadata['name'])}",
-        classes=", ".join(in_text(name) for name in class_names),
-        command=in_code(metadata["training"]["command"]),
+        title=f"{metadata['entry']}: {escape_markdown(metadata['name'])}",
+        classes=", ".join(escape_markdown(name) for name in class_names),
+        command=code_span(metadata["training"]["command"]),
         metric_rows=[(title, _text(values[name])) for name, title in METRIC_NAMES.items() if name in values],
         class_rows=[
-            (in_text(name), *(_text(values[f"per_class.{name}.{key}"]) for key in _CLASS_METRICS))
+            (escape_markdown(name), *(_text(values[f"per_class.{name}.{key}"]) for key in _CLASS_METRICS))
             for name in class_names
             if f"per_class.{name}.auroc" in values
         ],
         subgroup_rows=[
-            (in_text(column), in_text(value), of_value["count"], _main_metrics(of_value["figures"]))
+            (
+                escape_markdown(column),
+                escape_markdown(value),
+                of_value["count"],
+                _main_metrics(of_value["figures"]),
+            )
             for column, of_column in metadata["metrics"]["subgroups"].items()
             for value, of_value in of_column.items()
         ],
         point_rows=[
-            (in_text(name), goal, point)
+            (escape_markdown(name), goal, point)
             for name, points in (metadata["calibration"] or {}).get("operating_points", {}).items()
             for goal, point in points.items()
             if point is not None

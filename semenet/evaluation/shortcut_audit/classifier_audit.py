@@ -13,9 +13,12 @@ from semenet import metrics
 from semenet.data.manifest.table import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
-from semenet.evaluation.drawing.pages import page
+from semenet.evaluation.drawing.pages import render_page
 from semenet.evaluation.shortcut_audit import verdict
-from semenet.evaluation.shortcut_audit.linear_probes import crossed_probabilities, fitted_probabilities
+from semenet.evaluation.shortcut_audit.linear_probes import (
+    cross_validated_probabilities,
+    fitted_probabilities,
+)
 from semenet.evaluation.shortcut_audit.occlusions import image_views
 from semenet.evaluation.shortcut_audit.origins import origin_probes
 from semenet.evaluation.shortcut_audit.tables import audit_tables
@@ -154,7 +157,7 @@ def audit(
         ),
         "versions": package_versions(),
     }
-    html = page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
+    html = render_page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
     write_together({out / "audit.html": html.encode(), out / "audit.json": text.encode()})
     return result
@@ -196,7 +199,7 @@ def _evidence(
     def probe(features: np.ndarray, fit_features: np.ndarray | None) -> np.ndarray | None:
         classes = len(labels.class_names)
         if fitted is None:
-            return crossed_probabilities(features, labels.index, labels.patients, classes)
+            return cross_validated_probabilities(features, labels.index, labels.patients, classes)
         return fitted_probabilities(
             fit_features, label_index(fit_rows, labels.class_names), features, classes
         )

@@ -52,7 +52,7 @@ def fitted_probabilities(
     return probabilities
 
 
-def crossed_probabilities(
+def cross_validated_probabilities(
     features: np.ndarray, index: np.ndarray, patients: Collection[object], classes: int
 ) -> np.ndarray | None:
     """Predicts each image by five-fold cross-validation grouped by patient.

@@ -42,7 +42,7 @@ def find_marks(image: np.ndarray, mask: np.ndarray) -> list[dict[str, Any]]:
     height, width = image.shape
     method = cv2.INTER_AREA if max(height, width) > SIDE else cv2.INTER_CUBIC
     image = cv2.resize(image, (SIDE, SIDE), interpolation=method)
-    mask = mask_for_marks(mask)
+    mask = resize_mask_for_marks(mask)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_STROKE, _STROKE))
     top_hat = cv2.morphologyEx(image, cv2.MORPH_TOPHAT, kernel)
     top_hat[cv2.dilate(mask, np.ones((_CLEARANCE, _CLEARANCE), np.uint8)) > 0] = 0
@@ -62,7 +62,7 @@ def find_marks(image: np.ndarray, mask: np.ndarray) -> list[dict[str, Any]]:
     return sorted(marks, key=lambda mark: -mark["contrast"])
 
 
-def mask_for_marks(mask: np.ndarray) -> np.ndarray:
+def resize_mask_for_marks(mask: np.ndarray) -> np.ndarray:
     """Resizes a mask `(H, W)`, 0 outside, for the search for marks: uint8 `(256, 256)`, nearest neighbour."""
     return cv2.resize(np.asarray(mask, np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
 

@@ -27,7 +27,7 @@ def without_lungs(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Returns:
         uint8 `(n, H, W, C)`.
     """
-    return np.where(dilated(masks)[..., np.newaxis], np.uint8(0), images)
+    return np.where(dilate_masks(masks)[..., np.newaxis], np.uint8(0), images)
 
 
 def outlines_alone(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ def without_corners(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
         for rows in (slice(high), slice(-high, None))
         for columns in (slice(wide), slice(-wide, None))
     ]
-    return _flattened(images, masks, regions)
+    return _flatten(images, masks, regions)
 
 
 def without_border(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -68,10 +68,10 @@ def without_border(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
         (everything, slice(wide)),
         (everything, slice(-wide, None)),
     ]
-    return _flattened(images, masks, regions)
+    return _flatten(images, masks, regions)
 
 
-def dilated(masks: np.ndarray) -> np.ndarray:
+def dilate_masks(masks: np.ndarray) -> np.ndarray:
     """Dilates masks, bool `(n, H, W)`, by `MARGIN` of the longer side."""
     radius = max(1, round(MARGIN * max(masks.shape[1:])))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -96,9 +96,9 @@ def image_views(takes_lungs_alone: bool) -> dict[str, View]:
     }
 
 
-def _flattened(images: np.ndarray, masks: np.ndarray, regions: Sequence[tuple[slice, slice]]) -> np.ndarray:
+def _flatten(images: np.ndarray, masks: np.ndarray, regions: Sequence[tuple[slice, slice]]) -> np.ndarray:
     flattened = images.copy()
-    clear = ~dilated(masks)
+    clear = ~dilate_masks(masks)
     for image, free in zip(flattened, clear, strict=True):
         for region in regions:
             if free[region].any():

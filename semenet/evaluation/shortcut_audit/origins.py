@@ -8,7 +8,10 @@ import pandas as pd
 
 from semenet import metrics
 from semenet.data.checks.shortcuts import ORIGIN_COLUMNS, origin_table
-from semenet.evaluation.shortcut_audit.linear_probes import crossed_probabilities, fitted_probabilities
+from semenet.evaluation.shortcut_audit.linear_probes import (
+    cross_validated_probabilities,
+    fitted_probabilities,
+)
 from semenet.metrics.patient_bootstrap import classification_intervals
 
 COLUMNS = (*ORIGIN_COLUMNS, "marker")
@@ -79,7 +82,7 @@ def _probe(
             fit_features[fit_chosen], fit_index, features[chosen], len(values)
         )
     else:
-        probabilities = crossed_probabilities(features[chosen], index, patients, len(values))
+        probabilities = cross_validated_probabilities(features[chosen], index, patients, len(values))
     if probabilities is None:
         return None
     interval = classification_intervals(index, probabilities, values, patients)["macro_auroc"]

@@ -8,7 +8,7 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet import metrics
-from semenet.evaluation.shortcut_audit.marks import SIDE, marks_of_files, mask_for_marks
+from semenet.evaluation.shortcut_audit.marks import SIDE, marks_of_files, resize_mask_for_marks
 from semenet.evaluation.shortcut_audit.occlusions import View
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import failed_lung_checks
@@ -62,7 +62,7 @@ class ViewOutputs:
                 for part, values in zip(parts[name], compute(view(images, found)), strict=True):
                     part.append(values.numpy())
             if masks.run is not None and not run.lungs_alone:
-                packed += [np.packbits(mask_for_marks(mask)) for mask in found]
+                packed += [np.packbits(resize_mask_for_marks(mask)) for mask in found]
         joined = {name: [np.concatenate(part) for part in pair] for name, pair in parts.items()}
         for _, outputs in joined.values():
             check_probabilities(outputs)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from semenet.evaluation.drawing.pages import RESEARCH_USE
-from semenet.evaluation.report.model_card import in_code, in_text, render_card
+from semenet.evaluation.report.model_card import code_span, escape_markdown, render_card
 
 DATE = datetime.datetime(2025, 3, 9, tzinfo=datetime.UTC)
 AUDIT = {"verdict": "shortcut", "words": ["The label can be predicted.", "Marks: 0.9."], "split": "test"}
@@ -162,7 +162,7 @@ def test_no_class_name_breaks_the_card(name):
 
 @pytest.mark.parametrize("name", ["other_viral", "COVID-19", "A & B", "10 %", "bacteria (mixed)"])
 def test_common_names_are_not_escaped(name):
-    assert in_text(name) == name
+    assert escape_markdown(name) == name
 
 
 def test_paths_with_backticks_are_valid_code_spans():
@@ -171,5 +171,5 @@ def test_paths_with_backticks_are_valid_code_spans():
     assert "Trained by ``semenet evaluate 'a`b|c d' --out '`'``." in text
     assert "``semenet evaluate 'a`b|c d' --out '`'`` on 2025-03-09" in text
     assert "the split v\\|al of" in text
-    assert in_code("`a` ``") == "``` `a` `` ```"
-    assert in_code("plain") == "`plain`"
+    assert code_span("`a` ``") == "``` `a` `` ```"
+    assert code_span("plain") == "`plain`"

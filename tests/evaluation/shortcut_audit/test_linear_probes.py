@@ -6,7 +6,11 @@ import pytest
 from semenet import metrics
 from semenet.errors import SemenetError
 from semenet.evaluation.shortcut_audit import linear_probes
-from semenet.evaluation.shortcut_audit.linear_probes import FOLDS, crossed_probabilities, fitted_probabilities
+from semenet.evaluation.shortcut_audit.linear_probes import (
+    FOLDS,
+    cross_validated_probabilities,
+    fitted_probabilities,
+)
 
 
 def separable(count, classes=3, seed=0):
@@ -49,7 +53,7 @@ def test_a_class_without_images_to_fit_to_gets_probability_zero():
 def test_a_single_class_cannot_be_fitted():
     features, _ = separable(6)
     assert fitted_probabilities(features, np.ones(6, int), features, 3) is None
-    assert crossed_probabilities(features, np.ones(6, int), list("abcdef"), 3) is None
+    assert cross_validated_probabilities(features, np.ones(6, int), list("abcdef"), 3) is None
 
 
 def test_images_of_a_patient_are_never_in_both_parts(monkeypatch):
@@ -67,7 +71,7 @@ def test_images_of_a_patient_are_never_in_both_parts(monkeypatch):
         return np.repeat(apply[:, 1:], classes, axis=1)
 
     monkeypatch.setattr(linear_probes, "fitted_probabilities", spy)
-    probabilities = crossed_probabilities(features, index, [f"p{patient}" for patient in patients], 2)
+    probabilities = cross_validated_probabilities(features, index, [f"p{patient}" for patient in patients], 2)
     assert len(applied) == FOLDS
     assert sorted(np.concatenate(applied)) == list(range(len(patients)))
     # Each prediction is stored at its own image.
@@ -78,9 +82,9 @@ def test_cross_validation_of_separable_and_random_features():
     features, index = separable(90)
     patients = np.arange(90) // 3
     patients = patients[np.random.default_rng(0).permutation(90)]
-    assert metrics.macro_auroc(index, crossed_probabilities(features, index, patients, 3)) == 1
+    assert metrics.macro_auroc(index, cross_validated_probabilities(features, index, patients, 3)) == 1
     noise = np.random.default_rng(1).normal(size=(400, 5))
-    probabilities = crossed_probabilities(noise, np.arange(400) % 2, np.arange(400) // 4, 2)
+    probabilities = cross_validated_probabilities(noise, np.arange(400) % 2, np.arange(400) // 4, 2)
     assert abs(metrics.macro_auroc(np.arange(400) % 2, probabilities) - 0.5) < 0.1
 
 
@@ -90,14 +94,14 @@ def test_cross_validation_does_not_leak_patients():
     patients = np.repeat(np.arange(60), 4)
     index = np.repeat(generator.permutation(np.arange(60) % 2), 4)
     features = np.eye(60)[patients] + generator.normal(0, 0.01, (240, 60))
-    assert metrics.macro_auroc(index, crossed_probabilities(features, index, patients, 2)) < 0.6
+    assert metrics.macro_auroc(index, cross_validated_probabilities(features, index, patients, 2)) < 0.6
     assert metrics.macro_auroc(index, fitted_probabilities(features, index, features, 2)) > 0.9
 
 
 def test_fewer_patients_than_folds_return_none():
     features, index = separable(40)
-    assert crossed_probabilities(features, index, np.arange(40) % 4, 3) is None
-    assert crossed_probabilities(features, index, np.arange(40) % 5, 3) is not None
+    assert cross_validated_probabilities(features, index, np.arange(40) % 4, 3) is None
+    assert cross_validated_probabilities(features, index, np.arange(40) % 5, 3) is not None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

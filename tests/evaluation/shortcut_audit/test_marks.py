@@ -94,6 +94,6 @@ def test_files_and_given_masks_agree(phantoms):
         for path, mask in zip(rows["path"], rows["mask_path"], strict=True)
     ]
     np.testing.assert_array_equal(by_file, expected)
-    given = [marks.mask_for_marks(read_mask(mask)) for mask in rows["mask_path"]]
+    given = [marks.resize_mask_for_marks(read_mask(mask)) for mask in rows["mask_path"]]
     by_mask = marks_of_files(zip(rows["path"], given, strict=True), len(rows), lambda done, total: None)
     np.testing.assert_array_equal(by_mask, expected)
