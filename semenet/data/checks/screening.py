@@ -33,7 +33,7 @@ def screen_rows(
         (usable rows, indexed from 0; the other rows as a DataFrame of text with `file` and `reason`).
 
     Raises:
-        ImageError: more than `skip_at_most` of the rows cannot be read; the message names the first.
+        ImageError: more than `skip_at_most` of the rows cannot be read; the message has the first reason.
         SemenetError: `skip_at_most` is outside [0, 1].
     """
     if not 0 <= skip_at_most <= 1:

@@ -166,7 +166,7 @@ def _prepare_folder(folder: pathlib.Path, settings: dict[str, Any]) -> None:
             "Phantoms need a new folder, an empty one, or one with earlier phantoms. "
             f"Received: {folder}, which holds other files. Choose another folder."
         )
-    # The old manifest is deleted first, so that no manifest ever names missing files. The settings are
+    # The old manifest is deleted first, so that a manifest never lists missing files. The settings are
     # written next, so that a killed call can be repeated.
     (folder / "manifest.csv").unlink(missing_ok=True)
     write_text(settings_file, json.dumps(settings, indent=2) + "\n")

@@ -50,7 +50,7 @@ def read_covid_chestxray(
         findings: labels to keep, case-insensitive; empty for all.
         modality: "X-ray" or "CT"; ignored for editions without this column, in which the view shows the
             modality.
-        on_error: "raise" to raise an error that names missing files, "skip" to leave them out and name them
+        on_error: "raise" to raise an error that lists missing files, "skip" to leave them out and list them
             in a `SourceWarning`.
         shares: split names and their shares of the images; the shares sum to 1.
         seed: seed of the draw of the splits.

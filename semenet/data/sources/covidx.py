@@ -47,14 +47,14 @@ def read_covidx(
     so that a patient in two manifests can be found.
 
     Reference: Wang et al., Scientific Reports 10 (2020) 19549; https://github.com/lindawangg/COVID-Net. Each
-    combined data set has its own licence; the lists name none.
+    combined data set has its own licence; the lists do not state it.
 
     Args:
         folder: folder with the lists and with the images in train/ and test/ (and optionally val/).
         lists: paths of the lists of "train", "val" and "test". For a part without a path, or None for all
             parts, the only file in `folder` whose name begins with the part's name and ends in .txt.
         val_share: share of the training patients that becomes val if there is no list for it, in (0, 1).
-        on_error: "raise" to raise an error that names missing files, "skip" to leave them out and name them
+        on_error: "raise" to raise an error that lists missing files, "skip" to leave them out and list them
             in a `SourceWarning`.
         seed: seed of the draw of val.
 
@@ -65,7 +65,7 @@ def read_covidx(
 
     Raises:
         SourceError: a list is missing, ambiguous or unreadable, or has a line with another form or an unknown
-            label; two lines name the same file; a listed file is missing.
+            label; two lines have the same file; a listed file is missing.
         SemenetError: `val_share` or `on_error` is invalid.
     """
     check_val_share(val_share)

@@ -65,7 +65,7 @@ def draw_splits(frame: pd.DataFrame, shares: Mapping[str, float], seed: int) -> 
 
     Like `split_patients`, but it accepts rare labels. A patient with several labels counts for the rarest of
     them. Labels with fewer patients than there are splits share a stratum, so that not every split has such a
-    label; a `SourceWarning` names them. If there are fewer patients in total than splits, all are in the
+    label; a `SourceWarning` lists them. If there are fewer patients in total than splits, all are in the
     first split, with a `SourceWarning`.
 
     Args:
@@ -110,7 +110,7 @@ def keep_existing_files(
     Args:
         frame: rows with the column `file`, relative to `folder`.
         folder: the downloaded folder.
-        on_error: "raise" to raise an error that names missing files, "skip" to drop their rows and name them
+        on_error: "raise" to raise an error that lists missing files, "skip" to drop their rows and list them
             all in a `SourceWarning`.
         source: name of the data set for the warning.
 
