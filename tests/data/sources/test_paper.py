@@ -187,7 +187,7 @@ def test_lung_pairs_reach_the_paper_s_counts(tmp_path):
 
 
 def test_few_lung_pairs_keep_the_proportions(tmp_path):
-    frame = draw_lung_pairs([manifest_of_masks(tmp_path / "a.csv", 100, 1)])
+    frame = draw_lung_pairs(manifest_of_masks(tmp_path / "a.csv", 100, 1))
     assert frame["split"].value_counts().to_dict() == {"train": 90, "val": 5, "test": 5}
 
 

@@ -2,6 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from semenet.data.sources import (
+    SourceNotFoundError,
+    read_class_folders,
+    read_covid_chestxray,
+    read_kermany,
+    read_shenzhen,
+)
 from semenet.data.sources.source_rows import SourceWarning, draw_splits
 
 
@@ -39,3 +46,10 @@ def test_patients_of_several_labels_can_always_be_drawn():
 def test_labels_with_enough_patients_cause_no_warning(recwarn):
     draw_splits(people(a=20, b=20), {"train": 0.7, "val": 0.15, "test": 0.15}, 0)
     assert not recwarn.list
+
+
+def test_a_missing_folder_is_a_file_not_found_error(tmp_path):
+    for read in (read_kermany, read_covid_chestxray, read_class_folders, read_shenzhen):
+        with pytest.raises(FileNotFoundError, match="nowhere") as raised:
+            read(tmp_path / "nowhere")
+        assert isinstance(raised.value, SourceNotFoundError)
