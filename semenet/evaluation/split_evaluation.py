@@ -31,7 +31,8 @@ from semenet.evaluation.report.sections import classification_sections, segmenta
 from semenet.evaluation.shortcut_audit.saved_audit import read_audit
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function, scoring_function_with_maps
-from semenet.metrics.patient_bootstrap import check_resamples, mean_intervals
+from semenet.metrics.patient_bootstrap import mean_intervals
+from semenet.metrics.patient_resamples import check_resamples
 from semenet.progress import show_steps, track
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
 from semenet.training.run_folder.record import package_versions
@@ -136,7 +137,7 @@ def evaluate(
     else:
         measured = _evaluate_classification(opened, rows, batch_size, score, by, resamples, masks)
     result = (
-        metrics.flat(measured.values)
+        metrics.add_dotted_keys(measured.values)
         | measured.details
         | {
             "format": FORMAT,

@@ -12,7 +12,7 @@ from semenet.errors import SemenetError
 from semenet.inference.explained_layers import is_pooled
 from semenet.inference.heat_map_graphs import class_map_network, scaled
 from semenet.inference.test_time_augmentation import check_view_count, inference_view
-from semenet.metrics.calibration import HIGHEST, LOWEST, check_temperature
+from semenet.metrics.calibration import HIGHEST_PROBABILITY, LOWEST_PROBABILITY, check_temperature
 
 if TYPE_CHECKING:
     from semenet.training.run_folder.run import Run
@@ -137,7 +137,7 @@ def temperature_function(temperature: float, activation: str) -> Callable[[tf.Te
 def temper_graph(probabilities: tf.Tensor, temperature: float, activation: str) -> tf.Tensor:
     """Applies temperature scaling in TensorFlow.
 
-    Equals `semenet.metrics.temper` up to float32 rounding, and never changes the predicted class.
+    Equals `semenet.metrics.apply_temperature` up to float32 rounding, and never changes the predicted class.
 
     Args:
         probabilities: float32 `(N, K)` in [0, 1].
@@ -151,12 +151,14 @@ def temper_graph(probabilities: tf.Tensor, temperature: float, activation: str) 
     if temperature == 1:
         return probabilities
     if activation == "sigmoid":
-        clipped = tf.clip_by_value(probabilities, LOWEST, HIGHEST)
+        clipped = tf.clip_by_value(probabilities, LOWEST_PROBABILITY, HIGHEST_PROBABILITY)
         tempered = tf.sigmoid((tf.math.log(clipped) - tf.math.log1p(-clipped)) * (1 / temperature))
     else:
-        tempered = tf.nn.softmax(tf.math.log(tf.maximum(probabilities, LOWEST)) * (1 / temperature))
+        tempered = tf.nn.softmax(
+            tf.math.log(tf.maximum(probabilities, LOWEST_PROBABILITY)) * (1 / temperature)
+        )
     is_top = tf.equal(probabilities, tf.reduce_max(probabilities, axis=1, keepdims=True))
-    top = tf.reduce_max(tf.where(is_top, tempered, LOWEST), axis=1, keepdims=True)
+    top = tf.reduce_max(tf.where(is_top, tempered, LOWEST_PROBABILITY), axis=1, keepdims=True)
     return tf.where(is_top, top, tf.minimum(tempered, top * (1 - np.finfo(np.float32).eps)))
 
 

@@ -1,53 +1,69 @@
-"""Figures of a classification, from arrays.
+"""Metrics of a classification, computed from arrays.
 
-Classes are numbered from 0, in the order of the network's outputs. A prediction is the class of the
-highest probability, the first of equal ones.
+Classes are numbered from 0, in the order of the network's outputs. The predicted class is the one with the
+highest probability; of equal probabilities, the first.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn import metrics as sk
 
-from semenet.errors import SemenetError
-from semenet.metrics.probabilities import check_probabilities
+from semenet.metrics.probabilities import check_classification
 
 
-def classification(true_index, probabilities, class_names):
-    """All figures of a classification.
+def classification(
+    true_index: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Computes all metrics of a classification.
 
-    A class that no image has (`support` 0) has neither recall, F1, AUROC nor average precision, and no
-    precision either unless it was predicted; AUROC and average precision also need an image of another
-    class, without which every order of the images is as good, and average precision 1 for any scores. What
-    is undefined is None, and the macro means are over the classes that have the figure. A class that
-    images have but that was never predicted has precision and F1 of 0.
+    Undefined metrics are None, and macro means are taken over the classes for which the metric is defined.
+    Without images of a class (`support` 0), its recall, F1, AUROC and average precision are undefined, and
+    its precision is too, unless the class was predicted. AUROC and average precision also need images of
+    another class: without them every order of the images is equally good, and average precision is 1 for any
+    scores. A class that has images but was never predicted has a precision and F1 of 0.
 
-    Of each class against all others together, at the class predicted: `sensitivity` is recall and
-    `ppv` precision by their clinical names; `specificity` and `npv` are the recall and the precision
-    of "another class", by the same rules: specificity is undefined if all images are of the class, and
-    npv is 0 if images of another class were never predicted to be one, undefined if there are none either.
-    The predictive values hold for shares of the classes as in these images, which are seldom a clinic's.
+    For each class against all others, at the predicted class: `sensitivity` and `ppv` are the clinical names
+    of recall and precision; `specificity` and `npv` are the recall and precision of "another class", by the
+    same rules. Specificity is undefined if all images are of the class. npv is 0 if there are images of
+    another class but none was predicted to be one, and undefined if there are no such images.
+    The predictive values (ppv, npv) hold for the class shares of these images, which usually differ from
+    those of a clinic.
 
     Args:
-        true_index: int array `(N,)`, each image's class, in [0, K).
+        true_index: int array `(N,)`, the class of each image, in [0, K).
         probabilities: float array `(N, K)`, in [0, 1]. Rows need not add up to 1.
-        class_names: K str, in the order of the columns.
+        class_names: K names, in the order of the columns.
 
     Returns:
         dict, ready for JSON: floats `accuracy`, `balanced_accuracy`, `macro_f1`, `macro_auroc`
         (one-vs-rest; None if no class has one), `micro_auroc` (over all N * K decisions),
         `macro_average_precision`, int `count` (N), `per_class` {name: {`precision`, `recall`, `f1`,
         `auroc`, `support`, `sensitivity`, `specificity`, `ppv`, `npv`, `average_precision`}},
-        `class_names` and `confusion_matrix` (K lists of K counts, a row a true class, a column a
-        predicted one).
+        `class_names` and `confusion_matrix` (K lists of K counts; rows are true classes, columns
+        predicted classes).
 
     Raises:
-        ValueError: for no images, fewer than two classes, shapes that do not fit, a class outside
+        SemenetError: for no images, fewer than two classes, shapes that do not fit, a class outside
             [0, K), or a probability that is NaN or outside [0, 1].
 
     Reference:
         Davis & Goadrich 2006: average precision is the area of the steps under the precision-recall curve,
-        since straight lines between its points would flatter.
+        because linear interpolation between its points is too optimistic.
+
+    Example:
+        >>> result = semenet.metrics.classification(
+        ...     np.array([0, 0, 1, 1]),
+        ...     np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]),
+        ...     ("normal", "pneumonia"),
+        ... )
+        >>> result["accuracy"], result["macro_auroc"], result["per_class"]["pneumonia"]["sensitivity"]
+        (0.75, 1.0, 1.0)
+        >>> result["confusion_matrix"]
+        [[1, 1], [0, 2]]
     """
-    true_index, probabilities = checked(true_index, probabilities, class_names)
+    true_index, probabilities = check_classification(true_index, probabilities, class_names)
     matrix = confusion_matrix(true_index, probabilities)
     precision, recall, f1 = _precision_recall_f1(matrix)
     npv, specificity = _npv_specificity(matrix)
@@ -64,7 +80,7 @@ def classification(true_index, probabilities, class_names):
         "average_precision": _average_precision(true_index, probabilities),
     }
     per_class = {
-        name: {figure: values[index] for figure, values in columns.items()}
+        name: {metric: values[index] for metric, values in columns.items()}
         for index, name in enumerate(class_names)
     }
     return {
@@ -81,133 +97,116 @@ def classification(true_index, probabilities, class_names):
     }
 
 
-def accuracy(true_index, probabilities):
-    """Share of the images whose class is predicted; arguments and errors as in `classification`."""
-    true_index, probabilities = checked(true_index, probabilities)
+def accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float:
+    """Computes the share of images whose predicted class is true.
+
+    Arguments and errors are those of `classification`.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> semenet.metrics.accuracy(true_index, probabilities)
+        0.75
+    """
+    true_index, probabilities = check_classification(true_index, probabilities)
     return float(np.mean(probabilities.argmax(axis=1) == true_index))
 
 
-def balanced_accuracy(true_index, probabilities):
-    """Mean recall of the classes that images have; arguments and errors as in `classification`."""
+def balanced_accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float:
+    """Computes the mean recall over the classes that have images.
+
+    Arguments and errors are those of `classification`.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> round(semenet.metrics.balanced_accuracy(true_index, probabilities), 3)
+        0.833
+    """
     _, recall, _ = _precision_recall_f1(confusion_matrix(true_index, probabilities))
     return _mean_of_defined(recall)
 
 
-def macro_f1(true_index, probabilities):
-    """Mean F1 of the classes that images have; arguments and errors as in `classification`."""
+def macro_f1(true_index: np.ndarray, probabilities: np.ndarray) -> float:
+    """Computes the mean F1 over the classes that have images.
+
+    Arguments and errors are those of `classification`.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> round(semenet.metrics.macro_f1(true_index, probabilities), 3)
+        0.778
+    """
     _, _, f1 = _precision_recall_f1(confusion_matrix(true_index, probabilities))
     return _mean_of_defined(f1)
 
 
-def macro_auroc(true_index, probabilities):
-    """Mean one-vs-rest area under the ROC curve; None where all images are of one class.
+def macro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Computes the mean one-vs-rest area under the ROC curve; None if all images are of one class.
 
-    Arguments and errors as in `classification`. Equal probabilities count half.
+    Arguments and errors are those of `classification`. Equal probabilities count half.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> round(semenet.metrics.macro_auroc(true_index, probabilities), 3)
+        0.806
     """
-    return _mean_of_defined(_auroc(*checked(true_index, probabilities)))
+    return _mean_of_defined(_auroc(*check_classification(true_index, probabilities)))
 
 
-def micro_auroc(true_index, probabilities):
-    """Area under the ROC curve of all N * K decisions "image i is of class k" together.
+def micro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float:
+    """Computes the area under the ROC curve of all N * K decisions "image i is of class k" together.
 
-    Arguments and errors as in `classification`.
+    Arguments and errors are those of `classification`.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> round(semenet.metrics.micro_auroc(true_index, probabilities), 3)
+        0.891
     """
-    true_index, probabilities = checked(true_index, probabilities)
+    true_index, probabilities = check_classification(true_index, probabilities)
     return float(sk.roc_auc_score(_one_hot(true_index, probabilities).ravel(), probabilities.ravel()))
 
 
-def macro_average_precision(true_index, probabilities):
-    """Mean one-vs-rest average precision; None where all images are of one class.
+def macro_average_precision(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Computes the mean one-vs-rest average precision; None if all images are of one class.
 
-    Arguments and errors as in `classification`.
+    Arguments and errors are those of `classification`.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> round(semenet.metrics.macro_average_precision(true_index, probabilities), 3)
+        0.833
     """
-    return _mean_of_defined(_average_precision(*checked(true_index, probabilities)))
+    return _mean_of_defined(_average_precision(*check_classification(true_index, probabilities)))
 
 
-def confusion_matrix(true_index, probabilities):
-    """Counts of images, int `(K, K)`: a row a true class, a column a predicted one.
+def confusion_matrix(true_index: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts images by true class (row) and predicted class (column): int `(K, K)`.
 
-    Arguments and errors as in `classification`.
+    Arguments and errors are those of `classification`.
+
+    Example:
+        >>> true_index = np.array([0, 1, 2, 2])
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+        >>> semenet.metrics.confusion_matrix(true_index, probabilities).tolist()
+        [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
     """
-    true_index, probabilities = checked(true_index, probabilities)
+    true_index, probabilities = check_classification(true_index, probabilities)
     labels = range(probabilities.shape[1])
     return sk.confusion_matrix(true_index, probabilities.argmax(axis=1), labels=labels)
 
 
-def roc_curve(is_true, score):
-    """False and true positive rates over all thresholds.
-
-    Args:
-        is_true: bool array `(N,)`, with both values.
-        score: float array `(N,)`, higher where it is rather true.
-
-    Returns:
-        float arrays `(M,)`, both rising from 0 to 1.
-    """
-    false_positive, true_positive, _ = sk.roc_curve(is_true, score)
-    return false_positive, true_positive
-
-
-def precision_recall_curve(is_true, score):
-    """Recall and precision over all thresholds.
-
-    Args:
-        is_true: bool array `(N,)`, true somewhere.
-        score: float array `(N,)`, higher where it is rather true.
-
-    Returns:
-        float arrays `(M,)`: recall, rising from 0 to 1, and precision.
-    """
-    precision, recall, _ = sk.precision_recall_curve(is_true, score)
-    return recall[::-1], precision[::-1]
-
-
-def checked(true_index, probabilities, class_names=None):
-    """The arrays that figures of a classification are taken from, or the errors of `classification`.
-
-    Args:
-        true_index: as in `classification`.
-        probabilities: as in `classification`.
-        class_names: as in `classification`, or None where the figures name no class.
-
-    Returns:
-        `true_index` and `probabilities` as arrays.
-    """
-    true_index, probabilities = np.asarray(true_index), np.asarray(probabilities)
-    if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
-        raise SemenetError(
-            "Probabilities must be an array (N, K) of at least one image and two classes. "
-            f"Received: shape {probabilities.shape}. Give a column a class."
-        )
-    if true_index.shape != probabilities.shape[:1] or true_index.dtype.kind not in "iu":
-        raise SemenetError(
-            "The true classes must be integers, one for each row of the probabilities. "
-            f"Received: {true_index.dtype} of shape {true_index.shape} for {len(probabilities)} "
-            "rows. Give class numbers, not names or one-hot rows."
-        )
-    classes = probabilities.shape[1]
-    if true_index.min() < 0 or true_index.max() >= classes:
-        raise SemenetError(
-            f"A true class must lie in [0, {classes}), the number of columns of the probabilities. "
-            f"Received: classes from {true_index.min()} to {true_index.max()}. "
-            "Number the classes in the order of the model's outputs."
-        )
-    check_probabilities(probabilities)
-    if class_names is not None and len(class_names) != classes:
-        raise SemenetError(
-            "There must be one class name for each column of the probabilities. "
-            f"Received: {len(class_names)} names for {classes} columns. "
-            "Name the model's own classes, in the order of its outputs."
-        )
-    return true_index, probabilities
-
-
-def _one_hot(true_index, probabilities):
+def _one_hot(true_index: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return true_index[:, None] == np.arange(probabilities.shape[1])
 
 
-def _precision_recall_f1(matrix):
-    """Three lists of K floats, None where the figure is undefined."""
+def _precision_recall_f1(matrix: np.ndarray) -> tuple[list[float | None], ...]:
+    """Returns three lists of K floats, None where the metric is undefined."""
     correct, support, predicted = np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
     f1 = [
         None if not s else _ratio(2 * c, s + n) for c, n, s in zip(correct, predicted, support, strict=True)
@@ -215,44 +214,46 @@ def _precision_recall_f1(matrix):
     return _precision(correct, predicted, support), _recall(correct, support), f1
 
 
-def _npv_specificity(matrix):
-    """Precision and recall of what is not the class: two lists of K floats, None where undefined."""
+def _npv_specificity(matrix: np.ndarray) -> tuple[list[float | None], list[float | None]]:
+    """Returns precision and recall of "another class": two lists of K floats, None where undefined."""
     total, support, predicted = matrix.sum(), matrix.sum(axis=1), matrix.sum(axis=0)
     correct = total - support - predicted + np.diagonal(matrix)
     return _precision(correct, total - predicted, total - support), _recall(correct, total - support)
 
 
-def _precision(correct, predicted, support):
+def _precision(correct: np.ndarray, predicted: np.ndarray, support: np.ndarray) -> list[float | None]:
     return [
         None if not n and not s else _ratio(c, n) for c, n, s in zip(correct, predicted, support, strict=True)
     ]
 
 
-def _recall(correct, support):
+def _recall(correct: np.ndarray, support: np.ndarray) -> list[float | None]:
     return [None if not s else _ratio(c, s) for c, s in zip(correct, support, strict=True)]
 
 
-def _ratio(part, whole):
+def _ratio(part: int, whole: int) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def _auroc(true_index, probabilities):
-    return _against_rest(sk.roc_auc_score, true_index, probabilities)
+def _auroc(true_index: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
+    return _one_versus_rest(sk.roc_auc_score, true_index, probabilities)
 
 
-def _average_precision(true_index, probabilities):
-    return _against_rest(sk.average_precision_score, true_index, probabilities)
+def _average_precision(true_index: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
+    return _one_versus_rest(sk.average_precision_score, true_index, probabilities)
 
 
-def _against_rest(score, true_index, probabilities):
-    """What ranks each class's images against the others': K floats, None where there are none of either."""
+def _one_versus_rest(
+    metric: Callable[[np.ndarray, np.ndarray], float], true_index: np.ndarray, probabilities: np.ndarray
+) -> list[float | None]:
+    """Computes a ranking metric of each class against the others: K floats, None if one side is empty."""
     is_true = _one_hot(true_index, probabilities)
     return [
-        float(score(of_class, probabilities[:, index])) if of_class.any() and not of_class.all() else None
+        float(metric(of_class, probabilities[:, index])) if of_class.any() and not of_class.all() else None
         for index, of_class in enumerate(is_true.T)
     ]
 
 
-def _mean_of_defined(values):
+def _mean_of_defined(values: Sequence[float | None]) -> float | None:
     defined = [value for value in values if value is not None]
     return float(np.mean(defined)) if defined else None

@@ -2,45 +2,65 @@
 
 import math
 import statistics
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from semenet.errors import SemenetError
 
-# Rounding leaves less of a variance that is 0; that of areas of a million images is more.
+# A variance of 0 comes out below this because of rounding; that of areas over a million images is above it.
 _NO_VARIANCE = 1e-24
 
 
 class TooFewImagesError(SemenetError):
-    """A class, or what is not of it, has too few images or patients for a test."""
+    """A class, or all other classes together, has too few images or patients for a test.
+
+    Example:
+        >>> from semenet.metrics import TooFewImagesError, delong
+        >>> score = np.array([0.2, 0.9])
+        >>> try:
+        ...     delong(np.array([False, True]), score, score)
+        ... except TooFewImagesError:
+        ...     print("Use a larger split.")
+        Use a larger split.
+    """
 
 
-def delong(is_true, first, second, level=0.95):
-    """DeLong's test of whether two scores of the same images have the same area under the ROC curve.
+def delong(is_true: np.ndarray, first: np.ndarray, second: np.ndarray, level: float = 0.95) -> dict[str, Any]:
+    """Tests whether two scores of the same images have the same area under the ROC curve.
 
-    It holds the images to be independent, which images of one patient are not: for those,
-    `clustered_delong`. Standard error and p-value rest on the normal distribution, which wants some ten
-    images or more on either side, and areas away from 1.
+    The test assumes independent images. For several images of one patient use `clustered_delong`. Standard
+    error and p-value rely on the normal approximation, which needs about ten images or more of either value,
+    and areas that are not close to 1.
 
     Args:
-        is_true: bool array `(N,)`, with two or more of both values.
-        first: float array `(N,)`, higher where it is rather true; equal ones count half.
-        second: the same, of the other network.
-        level: float in (0, 1), of the interval.
+        is_true: bool array `(N,)`, with at least two of either value.
+        first: float array `(N,)`, higher for a positive prediction; equal scores count half.
+        second: the same for the other network.
+        level: confidence level of the interval, in (0, 1).
 
     Returns:
         dict, ready for JSON: `areas` of first and second; their 2 x 2 `covariance`; `difference`, second
-        minus first; its `standard_error`, `interval` `[low, high]` and two-sided `p_value`. Where the
-        standard error is 0 (equal rankings, or areas of 0 and 1) the interval is None, and the p-value is 1
-        if the difference is 0, otherwise None.
+        minus first; its `standard_error`, `interval` `[low, high]` and two-sided `p_value`. If the
+        standard error is 0 (equal rankings, or areas of 0 and 1), the interval is None, and the p-value is 1
+        for a difference of 0, otherwise None.
 
     Raises:
-        TooFewImagesError: fewer than two images with either value.
-        ValueError: arrays of other shapes, scores that are not finite, or a `level` outside (0, 1).
+        TooFewImagesError: fewer than two images of either value.
+        SemenetError: shapes that differ, scores that are not finite, or a `level` outside (0, 1).
 
     Reference:
         DeLong et al. 1988; Sun & Xu 2014 (by midranks, in N log N steps).
+
+    Example:
+        >>> is_true = np.array([False, False, False, True, True, True])
+        >>> first = np.array([0.2, 0.6, 0.4, 0.5, 0.3, 0.9])
+        >>> second = np.array([0.1, 0.2, 0.6, 0.5, 0.7, 0.9])
+        >>> result = semenet.metrics.delong(is_true, first, second)
+        >>> [round(area, 3) for area in result["areas"]], round(result["p_value"], 3)
+        ([0.667, 0.889], 0.528)
     """
     is_true, scores = _checked(is_true, first, second)
     _check_enough(is_true.sum(), (~is_true).sum(), "images")
@@ -50,44 +70,58 @@ def delong(is_true, first, second, level=0.95):
     return _test(areas, covariance, level)
 
 
-def clustered_delong(is_true, first, second, patients, level=0.95):
-    """`delong` for images of which several may be of one patient.
+def clustered_delong(
+    is_true: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    patients: Sequence[Hashable],
+    level: float = 0.95,
+) -> dict[str, Any]:
+    """Runs `delong` for data in which a patient may have several images.
 
-    Components of a patient's images are added up before their variance is taken. Where each patient has one
-    image, it is `delong`. It wants some tens of patients.
+    The components of a patient's images are summed before their variance is computed. If each patient has
+    one image, the result is that of `delong`. The test needs some tens of patients.
 
     Args:
-        is_true: bool array `(N,)`, with both values in two patients or more.
+        is_true: bool array `(N,)`; two or more patients must have images of either value.
         first: float array `(N,)`, as for `delong`.
         second: float array `(N,)`, as for `delong`.
-        patients: N values, each image's patient.
-        level: float in (0, 1), of the interval.
+        patients: N values, the patient of each image.
+        level: confidence level of the interval, in (0, 1).
 
     Returns:
         dict, as for `delong`.
 
     Raises:
         TooFewImagesError: fewer than two patients with images of either value.
-        ValueError: as for `delong`, or patients of another number than images.
+        SemenetError: as `delong`, or the number of patients differs from the number of images.
 
     Reference:
         Obuchowski 1997.
+
+    Example:
+        >>> is_true = np.array([False, False, False, True, True, True])
+        >>> first = np.array([0.2, 0.6, 0.4, 0.5, 0.3, 0.9])
+        >>> second = np.array([0.1, 0.2, 0.6, 0.5, 0.7, 0.9])
+        >>> result = semenet.metrics.clustered_delong(is_true, first, second, list("aabccd"))
+        >>> round(result["difference"], 3), round(result["p_value"], 3)
+        (0.222, 0.617)
     """
     is_true, scores = _checked(is_true, first, second)
     numbers, known = pd.factorize(np.asarray(patients, dtype=object), use_na_sentinel=False)
     if len(numbers) != len(is_true):
         raise SemenetError(
-            "There must be one patient for each image. "
+            "There must be one patient per image. "
             f"Received: {len(numbers)} for {len(is_true)} images. Take both from the same rows."
         )
     count = len(known)
     in_true, in_other = len(np.unique(numbers[is_true])), len(np.unique(numbers[~is_true]))
     _check_enough(in_true, in_other, "patients with images")
     areas, true_parts, other_parts = _components(is_true, scores)
-    # Deviations from the areas, which a patient without such images has none of.
+    # Deviations from the areas; they are 0 for a patient without such images.
     of_true, of_other = (
-        np.stack([np.bincount(numbers[which], row, minlength=count) for row in _with_difference(parts)])
-        for which, parts in (
+        np.stack([np.bincount(numbers[is_used], row, minlength=count) for row in _with_difference(parts)])
+        for is_used, parts in (
             (is_true, true_parts - areas[:, None]),
             (~is_true, other_parts - areas[:, None]),
         )
@@ -103,33 +137,33 @@ def clustered_delong(is_true, first, second, patients, level=0.95):
     return _test(areas, covariance, level)
 
 
-def _checked(is_true, *scores):
+def _checked(is_true: np.ndarray, *scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_true = np.asarray(is_true)
     scores = [np.asarray(score, dtype=np.float64) for score in scores]
     if is_true.ndim != 1 or is_true.dtype != bool or any(score.shape != is_true.shape for score in scores):
         raise SemenetError(
-            "The truth must be an array (N,) of bool, and each score one of N numbers. "
+            "The truth must be an array (N,) of bool, and each score an array of N numbers. "
             f"Received: {is_true.dtype} of shape {is_true.shape}, and scores of shapes "
-            f"{', '.join(str(score.shape) for score in scores)}. Give one column of the probabilities each."
+            f"{', '.join(str(score.shape) for score in scores)}. Give one column of each network."
         )
     if not all(np.isfinite(score).all() for score in scores):
         raise SemenetError(
-            "Scores must be finite. Received: NaN or infinite ones among "
-            f"{len(is_true)}. NaN come from a training that diverged."
+            "Scores must be finite. Received: NaN or infinite values among "
+            f"{len(is_true)}. NaN are the result of a training that diverged."
         )
     return is_true, np.stack(scores)
 
 
-def _check_enough(trues, others, what):
+def _check_enough(trues: int, others: int, what: str) -> None:
     if min(trues, others) < 2:
         raise TooFewImagesError(
-            f"DeLong's test needs two or more {what} of the class, and of the rest. "
-            f"Received: {trues} and {others}. Measure on a larger split."
+            f"DeLong's test needs two or more {what} of the class, and of the other classes. "
+            f"Received: {trues} and {others}. Use a larger split."
         )
 
 
-def _components(is_true, scores):
-    """Areas `(2,)`, and of each image the share of the other side that it stands right to.
+def _components(is_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Computes the areas, and for each image the share of images of the other value ranked correctly to it.
 
     Returns:
         float64 arrays `(2,)`, `(2, true)` and `(2, other)`.
@@ -143,21 +177,21 @@ def _components(is_true, scores):
     return true_parts.mean(axis=1), true_parts, other_parts
 
 
-def _share_below(ascending, values):
-    """Share of `ascending` below each value, equal ones counting half."""
+def _share_below(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns the share of `ascending` below each value; equal values count half."""
     places = [np.searchsorted(ascending, values, side=side) for side in ("left", "right")]
     return sum(places) / (2 * len(ascending))
 
 
-def _with_difference(parts):
-    """A third row, second minus first: its variance is not left over from larger ones by subtraction."""
+def _with_difference(parts: np.ndarray) -> np.ndarray:
+    """Appends a third row, second minus first, so that its variance is computed without cancellation."""
     return np.concatenate([parts, parts[1:] - parts[:1]])
 
 
-def _test(areas, covariance, level):
+def _test(areas: np.ndarray, covariance: np.ndarray, level: float) -> dict[str, Any]:
     if not 0 < level < 1:
         raise SemenetError(
-            f"The level of an interval must lie between 0 and 1. Received: {level}. 0.95 is usual."
+            f"The level of an interval must be between 0 and 1. Received: {level}. 0.95 is usual."
         )
     difference = float(areas[1] - areas[0])
     variance = float(covariance[2, 2])

@@ -1,24 +1,77 @@
-"""What every figure of probabilities asks of them."""
+"""The checks of probabilities and true classes that all metrics share."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from semenet.errors import SemenetError
 
-# Softmax in float32 may pass 1 by a rounding error.
+# Softmax in float32 may exceed 1 by a rounding error.
 _TOLERANCE = 1e-5
 
 
-def check_probabilities(probabilities):
-    """Refuses NaN and what lies outside [0, 1], with ValueError."""
+def check_probabilities(probabilities: np.ndarray) -> None:
+    """Raises an error if an array holds NaN or values outside [0, 1].
+
+    Args:
+        probabilities: float array of any shape, not empty.
+
+    Raises:
+        SemenetError: a value is NaN or outside [0, 1].
+    """
     low, high = float(probabilities.min()), float(probabilities.max())
-    # The extremes of an array that holds NaN are NaN.
+    # If an array holds NaN, its minimum is NaN.
     if math.isnan(low) or low < -_TOLERANCE or high > 1 + _TOLERANCE:
         raise SemenetError(
-            "Probabilities must lie in [0, 1] and be no NaN. "
+            "Probabilities must lie in [0, 1] and must not be NaN. "
             f"Received: {np.isnan(probabilities).sum()} NaN among {probabilities.size} values, the "
             f"others from {np.fmin.reduce(probabilities, axis=None)} to "
             f"{np.fmax.reduce(probabilities, axis=None)}. "
-            "Put logits through softmax first; NaN come from a training that diverged."
+            "Apply softmax to logits first; NaN are the result of a training that diverged."
         )
+
+
+def check_classification(
+    true_index: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checks the arguments of `classification`.
+
+    Args:
+        true_index: as for `semenet.metrics.classification`.
+        probabilities: as for `classification`.
+        class_names: as for `classification`, or None if they are not needed.
+
+    Returns:
+        `true_index` and `probabilities` as arrays.
+
+    Raises:
+        SemenetError: as `classification`.
+    """
+    true_index, probabilities = np.asarray(true_index), np.asarray(probabilities)
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2 or not len(probabilities):
+        raise SemenetError(
+            "Probabilities must be an array (N, K) of at least one image and two classes. "
+            f"Received: shape {probabilities.shape}. Give one column per class."
+        )
+    if true_index.shape != probabilities.shape[:1] or true_index.dtype.kind not in "iu":
+        raise SemenetError(
+            "The true classes must be integers, one for each row of the probabilities. "
+            f"Received: {true_index.dtype} of shape {true_index.shape} for {len(probabilities)} "
+            "rows. Give class numbers, not names or one-hot rows."
+        )
+    classes = probabilities.shape[1]
+    if true_index.min() < 0 or true_index.max() >= classes:
+        raise SemenetError(
+            f"A true class must lie in [0, {classes}), the number of columns of the probabilities. "
+            f"Received: classes from {true_index.min()} to {true_index.max()}. "
+            "Number the classes in the order of the model's outputs."
+        )
+    check_probabilities(probabilities)
+    if class_names is not None and len(class_names) != classes:
+        raise SemenetError(
+            "Each column of the probabilities must have one class name. "
+            f"Received: {len(class_names)} names for {classes} columns. "
+            "Give the classes of the model, in the order of its outputs."
+        )
+    return true_index, probabilities

@@ -1,4 +1,7 @@
-"""Figures of a segmentation, from arrays."""
+"""Metrics of a segmentation, computed from arrays."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -7,43 +10,62 @@ from semenet.metrics.probabilities import check_probabilities
 from semenet.metrics.surface_distance import check_binary, check_shapes, hausdorff95
 
 
-def segmentation(true_masks, probabilities, threshold=MASK_PROBABILITY):
-    """Figures of a segmentation: means over the images of `overlap`'s.
+def segmentation(
+    true_masks: np.ndarray, probabilities: np.ndarray, threshold: float = MASK_PROBABILITY
+) -> dict[str, Any]:
+    """Computes the metrics of a segmentation: the means of `overlap` over the images.
 
     Args:
         true_masks: array `(N, H, W)` or `(N, H, W, 1)` of 0 and 1.
         probabilities: float array of the same shape, in [0, 1].
-        threshold: float; a pixel of this probability or more is predicted to be inside.
+        threshold: pixels of at least this probability are predicted to be inside.
 
     Returns:
         dict, ready for JSON: floats `dice`, `iou`, `mean_iou`, int `count` (N).
 
     Raises:
-        ValueError: for no images, shapes that differ, masks of other values than 0 and 1, or a
+        SemenetError: for no images, shapes that differ, masks with values other than 0 and 1, or a
             probability that is NaN or outside [0, 1].
+
+    Example:
+        >>> true_masks = np.array([[[0, 1], [0, 1]]])
+        >>> probabilities = np.array([[[0.1, 0.9], [0.6, 0.8]]])
+        >>> result = semenet.metrics.segmentation(true_masks, probabilities)
+        >>> round(result["dice"], 3), round(result["iou"], 3), result["count"]
+        (0.8, 0.667, 1)
     """
     return mean_overlap(overlap(true_masks, probabilities, threshold))
 
 
-def overlap(true_masks, probabilities, threshold=MASK_PROBABILITY, surface=False):
-    """How far each image's predicted mask and the true one overlap, and how far apart they end.
+def overlap(
+    true_masks: np.ndarray,
+    probabilities: np.ndarray,
+    threshold: float = MASK_PROBABILITY,
+    surface: bool = False,
+) -> dict[str, np.ndarray]:
+    """Computes the overlap of the predicted and the true mask of each image.
 
     Two empty masks agree: their Dice and IoU are 1.
 
     Args:
         true_masks: array `(N, H, W)` or `(N, H, W, 1)` of 0 and 1.
         probabilities: float array of the same shape, in [0, 1].
-        threshold: float; a pixel of this probability or more is predicted to be inside.
-        surface: bool, whether to measure `hausdorff95` too, which takes longer than all the others.
+        threshold: pixels of at least this probability are predicted to be inside.
+        surface: whether to compute `hausdorff95` too, which takes longer than all other metrics.
 
     Returns:
         dict of float64 arrays `(N,)`: `dice`, 2 |A and B| / (|A| + |B|); `iou`, |A and B| / |A or
-        B|; `mean_iou`, the mean of that of the inside and that of the outside; with `surface`
+        B|; `mean_iou`, the mean of the IoU of the inside and that of the outside; with `surface`
         `hausdorff95`, in pixels of the masks, NaN where exactly one of the two is empty (see
         `semenet.metrics.surface_distance.hausdorff95`).
 
     Raises:
-        ValueError: as `segmentation`.
+        SemenetError: as `segmentation`.
+
+    Example:
+        >>> masks = np.array([[[0, 1], [0, 1]], [[0, 0], [0, 0]]])
+        >>> semenet.metrics.overlap(masks, masks.astype(float))["dice"]
+        array([1., 1.])
     """
     true_masks, probabilities = np.asarray(true_masks), np.asarray(probabilities)
     check_shapes(true_masks, probabilities, "Masks and probabilities")
@@ -51,7 +73,7 @@ def overlap(true_masks, probabilities, threshold=MASK_PROBABILITY, surface=False
     check_probabilities(probabilities)
     inside, predicted = true_masks.astype(bool), probabilities >= threshold
     iou = _iou(inside, predicted)
-    # Dice and IoU are functions of each other, which also settles the case of two empty masks.
+    # Dice is a function of IoU, which also covers the case of two empty masks.
     scores = {
         "dice": 2 * iou / (1 + iou),
         "iou": iou,
@@ -60,16 +82,21 @@ def overlap(true_masks, probabilities, threshold=MASK_PROBABILITY, surface=False
     return scores | {"hausdorff95": hausdorff95(inside, predicted)} if surface else scores
 
 
-def mean_overlap(scores):
-    """Means over the images of what `overlap` returns.
+def mean_overlap(scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Computes the means over the images of the scores that `overlap` returns.
 
     Args:
-        scores: dict of float arrays `(N,)`, as `overlap` returns it.
+        scores: dict of float arrays `(N,)`.
 
     Returns:
-        dict, ready for JSON: the floats of the same names, int `count` (N), and where there is a
-        `hausdorff95` int `hausdorff95_undefined`, the images without one, of which the mean knows
-        nothing; it is None where no image has one.
+        dict, ready for JSON: floats with the same keys, int `count` (N), and, if there is a `hausdorff95`,
+        int `hausdorff95_undefined`, the number of images without one. These are left out of the mean, which
+        is None if no image has a `hausdorff95`.
+
+    Example:
+        >>> masks = np.array([[[0, 1], [0, 1]]])
+        >>> semenet.metrics.mean_overlap(semenet.metrics.overlap(masks, masks.astype(float), surface=True))
+        {'dice': 1.0, 'iou': 1.0, 'mean_iou': 1.0, 'hausdorff95': 0.0, 'count': 1, 'hausdorff95_undefined': 0}
     """
     means = {name: float(np.mean(values)) for name, values in scores.items()} | {"count": len(scores["dice"])}
     if "hausdorff95" in scores:
@@ -80,7 +107,7 @@ def mean_overlap(scores):
     return means
 
 
-def _iou(a, b):
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     pixels = tuple(range(1, a.ndim))
     union = np.count_nonzero(a | b, axis=pixels)
     both = np.count_nonzero(a & b, axis=pixels)

@@ -36,12 +36,14 @@ def test_hand_worked_bins():
     np.testing.assert_allclose(bins["confidence"], [np.nan, 0.5, 0.55, 0.85])
     np.testing.assert_allclose(bins["accuracy"], [np.nan, 1, 1, 0.5])
     np.testing.assert_allclose(bins["edges"], [0, 0.25, 0.5, 0.75, 1])
-    assert metrics.ece(TRUE, PROBABILITIES, bins=4) == pytest.approx((0.5 + 0.45 + 2 * 0.35) / 4)
+    assert metrics.expected_calibration_error(TRUE, PROBABILITIES, bins=4) == pytest.approx(
+        (0.5 + 0.45 + 2 * 0.35) / 4
+    )
 
 
 def test_hand_worked_scores():
     # Squared distances 2 * 0.1^2, 2 * 0.8^2, 2 * 0.45^2, 2 * 0.5^2.
-    assert metrics.brier(TRUE, PROBABILITIES) == pytest.approx(2 * (0.01 + 0.64 + 0.2025 + 0.25) / 4)
+    assert metrics.brier_score(TRUE, PROBABILITIES) == pytest.approx(2 * (0.01 + 0.64 + 0.2025 + 0.25) / 4)
     expected = -np.log([0.9, 0.2, 0.55, 0.5]).mean()
     assert metrics.negative_log_likelihood(TRUE, PROBABILITIES) == pytest.approx(expected)
     independent = -np.log([0.9, 0.9, 0.2, 0.2, 0.55, 0.55, 0.5, 0.5]).sum() / 4
@@ -62,21 +64,21 @@ def test_agrees_with_scikit_learn(bins):
     assert metrics.negative_log_likelihood(true, rows) == pytest.approx(log_loss(true, rows), rel=1e-9)
     true, probabilities = overconfident(2.0, count=500, classes=2)
     expected = 2 * brier_score_loss(true, probabilities[:, 1])
-    assert metrics.brier(true, probabilities) == pytest.approx(expected, rel=1e-5)
+    assert metrics.brier_score(true, probabilities) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 2.5, 9.0])
 def test_tempering_divides_the_logits(temperature):
     logits = np.random.default_rng(1).normal(scale=3, size=(50, 4))
-    found = metrics.temper(softmax(logits), temperature)
+    found = metrics.apply_temperature(softmax(logits), temperature)
     np.testing.assert_allclose(found, softmax(logits / temperature), rtol=1e-9)
-    found = metrics.temper(sigmoid(logits), temperature, "sigmoid")
+    found = metrics.apply_temperature(sigmoid(logits), temperature, "sigmoid")
     np.testing.assert_allclose(found, sigmoid(logits / temperature), rtol=1e-9, atol=1e-30)
 
 
 def test_a_temperature_of_one_changes_no_bit():
     probabilities = overconfident(1.0, count=10)[1]
-    assert metrics.temper(probabilities, 1) is probabilities
+    assert metrics.apply_temperature(probabilities, 1) is probabilities
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -88,7 +90,7 @@ def test_the_class_predicted_stays(activation, temperature):
     unsure = [[1e-4, 2e-4, 1e-4], [0, 1e-30, 1e-31]] if activation == "sigmoid" else []
     sure = [[1, 1, 0], [np.nextafter(np.float32(1), np.float32(0)), 1, 0]] if activation == "sigmoid" else []
     probabilities = np.array([*nearly, *extreme, *unsure, *sure], np.float32)
-    tempered = metrics.temper(probabilities, temperature, activation)
+    tempered = metrics.apply_temperature(probabilities, temperature, activation)
     assert tempered.dtype == np.float32
     assert tempered.argmax(1).tolist() == probabilities.argmax(1).tolist()
     assert ((tempered >= 0) & (tempered <= 1)).all()
@@ -103,8 +105,8 @@ def test_a_planted_temperature_is_found(planted):
     assert found["temperature"] == pytest.approx(planted, rel=0.05)
     assert found["at_bound"] is False
     before, after = (
-        (metrics.negative_log_likelihood(true, p), metrics.ece(true, p))
-        for p in (probabilities, metrics.temper(probabilities, found["temperature"]))
+        (metrics.negative_log_likelihood(true, p), metrics.expected_calibration_error(true, p))
+        for p in (probabilities, metrics.apply_temperature(probabilities, found["temperature"]))
     )
     assert after[0] <= before[0]
     assert after[1] < 0.01
@@ -127,7 +129,7 @@ def test_no_temperature_of_a_grid_does_better(activation):
     losses = [loss(temperature) for temperature in grid]
     assert found == pytest.approx(grid[np.argmin(losses)], rel=0.005)
     assert loss(found) <= min(losses) + 1e-9
-    tempered = metrics.temper(probabilities, found, activation)
+    tempered = metrics.apply_temperature(probabilities, found, activation)
     given = metrics.negative_log_likelihood(true, tempered, activation)
     assert given == pytest.approx(loss(found), rel=1e-4)
 
@@ -175,10 +177,10 @@ def test_what_sets_no_temperature_is_refused():
             metrics.fit_temperature(np.array(true), np.full((len(true), 2), 0.5))
     for temperature in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match="finite number above 0. Received"):
-            metrics.temper(PROBABILITIES, temperature)
+            metrics.apply_temperature(PROBABILITIES, temperature)
     with pytest.raises(ValueError, match="softmax, sigmoid. Received: 'linear'"):
-        metrics.temper(PROBABILITIES, 2, "linear")
+        metrics.apply_temperature(PROBABILITIES, 2, "linear")
     with pytest.raises(ValueError, match="1 bin or more. Received: bins=0"):
         metrics.reliability(TRUE, PROBABILITIES, bins=0)
     with pytest.raises(ValueError, match="NaN"):
-        metrics.brier(TRUE, np.full((4, 2), np.nan))
+        metrics.brier_score(TRUE, np.full((4, 2), np.nan))

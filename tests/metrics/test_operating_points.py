@@ -12,7 +12,7 @@ SCORE = np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.5, 0.4, 0.1], np.float32)
     [(0.25, 0.9), (0.5, 0.8), (0.51, 0.7), (0.75, 0.7), (0.76, 0.4), (1, 0.4), (0.01, 0.9)],
 )
 def test_the_highest_threshold_of_a_sensitivity(target, threshold):
-    assert metrics.threshold_for(IS_TRUE, SCORE, sensitivity=target) == float(np.float32(threshold))
+    assert metrics.choose_threshold(IS_TRUE, SCORE, sensitivity=target) == float(np.float32(threshold))
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_the_highest_threshold_of_a_sensitivity(target, threshold):
     [(0.25, 0.4), (0.26, 0.6), (0.5, 0.6), (0.75, 0.7), (0.76, 0.9), (1, 0.9)],
 )
 def test_the_lowest_threshold_of_a_specificity(target, threshold):
-    assert metrics.threshold_for(IS_TRUE, SCORE, specificity=target) == float(np.float32(threshold))
+    assert metrics.choose_threshold(IS_TRUE, SCORE, specificity=target) == float(np.float32(threshold))
 
 
 @pytest.mark.parametrize("target", ["sensitivity", "specificity"])
@@ -39,29 +39,29 @@ def test_no_other_score_does_it_better(target, seed):
         >= share
     ]
     best = max if target == "sensitivity" else min
-    found = metrics.threshold_for(is_true, score, **{target: share})
+    found = metrics.choose_threshold(is_true, score, **{target: share})
     assert found == (float(best(fits)) if fits else None)
     if fits:
-        assert metrics.at_threshold(is_true, score, found)[target] >= share
+        assert metrics.metrics_at_threshold(is_true, score, found)[target] >= share
 
 
 def test_a_target_that_is_a_share_of_the_images_is_reached_exactly():
     is_true = np.repeat([True, False], [10, 10])
     score = np.concatenate([np.arange(10), np.arange(10)]) / 10
-    assert metrics.threshold_for(is_true, score, sensitivity=0.7) == 0.3
-    assert metrics.threshold_for(is_true, score, specificity=0.7) == 0.7
+    assert metrics.choose_threshold(is_true, score, sensitivity=0.7) == 0.3
+    assert metrics.choose_threshold(is_true, score, specificity=0.7) == 0.7
 
 
 def test_what_cannot_be_reached_or_is_undefined_has_no_threshold():
-    assert metrics.threshold_for(np.array([False, True]), np.array([0.9, 0.1]), specificity=0.5) is None
+    assert metrics.choose_threshold(np.array([False, True]), np.array([0.9, 0.1]), specificity=0.5) is None
     for value in (True, False):
         for target in ("sensitivity", "specificity"):
             alone = np.full(3, value)
-            assert metrics.threshold_for(alone, np.arange(3.0), **{target: 0.5}) is None
+            assert metrics.choose_threshold(alone, np.arange(3.0), **{target: 0.5}) is None
 
 
 def test_hand_worked_figures_at_a_threshold():
-    assert metrics.at_threshold(IS_TRUE, SCORE, float(SCORE[1])) == {
+    assert metrics.metrics_at_threshold(IS_TRUE, SCORE, float(SCORE[1])) == {
         "sensitivity": 2 / 4,
         "specificity": 3 / 4,
         "ppv": 2 / 3,
@@ -71,17 +71,17 @@ def test_hand_worked_figures_at_a_threshold():
         "true_negatives": 3,
         "false_negatives": 2,
     }
-    nobody = metrics.at_threshold(IS_TRUE, SCORE, 2)
+    nobody = metrics.metrics_at_threshold(IS_TRUE, SCORE, 2)
     assert (nobody["sensitivity"], nobody["ppv"], nobody["npv"]) == (0, None, 0.5)
-    all_true = metrics.at_threshold(np.ones(2, bool), np.array([0.1, 0.9]), 0.5)
+    all_true = metrics.metrics_at_threshold(np.ones(2, bool), np.array([0.1, 0.9]), 0.5)
     assert (all_true["specificity"], all_true["npv"]) == (None, 0)
 
 
 def test_a_threshold_read_from_json_meets_its_own_score():
     score = np.float32([0.1, 0.7])
-    threshold = metrics.threshold_for(np.array([False, True]), score, sensitivity=1)
+    threshold = metrics.choose_threshold(np.array([False, True]), score, sensitivity=1)
     assert float(repr(threshold)) == threshold == float(score[1])
-    assert metrics.at_threshold(np.array([False, True]), score, threshold)["true_positives"] == 1
+    assert metrics.metrics_at_threshold(np.array([False, True]), score, threshold)["true_positives"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,32 +97,32 @@ def test_a_threshold_read_from_json_meets_its_own_score():
 def test_the_lowest_confidence_that_reaches_an_accuracy(target, expected):
     confidence = np.array([0.7, 0.8, 0.6, 0.9, 0.8])
     true = np.array([0, 0, 1, 0, 1])
-    found = metrics.abstain_band(true, np.stack([confidence, 1 - confidence], axis=1), target)
+    found = metrics.choose_abstention(true, np.stack([confidence, 1 - confidence], axis=1), target)
     assert tuple(found[name] for name in ("confidence", "coverage", "accuracy")) == pytest.approx(expected)
 
 
 def test_an_accuracy_that_no_confidence_reaches():
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2]])
-    assert metrics.abstain_band(np.array([1, 0]), probabilities, 0.9) is None
+    assert metrics.choose_abstention(np.array([1, 0]), probabilities, 0.9) is None
 
 
 @pytest.mark.parametrize("target", [0, -0.1, 1.01, 90, np.nan])
 def test_a_target_is_a_share(target):
     for name in ("sensitivity", "specificity"):
         with pytest.raises(ValueError, match=f"The {name} to reach .* Received: {target}"):
-            metrics.threshold_for(IS_TRUE, SCORE, **{name: target})
+            metrics.choose_threshold(IS_TRUE, SCORE, **{name: target})
     with pytest.raises(ValueError, match="The accuracy to reach"):
-        metrics.abstain_band(np.array([0, 1]), np.full((2, 2), 0.5), target)
+        metrics.choose_abstention(np.array([0, 1]), np.full((2, 2), 0.5), target)
 
 
 def test_what_is_no_decision_is_refused():
     for both in ({}, {"sensitivity": 0.9, "specificity": 0.9}):
         with pytest.raises(ValueError, match="one of the two. Received"):
-            metrics.threshold_for(IS_TRUE, SCORE, **both)
+            metrics.choose_threshold(IS_TRUE, SCORE, **both)
     for is_true, score in ((IS_TRUE[:3], SCORE), (IS_TRUE.astype(int), SCORE), (IS_TRUE[:0], SCORE[:0])):
         with pytest.raises(ValueError, match="as many bool"):
-            metrics.at_threshold(is_true, score, 0.5)
+            metrics.metrics_at_threshold(is_true, score, 0.5)
     with pytest.raises(ValueError, match="finite. Received: 8 that are not"):
-        metrics.at_threshold(IS_TRUE, SCORE * np.nan, 0.5)
+        metrics.metrics_at_threshold(IS_TRUE, SCORE * np.nan, 0.5)
     with pytest.raises(ValueError, match="Received: NaN"):
-        metrics.at_threshold(IS_TRUE, SCORE, np.nan)
+        metrics.metrics_at_threshold(IS_TRUE, SCORE, np.nan)

@@ -78,7 +78,7 @@ def test_an_interval_is_that_of_sklearns_figures_on_the_repeated_rows():
 def test_an_interval_for_each_figure_and_around_it():
     true, probabilities, patient = predictions(1)
     found = classification_intervals(true, probabilities, CLASSES, patient, resamples=300)
-    figures = metrics.flat(metrics.classification(true, probabilities, CLASSES))
+    figures = metrics.add_dotted_keys(metrics.classification(true, probabilities, CLASSES))
     assert set(found) <= set(figures) | {"brier", "ece"}
     for name in set(found) - {"brier", "ece"}:
         low, high = found[name]

@@ -64,7 +64,7 @@ def calibrate(
         `.keras` file): `temperature`, `at_bound`, `count`, `patients`, `split`, `manifest_sha256`,
         `model_sha256`; `before` and `after`, dicts of `nll`, `ece` and `brier`; `operating_points`, for each
         class `sensitivity` and `specificity`, dicts of `target`, `threshold` (the lowest calibrated
-        probability at which the class is reported) and the metrics of `semenet.metrics.at_threshold`, or
+        probability at which the class is reported) and the metrics of `semenet.metrics.metrics_at_threshold`, or
         None if no threshold reaches the target; `abstain`, a dict of `target_accuracy`, `confidence` (the
         lowest at which to answer), `coverage` and `accuracy`, or None; `warnings`, a list of str; `command`
         and `versions`.
@@ -130,7 +130,7 @@ def calibrate(
         name: _operating_points(true_index == index, after[:, index], sensitivity, specificity)
         for index, name in enumerate(opened.class_names)
     }
-    abstain = metrics.abstain_band(true_index, after, accuracy)
+    abstain = metrics.choose_abstention(true_index, after, accuracy)
     result = found | {
         "count": len(rows),
         "patients": rows["patient"].nunique(),
@@ -172,8 +172,8 @@ def _calibration_metrics(
 ) -> dict[str, float]:
     return {
         "nll": metrics.negative_log_likelihood(true_index, probabilities, activation),
-        "ece": metrics.ece(true_index, probabilities),
-        "brier": metrics.brier(true_index, probabilities),
+        "ece": metrics.expected_calibration_error(true_index, probabilities),
+        "brier": metrics.brier_score(true_index, probabilities),
     }
 
 
@@ -182,10 +182,10 @@ def _operating_points(
 ) -> dict[str, dict[str, Any] | None]:
     points = {}
     for name, target in {"sensitivity": sensitivity, "specificity": specificity}.items():
-        threshold = metrics.threshold_for(is_true, score, **{name: target})
+        threshold = metrics.choose_threshold(is_true, score, **{name: target})
         points[name] = None
         if threshold is not None:
-            rates = metrics.at_threshold(is_true, score, threshold)
+            rates = metrics.metrics_at_threshold(is_true, score, threshold)
             points[name] = {"target": target, "threshold": threshold} | rates
     return points
 

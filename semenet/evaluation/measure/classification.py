@@ -48,8 +48,8 @@ def measure_classification(
     patients = rows["patient"].to_numpy()
     values = metrics.classification(true_index, probabilities, run.class_names)
     values |= {
-        "brier": metrics.brier(true_index, probabilities),
-        "ece": metrics.ece(true_index, probabilities),
+        "brier": metrics.brier_score(true_index, probabilities),
+        "ece": metrics.expected_calibration_error(true_index, probabilities),
     }
     columns = default_subgroups(rows) if by is None else list(by)
     return values, {
@@ -86,15 +86,15 @@ def _calibration(run: Run, true_index: np.ndarray, probabilities: np.ndarray) ->
     uncalibrated = probabilities
     if chosen is not None:
         # Undo the temperature, up to the rounding of float32.
-        uncalibrated = metrics.temper(probabilities, 1 / run.temperature, run.activation)
+        uncalibrated = metrics.apply_temperature(probabilities, 1 / run.temperature, run.activation)
     return {
         "temperature": run.temperature,
         "chosen_on": chosen and {name: chosen[name] for name in ("split", "count", "manifest_sha256")},
         "reliability": _reliability_bins(true_index, probabilities),
         "uncalibrated": chosen
         and {
-            "brier": metrics.brier(true_index, uncalibrated),
-            "ece": metrics.ece(true_index, uncalibrated),
+            "brier": metrics.brier_score(true_index, uncalibrated),
+            "ece": metrics.expected_calibration_error(true_index, uncalibrated),
             "reliability": _reliability_bins(true_index, uncalibrated),
         },
     }
@@ -130,7 +130,7 @@ def _operating_points(
                 points[name][goal] = {
                     "target": chosen["target"],
                     "threshold": chosen["threshold"],
-                    **metrics.at_threshold(is_true, score, chosen["threshold"]),
+                    **metrics.metrics_at_threshold(is_true, score, chosen["threshold"]),
                     "intervals": share_intervals(shares, patients, resamples),
                 }
     return points

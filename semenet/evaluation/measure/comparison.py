@@ -16,7 +16,8 @@ from semenet.evaluation.command_lines import command_line
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function
 from semenet.metrics.delong_test import TooFewImagesError, clustered_delong, delong
-from semenet.metrics.patient_bootstrap import check_resamples, paired_intervals
+from semenet.metrics.patient_bootstrap import paired_intervals
+from semenet.metrics.patient_resamples import check_resamples
 from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, write_bytes
 from semenet.training.run_folder.record import package_versions

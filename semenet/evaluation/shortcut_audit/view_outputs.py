@@ -68,7 +68,7 @@ class ViewOutputs:
             check_probabilities(outputs)
         self.features = {name: features for name, (features, _) in joined.items()}
         self.probabilities = {
-            name: metrics.temper(outputs, run.temperature, run.activation)
+            name: metrics.apply_temperature(outputs, run.temperature, run.activation)
             for name, (_, outputs) in joined.items()
         }
         self.lungs = {

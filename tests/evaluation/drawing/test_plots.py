@@ -59,7 +59,7 @@ def test_confusion_shows_counts_and_shares():
 
 def test_reliability_diagram():
     before = metrics.reliability(TRUE, PROBABILITIES, bins=5)
-    softer = metrics.temper(PROBABILITIES, 2.0)
+    softer = metrics.apply_temperature(PROBABILITIES, 2.0)
     after = metrics.reliability(TRUE, softer, bins=5)
     axes, counts = plots.reliability_diagram(before, after).axes
     assert legend_texts(axes.get_legend()) == ["before calibration", "after calibration"]

@@ -134,7 +134,7 @@ def test_probabilities_are_calibrated(tmp_path):
     by_hand = output[0] ** 0.25 / (output[0] ** 0.25).sum()
     assert table["probability"][0] == pytest.approx(by_hand.max(), abs=1e-5)
     assert abs(by_hand.max() - output.max()) > 0.01
-    np.testing.assert_allclose(metrics.temper(output, 4.0, "softmax")[0], by_hand, atol=1e-6)
+    np.testing.assert_allclose(metrics.apply_temperature(output, 4.0, "softmax")[0], by_hand, atol=1e-6)
 
 
 @pytest.mark.parametrize("clahe", [False, True])

@@ -136,7 +136,9 @@ def test_metrics_are_those_of_the_calibrated_logits(run, data):
         }
         given = {name: result[moment][name] for name in expected}
         assert given == pytest.approx(expected, rel=1e-4)
-        assert result[moment]["ece"] == pytest.approx(metrics.ece(true, shares), abs=1e-5)
+        assert result[moment]["ece"] == pytest.approx(
+            metrics.expected_calibration_error(true, shares), abs=1e-5
+        )
     for index, name in enumerate(CLASSES):
         for target, wanted in (("sensitivity", 0.8), ("specificity", 0.7)):
             point = result["operating_points"][name][target]
@@ -275,7 +277,7 @@ def test_all_commands_return_the_same_calibrated_digits(run, data, tmp_path, tta
     predicted = pd.read_csv(tmp_path / "predictions.csv", dtype=str)
     pd.testing.assert_frame_equal(measured[[*CLASSES, "predicted"]], predicted[[*CLASSES, "predicted"]])
     assert measured["predicted"].tolist() == plain["predicted"].tolist()
-    expected = metrics.temper(plain[CLASSES].to_numpy(), result["temperature"])
+    expected = metrics.apply_temperature(plain[CLASSES].to_numpy(), result["temperature"])
     calibrated = measured[CLASSES].to_numpy(np.float32)
     np.testing.assert_allclose(calibrated, expected, rtol=1e-5)
     assert np.abs(calibrated - plain[CLASSES].to_numpy()).max() > 0.1
@@ -284,7 +286,7 @@ def test_all_commands_return_the_same_calibrated_digits(run, data, tmp_path, tta
         for index, name in enumerate(CLASSES):
             for point in result["operating_points"][name].values():
                 is_true = (rows["label"] == name).to_numpy()
-                served = metrics.at_threshold(is_true, calibrated[:, index], point["threshold"])
+                served = metrics.metrics_at_threshold(is_true, calibrated[:, index], point["threshold"])
                 assert served.items() <= point.items()
         in_memory = predict_arrays(run, [cv2.imread(path, cv2.IMREAD_GRAYSCALE) for path in rows["path"]])
         np.testing.assert_array_equal(in_memory, calibrated)
@@ -301,7 +303,7 @@ def test_uncalibrated_scores_are_the_network_outputs(run, data):
         scoring_function(opened, calibrated=value)(images).numpy() for value in (False, True)
     )
     np.testing.assert_allclose(plain, opened.model.predict(images, verbose=0), rtol=1e-5)
-    np.testing.assert_allclose(calibrated, metrics.temper(plain, PLANTED), rtol=1e-5)
+    np.testing.assert_allclose(calibrated, metrics.apply_temperature(plain, PLANTED), rtol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
@@ -313,7 +315,7 @@ def test_temperature_in_the_graph_equals_numpy(activation, temperature):
     edges = np.float32([[0, 0, 1], [0.4, nearly, 0.2], [nearly, 0.4, 0.2], [0.4, 0.4, 0.2], [1e-40, 1, 0]])
     # Vector instructions and their remainders take different code paths; ties are tested in both.
     probabilities = np.concatenate([probabilities, *[edges] * 5, edges[:1]])
-    expected = metrics.temper(probabilities, temperature, activation)
+    expected = metrics.apply_temperature(probabilities, temperature, activation)
     found = temper_graph(tf.constant(probabilities), temperature, activation).numpy()
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-7)
     assert found.argmax(axis=1).tolist() == probabilities.argmax(axis=1).tolist()

@@ -126,16 +126,18 @@ def test_uncalibrated_metrics_are_those_of_the_network_outputs(temperature, acti
     found = details["calibration"]
     assert found["temperature"] == temperature
     assert found["chosen_on"] == {"split": "tune", "count": 77, "manifest_sha256": "abc"}
-    assert found["uncalibrated"]["brier"] == pytest.approx(metrics.brier(TRUE, own), abs=1e-5)
-    assert found["uncalibrated"]["ece"] == pytest.approx(metrics.ece(TRUE, own), abs=1e-5)
+    assert found["uncalibrated"]["brier"] == pytest.approx(metrics.brier_score(TRUE, own), abs=1e-5)
+    assert found["uncalibrated"]["ece"] == pytest.approx(
+        metrics.expected_calibration_error(TRUE, own), abs=1e-5
+    )
     assert found["uncalibrated"]["reliability"]["count"] == metrics.reliability(TRUE, own)["count"].tolist()
-    assert values["brier"] == pytest.approx(metrics.brier(TRUE, tempered), abs=1e-5)
+    assert values["brier"] == pytest.approx(metrics.brier_score(TRUE, tempered), abs=1e-5)
     assert abs(values["brier"] - found["uncalibrated"]["brier"]) > 0.005
 
 
 def test_every_metric_has_an_interval():
     values, details = measured(a_run())
-    flat = metrics.flat(values)
+    flat = metrics.add_dotted_keys(values)
     numbers = {name for name, value in flat.items() if isinstance(value, float)}
     assert {"accuracy", "brier", "ece", "macro_auroc", "per_class.a.sensitivity"} <= numbers
     assert numbers <= set(details["intervals"])

@@ -3,7 +3,6 @@ import pytest
 from sklearn import metrics as sk
 
 from semenet import metrics
-from semenet.metrics import resampled
 
 CLASSES = ("normal", "bacteria", "virus")
 
@@ -21,7 +20,7 @@ def flat_floats(figures):
     """The figures that are floats, dotted, None as NaN."""
     return {
         name: np.nan if value is None else value
-        for name, value in metrics.flat(figures).items()
+        for name, value in metrics.add_dotted_keys(figures).items()
         if value is None or isinstance(value, float)
     }
 

@@ -301,7 +301,7 @@ def test_bad_masks_are_refused(true, probabilities, message):
 
 def test_flat_adds_dotted_keys():
     figures = metrics.classification(TRUE, PROBABILITIES, CLASSES)
-    flat = metrics.flat(figures)
+    flat = metrics.add_dotted_keys(figures)
     assert {key: flat[key] for key in figures} == figures
     added = set(flat) - set(figures)
     assert added == {
