@@ -206,14 +206,14 @@ def paired_intervals(
         >>> true_index = np.array([0, 0, 1, 1])
         >>> first = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
         >>> second = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.3, 0.7]])
-        >>> result = semenet.metrics.paired_intervals(true_index, first, second, ("a", "b"), patients=list("pqrs"))
+        >>> result = semenet.metrics.paired_intervals(true_index, first, second, "ab", patients=list("pqrs"))
         >>> result["accuracy"]["difference"], result["accuracy"]["interval"]
         (0.25, [0.0, 0.75])
     """
     bootstrap = draw_patients(patients, len(true_index), resamples, seed, level)
-    originals = [
+    of_first, of_second = (
         _original_metrics(true_index, probabilities, class_names) for probabilities in (first, second)
-    ]
+    )
     drawn = {}
     if bootstrap.count > 1:
 
@@ -226,8 +226,8 @@ def paired_intervals(
 
         drawn = resample(bootstrap, differences)
     result = {}
-    for name, value in originals[0].items():
-        other = originals[1][name]
+    for name, value in of_first.items():
+        other = of_second[name]
         values = drawn.get(name)
         result[name] = {
             "first": _number(value),

@@ -1,4 +1,7 @@
-"""A trained network as inference needs it: the same function of an image, computed with fewer operations."""
+"""Folds a trained network for inference: the same outputs, computed with fewer operations."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -7,34 +10,36 @@ from semenet.errors import SemenetError
 from semenet.models.backbones.u_net import CropToMatch
 from semenet.models.layers.moment_exchange import MomentExchange
 
-# Each is the identity in inference.
-TRAINING_ONLY = (
+# Layers that are the identity at inference.
+_TRAINING_ONLY = (
     MomentExchange,
     keras.layers.Dropout,
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 )
-_LINEAR = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv2DTranspose)
 
 
-def inference_network(model, input_size=None):
-    """Makes a network that gives a trained one's outputs in inference, to the rounding of float32.
+def inference_network(model: keras.Model, input_size: Sequence[int] | None = None) -> keras.Model:
+    """Builds a network with the same inference outputs as a trained one, up to float32 rounding.
 
-    - A batch normalisation whose input is one convolution's output and nothing else's is folded into that
-      convolution's kernel and bias.
-    - Another one, such as DenseNet's before each convolution, becomes one scale and one shift a channel.
-    - What is the identity in inference is left out: MoEx, dropout, and a crop to the size that a map has.
-    - All computes in float32, whatever the policy the network was trained under: of a network trained in
-      float16 it gives the outputs that the same weights give in float32.
+    - A batch normalisation is folded into the kernel and bias of the convolution before it, if nothing else
+      uses the output of that convolution.
+    - Any other batch normalisation, such as DenseNet's before each convolution, becomes one scale and one
+      shift per channel.
+    - Layers that are the identity at inference are left out: MoEx, dropout, and crops that remove nothing.
+    - All layers compute in float32, whatever the dtype policy in training. For a network trained in float16
+      the outputs are those of the same weights in float32.
 
     Args:
-        model: functional `keras.Model` with one input and one output. It is left as it is.
-        input_size: `(height, width)` to fix the input to; None for the model's own, which may be open.
+        model: functional `keras.Model` with one input and one output. It is not changed.
+        input_size: `(height, width)` in pixels that the input is fixed to; None for that of the model, which
+            may be open.
 
     Returns:
-        `keras.Model` of layers of its own, with copies of the weights. Layers that both have, `features` and
-        `head` among them, have their names in both; a scale and shift has that of its batch normalisation.
-        It has the attribute `class_names` where the model has it. It is not for training.
+        `keras.Model` with its own layers and copies of the weights. Layers keep their names, such as
+        `features` and `head`; a scale and shift has the name of its batch normalisation. It has the
+        attribute `class_names` if the model has it. It is not meant for training.
 
     Raises:
         SemenetError: the model is not functional, or has several inputs or outputs.
@@ -42,22 +47,32 @@ def inference_network(model, input_size=None):
     Reference:
         Jacob et al., "Quantization and Training of Neural Networks for Efficient
         Integer-Arithmetic-Only Inference", https://arxiv.org/abs/1712.05877, section 3.2.
+
+    Example:
+        >>> from semenet.models import inference_network
+        >>> model = semenet.build("seme_resnet50", input_shape=(32, 32, 1), width=0.125, depth=0.34)
+        >>> network = inference_network(model)
+        >>> len(network.layers) < len(model.layers)
+        True
+        >>> image = np.zeros((1, 32, 32, 1), "float32")
+        >>> bool(np.allclose(network(image), model(image), atol=1e-5))
+        True
     """
     if not isinstance(model, keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
         raise SemenetError(
-            "Inference is prepared of a functional keras.Model with one input. "
-            f"Received: {type(model).__name__}. Build it with semenet.build, or by Keras' functional way."
+            "Only a functional keras.Model with one input can be folded for inference. "
+            f"Received: {type(model).__name__}. Build it with semenet.build or the functional API of Keras."
         )
     if len(model.outputs) != 1:
         raise SemenetError(
-            "Inference is prepared of a network with one output. "
-            f"Received: `{model.name}` with {len(model.outputs)}. Take a keras.Model of the one you need."
+            "Only a network with one output can be folded for inference. "
+            f"Received: `{model.name}` with {len(model.outputs)}. Make a keras.Model of the output you need."
         )
     folded = _foldings(model)
     absorbed = {normalization.name for normalization in folded.values()}
     weights = {}
 
-    def replacement(layer):
+    def replacement(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name in folded:
             config = _float32_config(layer) | {"use_bias": True}
             weights[layer.name] = _folded_weights(layer, folded[layer.name])
@@ -68,25 +83,25 @@ def inference_network(model, input_size=None):
         weights[layer.name] = layer.get_weights()
         return type(layer).from_config(_float32_config(layer))
 
-    def call(layer, inputs, *others, **arguments):
-        if layer.name in absorbed or isinstance(layer, TRAINING_ONLY) or _is_idle_crop(layer, inputs):
+    def call(layer: keras.layers.Layer, inputs: Any, *others: Any, **arguments: Any) -> Any:
+        if layer.name in absorbed or isinstance(layer, _TRAINING_ONLY) or _is_idle_crop(layer, inputs):
             return inputs[0] if isinstance(inputs, list | tuple) else inputs
         if isinstance(layer, keras.layers.Rescaling):
-            # What was a batch normalisation is called with a mask, which this layer does not know.
+            # The batch normalisation that this layer replaces is called with a mask, which it does not take.
             return layer(inputs)
         return layer(inputs, *others, **arguments)
 
     image = model.inputs[0]
     sides = image.shape[1:3] if input_size is None else input_size
-    taken = keras.Input((*sides, image.shape[-1]), dtype=image.dtype, name=image.name)
+    new_input = keras.Input((*sides, image.shape[-1]), dtype=image.dtype, name=image.name)
     cloned = keras.models.clone_model(
         model,
-        # Alone or in a list, as the model takes it.
-        input_tensors=keras.tree.pack_sequence_as(model.input, [taken]),
+        # In a list only if the model takes its input in a list.
+        input_tensors=keras.tree.pack_sequence_as(model.input, [new_input]),
         clone_function=replacement,
         call_function=call,
     )
-    # Plain, and without the compiled loss and optimizer of training.
+    # A plain keras.Model, without the loss and optimizer of training.
     network = keras.Model(cloned.inputs[0], cloned.outputs[0], name=model.name)
     for layer in network.layers:
         if layer.weights:
@@ -97,13 +112,17 @@ def inference_network(model, input_size=None):
     return network
 
 
-def computes_in_float32(model):
-    """Whether every layer of a network computes in float32, so that `inference_network` agrees with it."""
+def computes_in_float32(model: keras.Model) -> bool:
+    """Returns whether every layer computes in float32, as all layers of `inference_network` do."""
     return all(layer.compute_dtype == "float32" for layer in model.layers)
 
 
-def _foldings(model):
-    """dict of a convolution's name to the batch normalisation that alone takes its output."""
+def _foldings(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
+    """Finds the convolutions whose output only a batch normalisation uses.
+
+    Returns:
+        dict of the name of a convolution to this batch normalisation.
+    """
     consumers = {}
     for layer in model.layers:
         for tensor in keras.tree.flatten(layer.input):
@@ -111,24 +130,24 @@ def _foldings(model):
     outputs = {id(tensor) for tensor in model.outputs}
     found = {}
     for layer in model.layers:
-        takers = consumers.get(id(layer.output), [])
+        users = consumers.get(id(layer.output), [])
         if (
-            isinstance(layer, _LINEAR)
+            isinstance(layer, _CONVOLUTIONS)
             and layer.activation is keras.activations.linear
-            and len(takers) == 1
-            and isinstance(takers[0], keras.layers.BatchNormalization)
+            and len(users) == 1
+            and isinstance(users[0], keras.layers.BatchNormalization)
             and id(layer.output) not in outputs
         ):
-            found[layer.name] = takers[0]
+            found[layer.name] = users[0]
     return found
 
 
-def _float32_config(layer):
+def _float32_config(layer: keras.layers.Layer) -> dict[str, Any]:
     return layer.get_config() | {"dtype": "float32"}
 
 
-def _scale_and_shift(normalization):
-    """What a batch normalisation does in inference: float64 arrays `(C,)`, `x * scale + shift`."""
+def _scale_and_shift(normalization: keras.layers.BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
+    """Returns float64 arrays `(C,)`: a batch normalisation computes `x * scale + shift` at inference."""
     mean, variance = (
         np.asarray(value, "float64") for value in (normalization.moving_mean, normalization.moving_variance)
     )
@@ -141,18 +160,21 @@ def _scale_and_shift(normalization):
     return scale, shift
 
 
-def _folded_weights(convolution, normalization):
-    """Kernel and bias of a convolution with the normalisation after it."""
+def _folded_weights(
+    convolution: keras.layers.Layer, normalization: keras.layers.BatchNormalization
+) -> list[np.ndarray]:
+    """Returns the kernel and bias of a convolution that includes the normalisation after it."""
     scale, shift = _scale_and_shift(normalization)
     kernel, *bias = (value.astype("float64") for value in convolution.get_weights())
-    # A transposed convolution's kernel is (height, width, out, in), a convolution's (height, width, in, out).
+    # The kernel of a transposed convolution is (height, width, out, in), that of a convolution
+    # (height, width, in, out).
     transposed = isinstance(convolution, keras.layers.Conv2DTranspose)
     kernel = kernel * (scale[:, np.newaxis] if transposed else scale)
     return [kernel, (bias[0] * scale if bias else 0) + shift]
 
 
-def _is_idle_crop(layer, inputs):
-    """Whether a crop leaves all of the map; of open sizes nobody knows."""
+def _is_idle_crop(layer: keras.layers.Layer, inputs: Any) -> bool:
+    """Returns whether a crop is known to remove nothing; for open sizes it is not known."""
     if not isinstance(layer, CropToMatch):
         return False
     x, reference = inputs

@@ -1,7 +1,9 @@
-"""Receptive fields: which pixels of the input a cell of a feature map sees, and where it is centred."""
+"""Receptive fields: the input pixels that a cell of a feature map depends on, and their centre."""
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,13 +13,13 @@ from semenet.models.backbones.u_net import CropToMatch
 from semenet.models.layers.moment_exchange import MomentExchange
 
 _POOLINGS = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
-# Beyond these every position has seen every other one.
+# The output of these layers depends on every position of their input.
 _WHOLE_IMAGE = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
     keras.layers.Flatten,
 )
-# What gives each position of its input, or inputs, the same position of its output. MoEx does in inference.
+# Layers whose output at a position depends only on their inputs at this position (MoEx: at inference).
 _POSITION_BY_POSITION = (
     keras.layers.Activation,
     keras.layers.Add,
@@ -39,23 +41,40 @@ _POSITION_BY_POSITION = (
 
 
 class ReceptiveFieldError(SemenetError):
-    """A layer has no receptive field in pixels, or one that cannot be told from the graph."""
+    """A layer has no receptive field in pixels, or one that cannot be derived from the graph.
+
+    Example:
+        >>> from semenet.models import ReceptiveFieldError, receptive_field
+        >>> model = semenet.build("resnet50_gap", width=0.125, depth=0.34)
+        >>> try:
+        ...     receptive_field(model, "nothing")
+        ... except ReceptiveFieldError:
+        ...     print("There is no such layer.")
+        There is no such layer.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
 class ReceptiveField:
-    """What a cell of a feature map sees. Every pair is (height, width), lengths are in input pixels.
+    """The receptive field of the cells of a feature map.
 
-    Cell i is centred at `start + i * stride`, where pixel p of the input is centred at p. Padding makes
-    `start` depend on the architecture and, where a strided layer pads asymmetrically, on the input's size.
+    Every pair is (height, width); lengths are in input pixels. Cell i is centred at `start + i * stride`,
+    where pixel p of the input is centred at p. Because of padding, `start` depends on the architecture and,
+    if a strided layer pads asymmetrically, on the size of the input.
 
     Attributes:
-        size: ints, the extent of the pixels that a cell far from the borders depends on; behind transposed
-            convolutions, whose cells differ by their phase, the largest.
-        stride: floats, between the centres of neighbouring cells; below 1 for a map finer than the input.
-        start: floats, the centre of the first cell; behind transposed convolutions, of the line through all.
-        cells: ints, the size of the feature map.
-        input_size: ints, the size of the input that this holds for.
+        size: extent of the pixels that a cell far from the borders depends on. After transposed
+            convolutions, cells of different phase differ; this is the largest.
+        stride: distance between the centres of neighbouring cells; below 1 if the feature map is finer than
+            the input.
+        start: centre of the first cell; after transposed convolutions, of the line fitted through all cells.
+        cells: size of the feature map in cells.
+        input_size: size of the input in pixels for which this holds.
+
+    Example:
+        >>> from semenet.models import receptive_field
+        >>> receptive_field(semenet.build("vgg19_gap", width=0.125), input_size=(224, 224)).size
+        (268, 268)
     """
 
     size: tuple[int, int]
@@ -65,37 +84,46 @@ class ReceptiveField:
     input_size: tuple[int, int]
 
 
-def receptive_field(model, layer="features", input_size=None):
+def receptive_field(
+    model: keras.Model, layer: str = "features", input_size: Sequence[int] | None = None
+) -> ReceptiveField:
     """Derives the receptive field of a layer's cells from the graph.
 
-    What it amounts to is `rf_n = rf_(n-1) + (k_n - 1) * prod(s_1 ... s_(n-1))` with kernels k and strides s;
-    a transposed convolution divides the product of strides. Where branches meet, the field is the extent of
-    all of them. Gates computed from globally pooled features (squeeze-and-excitation) are left out: through
-    them every cell depends, weakly, on the whole image.
+    The size is `rf_n = rf_(n-1) + (k_n - 1) * prod(s_1 ... s_(n-1))` with kernels k and strides s; a
+    transposed convolution divides the product of strides. Where branches join, the field is the extent of all
+    of them. Gates computed from globally pooled features (squeeze-and-excitation) are ignored, although
+    through them every cell depends weakly on the whole image.
 
     Args:
-        model: a flat functional model with one input, images `(N, H, W, C)`; layers as the zoo has them.
+        model: a flat functional model with one input, images `(N, H, W, C)`, and the kinds of layers that
+            the zoo uses.
         layer: name of a layer with a feature map `(N, h, w, C)`.
-        input_size: (height, width) in pixels; None for the model's own.
+        input_size: (height, width) in pixels; None for that of the model.
 
     Returns:
         `ReceptiveField`.
 
     Raises:
-        ReceptiveFieldError: there is no such layer, it lies behind a global pooling, a layer on the way is
-            of a kind not known here, or the input's size is neither given nor fixed.
+        ReceptiveFieldError: there is no such layer, it comes after a global pooling, a layer before it has an
+            unknown kind, or the size of the input is neither given nor fixed.
 
     Reference:
         The paper, section 3.1. Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks",
         https://distill.pub/2019/computing-receptive-fields
+
+    Example:
+        >>> from semenet.models import receptive_field
+        >>> field = receptive_field(semenet.build("resnet50_gap", width=0.125))
+        >>> field.size, field.stride, field.cells
+        ((483, 483), (32.0, 32.0), (16, 16))
     """
     graph = _Graph(model, layer, input_size)
     sizes, strides, starts = [], [], []
     for axis in (0, 1):
-        # Behind transposed convolutions a cell's field depends on its place in a period.
+        # After transposed convolutions, the field of a cell depends on its place in a period.
         period = graph.period(axis)
         cells = np.arange(period + 1)
-        low, high = graph.seen(cells, cells, axis, clip=False)
+        low, high = graph.pixel_range(cells, cells, axis, clip=False)
         stride = float(low[-1] - low[0]) / period
         centres = (low + high) / 2 - stride * cells
         sizes.append(int((high - low)[:-1].max()) + 1)
@@ -104,8 +132,10 @@ def receptive_field(model, layer="features", input_size=None):
     return ReceptiveField(tuple(sizes), tuple(strides), tuple(starts), graph.cells, graph.input_size)
 
 
-def cell_field(model, layer, cell, input_size=None):
-    """The pixels that one cell sees, without those that lie in the padding.
+def cell_field(
+    model: keras.Model, layer: str, cell: Sequence[int], input_size: Sequence[int] | None = None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Derives the input pixels that one cell depends on, without padding.
 
     Args:
         model: as for `receptive_field`.
@@ -118,30 +148,37 @@ def cell_field(model, layer, cell, input_size=None):
 
     Raises:
         ReceptiveFieldError: as `receptive_field`, or there is no such cell.
+
+    Example:
+        >>> from semenet.models import cell_field
+        >>> model = semenet.build("resnet50_gap", width=0.125)
+        >>> cell_field(model, "conv1_relu", (0, 10))
+        ((0, 3), (17, 23))
     """
     graph = _Graph(model, layer, input_size)
     if not all(0 <= index < count for index, count in zip(cell, graph.cells, strict=True)):
         raise ReceptiveFieldError(
-            f"A cell of {layer!r} lies in its feature map of {graph.cells[0]} x {graph.cells[1]}. "
+            f"A cell of {layer!r} must be inside its feature map of {graph.cells[0]} x {graph.cells[1]}. "
             f"Received: {tuple(cell)}. Count from 0."
         )
-    seen = []
+    ranges = []
     for axis, index in enumerate(cell):
-        low, high = graph.seen(np.array([index]), np.array([index]), axis, clip=True)
-        seen.append((int(low[0]), int(high[0])))
-    return tuple(seen)
+        low, high = graph.pixel_range(np.array([index]), np.array([index]), axis, clip=True)
+        ranges.append((int(low[0]), int(high[0])))
+    return tuple(ranges)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Window:
-    """Which cells of its input a cell of a layer's output takes up, along one axis."""
+    """The cells of a layer's input that one cell of its output depends on, along one axis."""
 
     kernel: int = 1
     stride: int = 1
     before: int = 0
     transposed: bool = False
 
-    def below(self, low, high):
+    def input_range(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the first and last input cells of the output cells from `low` to `high`."""
         if self.transposed:
             low, high = low + self.before - self.kernel + 1, high + self.before
             return -(-low // self.stride), high // self.stride
@@ -149,9 +186,9 @@ class _Window:
 
 
 class _Graph:
-    """The layers between a model's input and one layer, with each map's size and each step's windows."""
+    """The layers from the input of a model to one layer, with their windows and sizes of feature maps."""
 
-    def __init__(self, model, layer, input_size):
+    def __init__(self, model: keras.Model, layer: str, input_size: Sequence[int] | None) -> None:
         self.source = model.inputs[0]
         self.input_size = _input_size(model, input_size)
         self.sizes = {id(self.source): self.input_size}
@@ -165,11 +202,11 @@ class _Graph:
         self.cells = self.sizes[id(self.target)]
         if self.cells is None:
             raise ReceptiveFieldError(
-                "A receptive field in pixels has what lies before the global pooling. "
-                f"Received: {layer!r}, which sees the whole image. Use 'features'."
+                "Only layers before the global pooling have a receptive field in pixels. "
+                f"Received: {layer!r}, which depends on the whole image. Use 'features'."
             )
 
-    def _add(self, operation):
+    def _add(self, operation: Any) -> None:
         inputs = keras.tree.flatten(operation.input)
         output = id(operation.output)
         spatial = [tensor for tensor in inputs if self.sizes[id(tensor)] is not None]
@@ -177,9 +214,9 @@ class _Graph:
             self.sizes[output] = None
             return
         if isinstance(operation, CropToMatch):
-            cut, reference = inputs
+            cropped, reference = inputs
             self.sizes[output] = self.sizes[id(reference)]
-            spatial = [cut]
+            spatial = [cropped]
             windows = (_Window(), _Window())
         else:
             sides = self.sizes[id(spatial[0])]
@@ -187,30 +224,32 @@ class _Graph:
             windows, self.sizes[output] = zip(rows, columns, strict=True)
         self.steps.append((output, [id(tensor) for tensor in spatial], windows))
 
-    def _needed(self):
-        """The steps that the target depends on, the last one first."""
+    def _needed(self) -> Iterator[tuple[int, list[int], tuple[_Window, _Window]]]:
+        """Yields the steps that the target depends on, last step first."""
         needed = {id(self.target)}
         for output, inputs, windows in reversed(self.steps):
             if output in needed:
                 needed.update(inputs)
                 yield output, inputs, windows
 
-    def period(self, axis):
-        """After how many cells the fields repeat themselves, shifted by whole pixels."""
+    def period(self, axis: int) -> int:
+        """Returns the number of cells after which the fields repeat, shifted by whole pixels."""
         return math.prod(windows[axis].stride for *_, windows in self._needed() if windows[axis].transposed)
 
-    def seen(self, low, high, axis, clip):
-        """The first and last pixels that ranges of cells depend on.
+    def pixel_range(
+        self, low: np.ndarray, high: np.ndarray, axis: int, clip: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the first and last pixels that ranges of cells depend on.
 
         Args:
             low: int array, the first cell of each range.
-            high: int array, the last ones.
+            high: int array, the last cell of each range.
             axis: 0 for rows, 1 for columns.
-            clip: whether padding, of the input and of every map on the way, is no pixel.
+            clip: whether to leave out the padding of the input and of every feature map in between.
         """
         ranges = {id(self.target): (low, high)}
         for output, inputs, windows in self._needed():
-            low, high = windows[axis].below(*ranges[output])
+            low, high = windows[axis].input_range(*ranges[output])
             for tensor in inputs:
                 first, last = low, high
                 if clip:
@@ -222,8 +261,8 @@ class _Graph:
         return ranges[id(self.source)]
 
 
-def _window(operation, sides, axis):
-    """A layer's window along an axis, and the length of its output."""
+def _window(operation: Any, sides: Sequence[int], axis: int) -> tuple[_Window, int]:
+    """Returns the window of a layer along an axis, and the length of its output."""
     side = sides[axis]
     if isinstance(operation, keras.layers.ZeroPadding2D):
         before, after = operation.padding[axis]
@@ -242,34 +281,34 @@ def _window(operation, sides, axis):
         if operation.padding == "valid":
             return _Window(kernel, stride), (side - kernel) // stride + 1
         count = -(-side // stride)
-        # TensorFlow pads as little as it must, and the odd pixel behind.
+        # TensorFlow pads as few pixels as possible; if their number is odd, more at the end.
         return _Window(kernel, stride, max((count - 1) * stride + kernel - side, 0) // 2), count
     if isinstance(operation, _POSITION_BY_POSITION):
         return _Window(), side
     raise ReceptiveFieldError(
-        "A receptive field is derived for layers whose windows are known: convolutions, poolings, paddings, "
-        "and layers that work position by position. "
+        "A receptive field can be derived for convolutions, poolings, paddings, and layers that treat each "
+        "position alone. "
         f"Received: {operation.name!r}, a {type(operation).__name__}. Choose a layer before it."
     )
 
 
-def _input_size(model, input_size):
+def _input_size(model: keras.Model, input_size: Sequence[int] | None) -> tuple[int, int]:
     size = model.input_shape[1:3] if input_size is None else tuple(input_size)
     if len(size) != 2 or not all(side is not None and side >= 1 for side in size):
         raise ReceptiveFieldError(
-            "A receptive field depends on the input's (height, width). "
+            "A receptive field depends on the (height, width) of the input. "
             f"Received: {size} for `{model.name}`. Give `input_size`, such as (512, 512)."
         )
     return tuple(int(side) for side in size)
 
 
-def _output(model, name):
+def _output(model: keras.Model, name: str) -> keras.KerasTensor:
     maps = {
         layer.name: layer.output for layer in model.layers if len(getattr(layer.output, "shape", ())) == 4
     }
     if name not in maps:
         raise ReceptiveFieldError(
-            "A receptive field is that of a layer with a feature map (N, H, W, C). "
+            "A layer must have a feature map (N, H, W, C) to have a receptive field. "
             f"Received: {name!r} for `{model.name}`. Layers with one: {', '.join(maps)}."
         )
     return maps[name]

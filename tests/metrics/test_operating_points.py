@@ -117,7 +117,7 @@ def test_a_target_is_a_share(target):
 
 def test_what_is_no_decision_is_refused():
     for both in ({}, {"sensitivity": 0.9, "specificity": 0.9}):
-        with pytest.raises(ValueError, match="one of the two. Received"):
+        with pytest.raises(ValueError, match="either a sensitivity or a specificity. Received"):
             metrics.choose_threshold(IS_TRUE, SCORE, **both)
     for is_true, score in ((IS_TRUE[:3], SCORE), (IS_TRUE.astype(int), SCORE), (IS_TRUE[:0], SCORE[:0])):
         with pytest.raises(ValueError, match="as many bool"):

@@ -4,13 +4,9 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from semenet import metrics
-from semenet.metrics import patient_bootstrap as intervals
-from semenet.metrics.patient_bootstrap import (
-    PatientBootstrap,
-    classification_intervals,
-    mean_intervals,
-    paired_intervals,
-)
+from semenet.metrics import patient_resamples
+from semenet.metrics.patient_bootstrap import classification_intervals, mean_intervals, paired_intervals
+from semenet.metrics.patient_resamples import PatientBootstrap
 
 CLASSES = ("normal", "bacteria", "virus")
 
@@ -53,7 +49,7 @@ def test_resamples_depend_on_the_seed_and_not_on_the_chunks(monkeypatch):
     whole = drawn(0)
     assert (drawn(0) == whole).all()
     assert (drawn(1) != whole).any()
-    monkeypatch.setattr(intervals, "_CHUNK_WEIGHTS", 50 * 7)
+    monkeypatch.setattr(patient_resamples, "_CHUNK_WEIGHTS", 50 * 7)
     assert len(next(iter(PatientBootstrap(range(50), resamples=100)))) == 7
     assert (drawn(0) == whole).all()
 
@@ -115,7 +111,7 @@ def test_undefined_scores_are_left_out():
 def test_a_figure_that_is_seldom_defined_has_no_interval(monkeypatch):
     # One patient is in 68 % of the resamples of four; half, the limit, is hard to come below.
     scores = {"one": np.array([np.nan] * 3 + [0.5])}
-    monkeypatch.setattr(intervals, "_SMALLEST_SHARE_DEFINED", 0.75)
+    monkeypatch.setattr(patient_resamples, "_SMALLEST_SHARE_DEFINED", 0.75)
     assert mean_intervals(scores, list("abcd")) == {"one": None}
 
 

@@ -3,6 +3,7 @@ import pytest
 from sklearn import metrics as sk
 
 from semenet import metrics
+from semenet.metrics import resampled_metrics
 
 CLASSES = ("normal", "bacteria", "virus")
 
@@ -122,7 +123,7 @@ def test_chunks_do_not_show(monkeypatch):
     true, probabilities = predictions(6)
     weights = np.random.default_rng(0).integers(0, 3, size=(11, 60))
     whole = metrics.resampled_classification(true, probabilities, CLASSES, weights)
-    monkeypatch.setattr(resampled, "_CHUNK_NUMBERS", 3 * probabilities.size)
+    monkeypatch.setattr(resampled_metrics, "_CHUNK_NUMBERS", 3 * probabilities.size)
     for name, values in metrics.resampled_classification(true, probabilities, CLASSES, weights).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-14, err_msg=name)
 

@@ -1,9 +1,10 @@
-"""ResNet50's convolutions, with squeeze-and-excitation in its blocks and MoEx after its first layer."""
+"""The convolutional part of ResNet50, with squeeze-and-excitation and MoEx."""
 
 import keras
 
 from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 from semenet.models.layers.convolutions import batch_normalization, check_choice, convolution, stem
+from semenet.models.layers.moment_exchange import MomentExchange
 from semenet.models.layers.squeeze_excitation import squeeze_excite
 
 FILTERS = (64, 128, 256, 512)
@@ -12,41 +13,49 @@ SE_PLACEMENTS = ("standard", "pre", "post", "identity")
 
 
 def resnet50(
-    x,
+    x: keras.KerasTensor,
     *,
-    width=1.0,
-    depth=1.0,
-    bn_momentum=0.9,
-    se_ratio=None,
-    se_placement="standard",
-    moex=None,
-    moex_position="conv1",
-):
-    """Composes ResNet50 up to its last block.
+    width: float = 1.0,
+    depth: float = 1.0,
+    bn_momentum: float = 0.9,
+    se_ratio: int | None = None,
+    se_placement: str = "standard",
+    moex: MomentExchange | None = None,
+    moex_position: str = "conv1",
+) -> keras.KerasTensor:
+    """Builds ResNet50 up to its last block.
 
     Args:
-        x: images `(N, H, W, C)`, scaled, height and width 32 or more.
-        width: float, scales the filters.
-        depth: float, scales the blocks of each stage.
-        bn_momentum: float in [0, 1), of the batch normalisations' moving statistics. 0.9 and not Keras'
-            0.99: on a few thousand radiographs an epoch has few steps, and 0.99 lags many of them behind.
-        se_ratio: int or None, the reduction of the squeeze-and-excitation blocks; None for none.
-        se_placement: where they stand (Hu et al., section 6.5): "standard", on the residual branch after
-            its last batch normalisation; "pre", before its first convolution; "post", after the
+        x: images `(N, H, W, C)`, already scaled; height and width 32 or more.
+        width: scale of the filters.
+        depth: scale of the number of blocks in each stage.
+        bn_momentum: momentum in [0, 1) of the moving statistics of batch normalisation. The default is
+            below Keras' 0.99, because an epoch of a few thousand radiographs has few steps, and with 0.99
+            the statistics lag many steps behind.
+        se_ratio: reduction of the squeeze-and-excitation blocks; None for no such blocks.
+        se_placement: position of these blocks (Hu et al., section 6.5): "standard", on the residual branch
+            after its last batch normalisation; "pre", before its first convolution; "post", after the
             addition; "identity", on the shortcut.
-        moex: a `MomentExchange` or None.
+        moex: `MomentExchange` layer, or None.
         moex_position: "conv1", after the first convolution and its batch normalisation, before ReLU; or
             "stem", after the first pooling, as in the MoEx authors' ImageNet code.
 
     Returns:
-        Feature map `(N, ceil(H / 32), ceil(W / 32), 2048 * width)`. Layers are named as in
-        keras.applications where it has the layer.
+        Feature map `(N, ceil(H / 32), ceil(W / 32), 2048 * width)`. Layers that
+        keras.applications also has carry the same names.
 
     Raises:
-        ValueError: for an unknown placement or position.
+        SemenetError: for an unknown placement or position.
 
     Reference:
         He et al., "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385
+
+    Example:
+        >>> import keras
+        >>> from semenet.models import resnet50
+        >>> image = keras.Input((224, 224, 1))
+        >>> resnet50(image, width=0.25, depth=0.34).shape
+        (None, 7, 7, 512)
     """
     check_choice("se_placement", se_placement, SE_PLACEMENTS)
     x = stem(x, scaled_channels(64, width), bn_momentum, moex, moex_position, use_bias=True)
@@ -65,8 +74,18 @@ def resnet50(
     return x
 
 
-def _residual_block(x, filters, *, stride, project, bn_momentum, se_ratio, se_placement, name):
-    def excite(tensor, placement):
+def _residual_block(
+    x: keras.KerasTensor,
+    filters: int,
+    *,
+    stride: int,
+    project: bool,
+    bn_momentum: float,
+    se_ratio: int | None,
+    se_placement: str,
+    name: str,
+) -> keras.KerasTensor:
+    def excite(tensor: keras.KerasTensor, placement: str) -> keras.KerasTensor:
         if se_ratio is None or placement != se_placement:
             return tensor
         return squeeze_excite(tensor, se_ratio, f"{name}_se")

@@ -1,4 +1,4 @@
-"""VGG19's convolutions."""
+"""The convolutional part of VGG19."""
 
 import keras
 
@@ -6,16 +6,15 @@ from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 
 FILTERS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = (2, 2, 4, 4, 4)
-HIDDEN_UNITS = (4096, 4096)
 
 
-def vgg19(x, *, width=1.0, depth=1.0):
-    """Composes VGG19 up to its last pooling.
+def vgg19(x: keras.KerasTensor, *, width: float = 1.0, depth: float = 1.0) -> keras.KerasTensor:
+    """Builds VGG19 up to its last pooling.
 
     Args:
-        x: images `(N, H, W, C)`, scaled, height and width 32 or more.
-        width: float, scales the filters.
-        depth: float, scales the convolutions of each block.
+        x: images `(N, H, W, C)`, already scaled; height and width 32 or more.
+        width: scale of the filters.
+        depth: scale of the number of convolutions in each block.
 
     Returns:
         Feature map `(N, H // 32, W // 32, 512 * width)`. Layers are named as in keras.applications.
@@ -23,6 +22,13 @@ def vgg19(x, *, width=1.0, depth=1.0):
     Reference:
         Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
         https://arxiv.org/abs/1409.1556
+
+    Example:
+        >>> import keras
+        >>> from semenet.models import vgg19
+        >>> image = keras.Input((224, 224, 1))
+        >>> vgg19(image, width=0.25, depth=0.34).shape
+        (None, 7, 7, 128)
     """
     for block, (filters, convolutions) in enumerate(zip(FILTERS, CONVOLUTIONS, strict=True), start=1):
         for number in range(1, scaled_repeats(convolutions, depth) + 1):

@@ -1,1 +1,5 @@
-"""Layers and blocks that the networks are built of."""
+"""The layers and blocks that the networks consist of."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,30 +1,42 @@
-"""The layers that ResNet, DenseNet and the U-Net are made of, and the stem that the first two share."""
+"""Convolution and batch normalisation of ResNet, DenseNet and U-Net, and the stem of the first two."""
+
+from collections.abc import Sequence
 
 import keras
 
 from semenet.errors import SemenetError
+from semenet.models.layers.moment_exchange import MomentExchange
 
-# That of keras.applications' ResNet and DenseNet.
+# The epsilon of ResNet and DenseNet in keras.applications.
 EPSILON = 1.001e-5
 
 
-def stem(x, filters, bn_momentum, moex, moex_position, *, use_bias, pool_name="pool1_pool"):
-    """The first layers of ResNet and DenseNet: convolution of stride 2, ReLU, pooling of stride 2.
+def stem(
+    x: keras.KerasTensor,
+    filters: int,
+    bn_momentum: float,
+    moex: MomentExchange | None,
+    moex_position: str,
+    *,
+    use_bias: bool,
+    pool_name: str = "pool1_pool",
+) -> keras.KerasTensor:
+    """Applies the first layers of ResNet and DenseNet: convolution of stride 2, ReLU, pooling of stride 2.
 
     Args:
         x: images `(N, H, W, C)`.
-        filters: int, channels of the output.
-        bn_momentum: float, of the batch normalisation.
-        moex: a `MomentExchange` or None.
+        filters: number of output channels.
+        bn_momentum: momentum of the batch normalisation.
+        moex: `MomentExchange` layer, or None.
         moex_position: "conv1" or "stem", see `resnet50`.
-        use_bias: bool, whether the convolution has a bias (ResNet has, DenseNet has not).
-        pool_name: name of the pooling layer (keras.applications names the two networks' differently).
+        use_bias: whether the convolution has a bias (it has one in ResNet, but not in DenseNet).
+        pool_name: name of the pooling layer, which differs between the two networks in keras.applications.
 
     Returns:
         Feature map `(N, ceil(H / 4), ceil(W / 4), filters)`.
 
     Raises:
-        ValueError: for an unknown position.
+        SemenetError: for an unknown position.
     """
     check_choice("moex_position", moex_position, ("conv1", "stem"))
     x = keras.layers.ZeroPadding2D(3, name="conv1_pad")(x)
@@ -38,8 +50,17 @@ def stem(x, filters, bn_momentum, moex, moex_position, *, use_bias, pool_name="p
     return moex(x) if moex is not None and moex_position == "stem" else x
 
 
-def convolution(x, filters, size, name, *, strides=1, padding="same", use_bias=False):
-    """A linear convolution with He-uniform kernels, as in the paper (section 4)."""
+def convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    padding: str = "same",
+    use_bias: bool = False,
+) -> keras.KerasTensor:
+    """Applies a linear convolution with a He-uniform kernel, as in the paper (section 4)."""
     return keras.layers.Conv2D(
         filters,
         size,
@@ -51,15 +72,21 @@ def convolution(x, filters, size, name, *, strides=1, padding="same", use_bias=F
     )(x)
 
 
-def batch_normalization(x, momentum, name):
-    """Batch normalisation with the epsilon that keras.applications' ResNet and DenseNet have."""
+def batch_normalization(x: keras.KerasTensor, momentum: float, name: str) -> keras.KerasTensor:
+    """Applies batch normalisation with the epsilon of ResNet and DenseNet in keras.applications."""
     return keras.layers.BatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
 
 
-def check_choice(argument, value, choices):
-    """Raises ValueError if `value` is none of `choices`."""
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
+    """Raises SemenetError if `value` is not one of `choices`.
+
+    Args:
+        argument: name of the argument, for the message.
+        value: its value.
+        choices: its valid values.
+    """
     if value not in choices:
         raise SemenetError(
             f"`{argument}` must be one of {', '.join(map(repr, choices))}. Received: {value!r}."
-            " Leave it out for the usual one."
+            " Leave it out for the default."
         )

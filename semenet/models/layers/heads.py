@@ -1,62 +1,90 @@
-"""The classifiers at the end of the networks. They carry the names of the classes."""
+"""The heads of the networks: the layers that classify, with the names of the classes."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 
 from semenet.errors import SemenetError
 
-RESERVED = ("file", "label", "mask", "patient", "predicted")
+# Columns of the tables in which each class has a column too.
+RESERVED_NAMES = ("file", "label", "mask", "patient", "predicted")
 
 
-def check_class_names(class_names):
-    """Returns class names as a tuple of str; raises ValueError for none, blank or repeated ones."""
+def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
+    """Checks class names and returns them as a tuple.
+
+    Raises:
+        SemenetError: there are no names, or blank, repeated or reserved ones.
+    """
     names = tuple(class_names)
-    reserved = [name for name in names if name in RESERVED]
+    reserved = [name for name in names if name in RESERVED_NAMES]
     if reserved:
         raise SemenetError(
-            f"Class names head columns of tables beside {', '.join(RESERVED)}. "
-            f"Received: {', '.join(reserved)}. Choose other names."
+            "Class names become columns of tables that also have the columns "
+            f"{', '.join(RESERVED_NAMES)}. Received: {', '.join(reserved)}. Choose other names."
         )
     if not names or len(set(names)) != len(names) or not all(_is_name(name) for name in names):
         raise SemenetError(
             "Class names must be one or more distinct, non-empty strings. "
-            f"Received: {names!r}. Give one name a class, in the order of the outputs."
+            f"Received: {names!r}. Give one name per class, in the order of the outputs."
         )
     return names
 
 
-def _is_name(name):
+def _is_name(name: Any) -> bool:
     return isinstance(name, str) and bool(name.strip())
 
 
 @keras.saving.register_keras_serializable("semenet")
 class ClassifierHead(keras.layers.Dense):
-    """A dense classifier that knows the names of its classes. It computes in float32.
+    """A dense classification layer that stores the names of its classes.
+
+    The layer computes in float32 under every dtype policy. Its kernel is initialised He-uniform by default.
 
     Args:
         class_names: sequence of K distinct str, in the order of the outputs.
-        inference_clahe: bool, whether the network was trained to be fed images after CLAHE: what feeds it
-            reads that here.
-        lungs_alone: bool, whether the network was trained to be fed lungs alone, all else black; likewise.
-        **kwargs: `keras.layers.Dense`'s arguments but `units`.
+        inference_clahe: bool. Whether images must get CLAHE before the network, as in its training. The
+            layer only stores this setting; preprocessing reads it.
+        lungs_alone: bool. Whether everything outside the lungs must be made black before the network, as in
+            its training. The layer only stores this setting; preprocessing reads it.
+        **kwargs: arguments of `keras.layers.Dense` except `units`.
+
+    Call arguments:
+        inputs: features `(N, C)`, any floating dtype.
 
     Input shape:
         `(N, C)`.
 
     Output shape:
-        `(N, K)`, float32 whatever the policy: probabilities under softmax or sigmoid, logits under linear.
+        `(N, K)`, float32: probabilities for softmax and sigmoid, logits for linear.
 
     Raises:
-        ValueError: if there are no names, or blank or repeated ones.
+        SemenetError: there are no class names, or blank, repeated or reserved ones.
+
+    Example:
+        >>> import keras
+        >>> from semenet.models import ClassifierHead
+        >>> features = keras.Input((128,))
+        >>> head = ClassifierHead(("normal", "pneumonia"), activation="softmax", name="head")
+        >>> head(features).shape, head.class_names
+        ((None, 2), ('normal', 'pneumonia'))
     """
 
-    def __init__(self, class_names, inference_clahe=False, lungs_alone=False, **kwargs):
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        inference_clahe: bool = False,
+        lungs_alone: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.class_names = check_class_names(class_names)
         self.inference_clahe = inference_clahe
         self.lungs_alone = lungs_alone
         kwargs = {"dtype": "float32", "kernel_initializer": "he_uniform"} | kwargs
         super().__init__(len(self.class_names), **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["units"]
         own = {"inference_clahe": self.inference_clahe, "lungs_alone": self.lungs_alone}
@@ -65,43 +93,55 @@ class ClassifierHead(keras.layers.Dense):
 
 @keras.saving.register_keras_serializable("semenet")
 class SegmentationHead(keras.layers.Conv2D):
-    """A 1 x 1 convolution that classifies each pixel. It knows its classes and computes in float32.
+    """A 1 x 1 convolution that classifies each pixel and stores the names of its classes.
+
+    The layer computes in float32 under every dtype policy. Its kernel is initialised He-uniform by default.
 
     Args:
         class_names: sequence of K distinct str, in the order of the output channels.
         inference_clahe: bool, as for `ClassifierHead`.
-        **kwargs: `keras.layers.Conv2D`'s arguments but `filters` and `kernel_size`.
+        **kwargs: arguments of `keras.layers.Conv2D` except `filters` and `kernel_size`.
+
+    Call arguments:
+        inputs: feature map `(N, H, W, C)`, any floating dtype.
 
     Input shape:
         `(N, H, W, C)`.
 
     Output shape:
-        `(N, H, W, K)`, float32 whatever the policy.
+        `(N, H, W, K)`, float32: probabilities for softmax and sigmoid, logits for linear.
 
     Raises:
-        ValueError: if there are no names, or blank or repeated ones.
+        SemenetError: there are no class names, or blank, repeated or reserved ones.
+
+    Example:
+        >>> import keras
+        >>> from semenet.models import SegmentationHead
+        >>> features = keras.Input((64, 64, 16))
+        >>> SegmentationHead(("lung",), activation="sigmoid")(features).shape
+        (None, 64, 64, 1)
     """
 
-    def __init__(self, class_names, inference_clahe=False, **kwargs):
+    def __init__(self, class_names: Sequence[str], inference_clahe: bool = False, **kwargs: Any) -> None:
         self.class_names = check_class_names(class_names)
         self.inference_clahe = inference_clahe
         kwargs = {"dtype": "float32", "kernel_initializer": "he_uniform"} | kwargs
         super().__init__(len(self.class_names), 1, **kwargs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["filters"], config["kernel_size"]
         own = {"class_names": list(self.class_names), "inference_clahe": self.inference_clahe}
         return config | own
 
 
-def global_average(x):
+def global_average(x: keras.KerasTensor) -> keras.KerasTensor:
     """Averages a feature map `(N, H, W, C)` over its positions to `(N, C)`, in float32."""
     return keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
 
 
-def flatten(x, units=()):
-    """Flattens a feature map `(N, H, W, C)` and runs it through hidden layers, one for each of `units`.
+def flatten(x: keras.KerasTensor, units: Sequence[int] = ()) -> keras.KerasTensor:
+    """Flattens a feature map `(N, H, W, C)` and applies one hidden layer for each of `units`.
 
     Args:
         x: feature map of known height and width.

@@ -1,1 +1,5 @@
-"""Where weights come from: published, ImageNet or saved; how they are verified and stored."""
+"""Weights: published, from ImageNet, or saved. How they are found, verified, loaded and stored."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,83 +1,97 @@
-"""Fetches published weights from a URL into a cache, and takes no byte that was not published.
+"""Fetches published weights from a URL into a cache, and verifies the hash of every file before its use.
 
-The package names the hash of each metadata.json that goes with it, and a metadata.json those of its files.
+pooch downloads each file. This module adds what pooch does not have:
+
+- The hash of each metadata.json comes with the package, and each metadata.json lists the hashes of its files.
+  A set of several files is fetched completely or not at all.
+- Limits on the size and the total time of a download. The timeouts of requests apply to a single read, so
+  that a server which sends one byte now and then would otherwise never be given up.
 """
 
-import hashlib
+import contextlib
 import json
 import os
-import pathlib
 import shutil
-import sys
 import tempfile
-import urllib.error
+import threading
 import urllib.parse
-import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 from semenet.models.weights.errors import FetchError
+from semenet.storage.hashing import file_sha256
 
 URL = "SEMENET_ZOO_URL"
-INDEX = pathlib.Path(__file__).with_name("zoo_index.json")
+INDEX = Path(__file__).with_name("zoo_index.json")
 _METADATA_BYTES = 4 * 2**20
-_SECONDS = 30
-_PIECE = 2**20
+# A file may take _SECONDS, and longer if it is large: _LEAST_RATE is that of a slow line, in bytes per second.
+_SECONDS = 60
+_LEAST_RATE = 50_000
+_SECONDS_PER_READ = 30
+_CHUNK = 2**16
 
 
-def index():
-    """dict of `<entry>/<name>` to the SHA-256 of the metadata.json that goes with this version."""
+def read_index() -> dict[str, str]:
+    """Returns a dict of `<entry>/<name>` to the SHA-256 of the metadata.json that this version expects."""
     return json.loads(INDEX.read_text(encoding="utf-8"))
 
 
-def cache_folder():
-    """`pathlib.Path` of the folder for fetched weights, in the user's cache (`XDG_CACHE_HOME`)."""
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "semenet" / "zoo"
+def cache_folder() -> Path:
+    """Returns the folder for fetched weights, in the cache of the user (`XDG_CACHE_HOME`)."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "semenet" / "zoo"
 
 
-def cached(entry_name):
-    """Paths of the metadata.json of an entry's weights that this version fetched before."""
-    paths = [_place(key, digest) / key.split("/")[1] / "metadata.json" for key, digest in index().items()]
+def cached(entry_name: str) -> list[Path]:
+    """Lists the paths of each metadata.json of an entry's weights that this version fetched before."""
+    paths = [
+        _cache_place(key, digest) / key.split("/")[1] / "metadata.json"
+        for key, digest in read_index().items()
+    ]
     return [path for path in paths if path.parts[-3] == entry_name and path.is_file()]
 
 
-def offered(entry_name):
-    """Names of the entry's weights that `SEMENET_ZOO_URL`, where it is set, is to have."""
+def offered(entry_name: str) -> list[str]:
+    """Lists the names of an entry's weights that `SEMENET_ZOO_URL` should have; none if it is not set."""
     if not os.environ.get(URL):
         return []
-    return [key.split("/")[1] for key in index() if key.split("/")[0] == entry_name]
+    return [key.split("/")[1] for key in read_index() if key.split("/")[0] == entry_name]
 
 
-def fetch(entry_name, name):
-    """Fetches one set of weights, whole or not at all.
+def fetch(entry_name: str, name: str, report: Callable[[str], None] = lambda message: None) -> Path:
+    """Fetches one set of weights, completely or not at all.
 
     Args:
-        entry_name: str.
-        name: str, one of `offered`.
+        entry_name: name of the entry in the catalogue.
+        name: name of the weights, one of `offered`.
+        report: function that is called with a message before each file of weights is downloaded.
 
     Returns:
-        `pathlib.Path` of its metadata.json in the cache.
+        Path of its metadata.json in the cache.
 
     Raises:
-        FetchError: the URL cannot be reached, is no http(s) one, or gives other bytes than were published.
+        FetchError: the URL is not an http or https address, cannot be reached, takes too long, or returns
+            other bytes than were published.
     """
     key = f"{entry_name}/{name}"
-    digest = index()[key]
+    digest = read_index()[key]
     base = os.environ[URL].rstrip("/")
     if urllib.parse.urlsplit(base).scheme not in ("http", "https"):
         raise FetchError(
-            f"{URL} is the http or https address of a copy of the folder `zoo`. Received: {base!r}. "
-            "For a folder of this machine use SEMENET_ZOO."
+            f"{URL} must be the http or https address of a copy of the folder `zoo`. Received: {base!r}. "
+            "For a folder on this machine use SEMENET_ZOO."
         )
-    place = _place(key, digest)
+    place = _cache_place(key, digest)
     place.mkdir(parents=True, exist_ok=True)
-    # Fetched beside its place and moved, so that nobody loads half of it.
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{name}.", dir=place))
+    # The set is fetched into a temporary folder and then moved, so that nobody loads an incomplete set.
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=place))
     try:
         metadata = temporary / "metadata.json"
         _download(f"{base}/{key}/metadata.json", metadata, _METADATA_BYTES, digest)
-        for file, of in json.loads(metadata.read_text(encoding="utf-8"))["files"].items():
-            print(f"Fetching {base}/{key}/{file}, {of['bytes'] / 1e6:.1f} MB", file=sys.stderr)
-            _download(f"{base}/{key}/{file}", temporary / file, of["bytes"], of["sha256"])
+        for file_name, file in json.loads(metadata.read_text(encoding="utf-8"))["files"].items():
+            report(f"Fetching {base}/{key}/{file_name}, {file['bytes'] / 1e6:.1f} MB")
+            _download(f"{base}/{key}/{file_name}", temporary / file_name, file["bytes"], file["sha256"])
         target = place / name
         if not target.exists():
             os.replace(temporary, target)
@@ -86,26 +100,95 @@ def fetch(entry_name, name):
     return target / "metadata.json"
 
 
-def _place(key, digest):
-    """The folder for what goes with one hash: another version's weights lie elsewhere."""
+def _cache_place(key: str, digest: str) -> Path:
+    """Returns the folder for one hash of a metadata.json: weights of another version have another folder."""
     return cache_folder() / digest[:12] / key.split("/")[0]
 
 
-def _download(url, path, at_most, sha256):
-    digest, size = hashlib.sha256(), 0
+def _download(url: str, path: Path, max_bytes: int, sha256: str) -> None:
+    # Importing pooch takes a third of a second, which listing the weights does not need.
+    import pooch
+
+    limits = _Limits(max_bytes, _SECONDS + max_bytes / _LEAST_RATE)
+    downloader = pooch.HTTPDownloader(
+        progressbar=limits,
+        chunk_size=_CHUNK,
+        timeout=_SECONDS_PER_READ,
+        hooks={"response": limits.start_clock},
+    )
     try:
-        with urllib.request.urlopen(url, timeout=_SECONDS) as answer, open(path, "wb") as file:
-            while size <= at_most and (piece := answer.read(_PIECE)):
-                size += len(piece)
-                digest.update(piece)
-                file.write(piece)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+        with limits.enforced():
+            downloader(url, str(path), pooch=None)
+    except (OSError, ValueError) as error:
         raise FetchError(
             f"Published weights are fetched from {URL}. Received: {url}: {error}. Check the address and the "
-            "network, or give a folder by SEMENET_ZOO."
+            "network, or set SEMENET_ZOO to a folder on this machine."
         ) from error
-    if digest.hexdigest() != sha256:
+    digest = file_sha256(path)
+    if digest != sha256:
         raise FetchError(
-            f"What is fetched must have the hash it was published with. Received: {url}, {size} bytes with "
-            f"sha256 {digest.hexdigest()}, expected {sha256}. Point {URL} at a copy of this version's zoo."
+            f"A fetched file must have the hash it was published with. Received: {url}, "
+            f"{path.stat().st_size} bytes with sha256 {digest}, expected {sha256}. Set {URL} to a copy of the "
+            "zoo of this version."
         )
+
+
+class _Limits:
+    """Limits on the size and the time of one download.
+
+    For pooch it is a progress bar, which is updated after each chunk.
+
+    Args:
+        max_bytes: size in bytes after which the rest of the body is not read.
+        seconds: time in seconds, from the first byte of the response, after which the connection is closed.
+    """
+
+    def __init__(self, max_bytes: int, seconds: float) -> None:
+        self.total = 0
+        self._max_bytes, self._seconds = max_bytes, seconds
+        self._received = 0
+        self._expired = False
+        self._timers = []
+
+    def start_clock(self, response: Any, **_: Any) -> None:
+        """Starts the time limit; `response` is a `requests.Response`, of which requests has read the header."""
+
+        def close() -> None:
+            self._expired = True
+            # A socket can be shut down while another thread reads from it.
+            response.raw.shutdown()
+
+        timer = threading.Timer(self._seconds, close)
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    @contextlib.contextmanager
+    def enforced(self) -> Iterator[None]:
+        """Stops the clock at the end of the block, and raises TimeoutError if the time had run out."""
+        try:
+            yield
+        except OSError:
+            self._check_time()
+            raise
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+        self._check_time()
+
+    def _check_time(self) -> None:
+        if self._expired:
+            raise TimeoutError(f"not complete after {self._seconds:.0f} seconds")
+
+    def update(self, size: int) -> None:
+        """Counts a chunk; pooch passes the size of a full chunk also for the last one."""
+        self._received += size
+        if self._received >= self._max_bytes + _CHUNK:
+            raise ValueError(f"more than the {self._max_bytes} bytes that it must have")
+
+    def reset(self) -> None:
+        """Sets the count to 0, after which pooch adds the whole size."""
+        self._received = 0
+
+    def close(self) -> None:
+        """Ends the progress bar, which shows nothing here."""

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def find_published(entry_name: str, name: str) -> PublishedSet | None:
             )
         return local[name]
     if name in fetching.offered(entry_name):
-        return read_published(fetching.fetch(entry_name, name))
+        return read_published(fetching.fetch(entry_name, name, report=_print_to_stderr))
     return None
 
 
@@ -227,3 +228,7 @@ def read_published(path: Path) -> PublishedSet:
             f"{METADATA} must be JSON that describes a network and lists plain files of its own folder with "
             f"their sha256 and bytes. Received: {path}: {error!r}. Fix the file or remove its folder."
         ) from error
+
+
+def _print_to_stderr(message: str) -> None:
+    print(message, file=sys.stderr)

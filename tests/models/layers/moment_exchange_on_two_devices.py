@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 from moment_exchange_reference import exchange, exchange_gradient
 
+from semenet.models.layers.batch_rolling import is_divided, roll_batch
 from semenet.models.layers.moment_exchange import exchange_moments
-from semenet.models.layers.partners import is_divided, roll_batch
 
 
 def relative_error(received, expected):

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from moment_exchange_reference import exchange, exchange_gradient
 
+from semenet.models.layers.batch_rolling import is_divided, roll_batch
 from semenet.models.layers.moment_exchange import MoExModel, MomentExchange, exchange_moments
-from semenet.models.layers.partners import is_divided, roll_batch
 
 TOLERANCES = {"float32": 1e-5, "mixed_bfloat16": 3e-2, "mixed_float16": 4e-3}
 POLICIES = list(TOLERANCES)
