@@ -173,14 +173,14 @@ def test_certainty_that_is_wrong_stays_finite():
 
 def test_what_sets_no_temperature_is_refused():
     for true in ([0], [1, 1, 1]):
-        with pytest.raises(ValueError, match="two classes or more. Received: .* of one class alone"):
+        with pytest.raises(ValueError, match="two or more classes. Received: .* of only one class"):
             metrics.fit_temperature(np.array(true), np.full((len(true), 2), 0.5))
     for temperature in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match="finite number above 0. Received"):
             metrics.apply_temperature(PROBABILITIES, temperature)
     with pytest.raises(ValueError, match="softmax, sigmoid. Received: 'linear'"):
         metrics.apply_temperature(PROBABILITIES, 2, "linear")
-    with pytest.raises(ValueError, match="1 bin or more. Received: bins=0"):
+    with pytest.raises(ValueError, match="must be 1 or more. Received: bins=0"):
         metrics.reliability(TRUE, PROBABILITIES, bins=0)
     with pytest.raises(ValueError, match="NaN"):
         metrics.brier_score(TRUE, np.full((4, 2), np.nan))

@@ -232,7 +232,9 @@ def test_bad_input_is_refused(true, probabilities, message):
 
 
 def test_wrong_number_of_class_names_is_refused():
-    with pytest.raises(ValueError, match=r"one class name for each column.*Received: 2 names"):
+    with pytest.raises(
+        ValueError, match=r"Each column of the probabilities must have one class name.*Received: 2 names"
+    ):
         metrics.classification(TRUE, PROBABILITIES, ("normal", "bacteria"))
 
 
@@ -287,8 +289,8 @@ def test_overlap_agrees_with_scikit_learn():
 @pytest.mark.parametrize(
     ("true", "probabilities", "message"),
     [
-        (np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), "one image or more"),
-        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 1)), "one shape"),
+        (np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), "one or more images"),
+        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 1)), "the same shape"),
         (np.full((1, 2, 2), 255), np.zeros((1, 2, 2)), "0 outside and 1 inside.*to 255"),
         (np.zeros((1, 2, 2)), np.full((1, 2, 2), np.nan), "4 NaN"),
         (np.zeros((1, 2, 2)), np.full((1, 2, 2), 3.0), "to 3.0"),

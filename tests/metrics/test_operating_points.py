@@ -109,9 +109,9 @@ def test_an_accuracy_that_no_confidence_reaches():
 @pytest.mark.parametrize("target", [0, -0.1, 1.01, 90, np.nan])
 def test_a_target_is_a_share(target):
     for name in ("sensitivity", "specificity"):
-        with pytest.raises(ValueError, match=f"The {name} to reach .* Received: {target}"):
+        with pytest.raises(ValueError, match=f"The target {name} must be .* Received: {target}"):
             metrics.choose_threshold(IS_TRUE, SCORE, **{name: target})
-    with pytest.raises(ValueError, match="The accuracy to reach"):
+    with pytest.raises(ValueError, match="The target accuracy"):
         metrics.choose_abstention(np.array([0, 1]), np.full((2, 2), 0.5), target)
 
 
@@ -120,7 +120,7 @@ def test_what_is_no_decision_is_refused():
         with pytest.raises(ValueError, match="either a sensitivity or a specificity. Received"):
             metrics.choose_threshold(IS_TRUE, SCORE, **both)
     for is_true, score in ((IS_TRUE[:3], SCORE), (IS_TRUE.astype(int), SCORE), (IS_TRUE[:0], SCORE[:0])):
-        with pytest.raises(ValueError, match="as many bool"):
+        with pytest.raises(ValueError, match="an array \\(N,\\) of bool"):
             metrics.metrics_at_threshold(is_true, score, 0.5)
     with pytest.raises(ValueError, match="finite. Received: 8 that are not"):
         metrics.metrics_at_threshold(IS_TRUE, SCORE * np.nan, 0.5)

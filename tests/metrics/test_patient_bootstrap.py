@@ -221,12 +221,12 @@ def test_intervals_cover_the_true_area_as_often_as_they_say():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"patients": ["a"] * 59}, "one patient for each image. Received: 59 for 60"),
-        ({"patients": []}, "one image or more"),
-        ({"resamples": 0}, "one resample or more.*resamples=0"),
+        ({"patients": ["a"] * 59}, "one patient per image. Received: 59 for 60"),
+        ({"patients": []}, "one or more images"),
+        ({"resamples": 0}, "one or more resamples.*resamples=0"),
         ({"seed": -1}, "seed=-1"),
         ({"level": 1.0}, "between 0 and 1. Received: 1.0"),
-        ({"class_names": "ab"}, "one class name for each column"),
+        ({"class_names": "ab"}, "Each column of the probabilities must have one class name"),
     ],
 )
 def test_bad_arguments_are_refused(change, message):

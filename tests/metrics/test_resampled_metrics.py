@@ -32,7 +32,10 @@ def test_weights_of_one_give_the_figures_of_the_images(classes):
     names = [f"class {index}" for index in range(classes)]
     found = metrics.resampled_classification(true, probabilities, names, np.ones((2, len(true)), int))
     expected = flat_floats(metrics.classification(true, probabilities, names))
-    expected |= {name: getattr(metrics, name)(true, probabilities) for name in ("brier", "ece")}
+    expected |= {
+        "brier": metrics.brier_score(true, probabilities),
+        "ece": metrics.expected_calibration_error(true, probabilities),
+    }
     assert set(found) == set(expected)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], [value, value], rtol=0, atol=1e-12, err_msg=name)
@@ -140,7 +143,7 @@ def test_rounding_of_softmax_is_no_error():
     [
         (np.ones(60), r"array \(B, N\).*Received: shape \(60,\) for 60 images"),
         (np.ones((2, 59)), r"Received: shape \(2, 59\)"),
-        (np.ones((0, 60)), "one row or more"),
+        (np.ones((0, 60)), "one or more rows"),
         (-np.ones((1, 60)), "0 or more. Received: values from -1.0"),
         (np.full((1, 60), np.nan), "finite"),
     ],
@@ -154,5 +157,5 @@ def test_bad_weights_are_refused(weights, message):
 def test_bad_predictions_are_refused():
     with pytest.raises(ValueError, match="1 NaN among 2"):
         metrics.resampled_classification(np.array([0]), np.array([[np.nan, 1]]), "ab", np.ones((1, 1)))
-    with pytest.raises(ValueError, match="one class name for each column"):
+    with pytest.raises(ValueError, match="Each column of the probabilities must have one class name"):
         metrics.resampled_classification(np.array([0]), np.array([[0.0, 1]]), "abc", np.ones((1, 1)))

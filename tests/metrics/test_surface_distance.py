@@ -126,8 +126,8 @@ def test_dtype_and_a_channel_axis_change_nothing():
 @pytest.mark.parametrize(
     ("true", "predicted", "message"),
     [
-        (np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), "one image or more"),
-        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 1)), "one shape.*Received: shapes"),
+        (np.zeros((0, 4, 4)), np.zeros((0, 4, 4)), "one or more images"),
+        (np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 1)), "the same shape.*Received: shapes"),
         (np.zeros((4, 4)), np.zeros((4, 4)), r"\(N, H, W\)"),
         (np.full((1, 2, 2), 255), np.zeros((1, 2, 2)), "0 outside and 1 inside.*to 255"),
         (np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.5), "to 0.5. Threshold"),

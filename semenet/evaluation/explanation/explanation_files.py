@@ -151,7 +151,7 @@ def write_cases(
                 found = finder.segment([images[position] for position in unmasked], run.input_size)
                 inputs[unmasked] = keep_only_lungs(inputs[unmasked], found)
             heat, outputs = explain(inputs, explained)
-            outputs = metrics.temper(outputs, run.temperature, run.activation)
+            outputs = metrics.apply_temperature(outputs, run.temperature, run.activation)
             rows += pool.map(write, batch, images, heat, outputs)
     columns = [name for name in COLUMNS if labelled or name != "label"]
     table = pd.DataFrame(rows, columns=columns)

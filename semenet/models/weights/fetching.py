@@ -25,7 +25,7 @@ from semenet.storage.hashing import file_sha256
 URL = "SEMENET_ZOO_URL"
 INDEX = Path(__file__).with_name("zoo_index.json")
 _METADATA_BYTES = 4 * 2**20
-# A file may take _SECONDS, and longer if it is large: _LEAST_RATE is that of a slow line, in bytes per second.
+# A file may take _SECONDS, and longer if it is large: as long as a line of _LEAST_RATE bytes per second.
 _SECONDS = 60
 _LEAST_RATE = 50_000
 _SECONDS_PER_READ = 30
@@ -128,8 +128,8 @@ def _download(url: str, path: Path, max_bytes: int, sha256: str) -> None:
     if digest != sha256:
         raise FetchError(
             f"A fetched file must have the hash it was published with. Received: {url}, "
-            f"{path.stat().st_size} bytes with sha256 {digest}, expected {sha256}. Set {URL} to a copy of the "
-            "zoo of this version."
+            f"{path.stat().st_size} bytes with sha256 {digest}, expected {sha256}. Set {URL} to a copy of "
+            "the zoo of this version."
         )
 
 
@@ -151,7 +151,7 @@ class _Limits:
         self._timers = []
 
     def start_clock(self, response: Any, **_: Any) -> None:
-        """Starts the time limit; `response` is a `requests.Response`, of which requests has read the header."""
+        """Starts the time limit for a `requests.Response` whose body is not read yet."""
 
         def close() -> None:
             self._expired = True

@@ -201,7 +201,7 @@ def test_segmentation_networks_and_invalid_targets_are_refused(tmp_path, run, da
     with pytest.raises(SemenetError, match="which is in memory. Save it first"):
         calibrate(brightness_classifier(), data)
     for target in ("sensitivity", "specificity", "accuracy"):
-        with pytest.raises(SemenetError, match=f"The {target} to reach .* Received: 90"):
+        with pytest.raises(SemenetError, match=f"The target {target} must be .* Received: 90"):
             calibrate(run, data, **{target: 90})
     calibration_file(run).mkdir()
     with pytest.raises(OutputError):
@@ -224,7 +224,7 @@ def test_a_small_split_has_warnings(run, data, tmp_path):
     assert "a bound of the search" in bound
     assert missing == "No threshold reaches the target for virus (sensitivity), virus (specificity)."
     few[few["label"] == "normal"].to_csv(tmp_path / "one.csv", index=False)
-    with pytest.raises(SemenetError, match="two classes or more. Received: .* of one class alone"):
+    with pytest.raises(SemenetError, match="two or more classes. Received: .* of only one class"):
         calibrate(run, tmp_path / "one.csv", "tuning")
 
 
