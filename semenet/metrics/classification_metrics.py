@@ -151,7 +151,7 @@ def macro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float | No
         >>> true_index = np.array([0, 1, 2, 2])
         >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
         >>> round(semenet.metrics.macro_auroc(true_index, probabilities), 3)
-        0.806
+        0.847
     """
     return _mean_of_defined(_auroc(*check_classification(true_index, probabilities)))
 
@@ -165,7 +165,7 @@ def micro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float:
         >>> true_index = np.array([0, 1, 2, 2])
         >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
         >>> round(semenet.metrics.micro_auroc(true_index, probabilities), 3)
-        0.891
+        0.922
     """
     true_index, probabilities = check_classification(true_index, probabilities)
     return float(sk.roc_auc_score(_one_hot(true_index, probabilities).ravel(), probabilities.ravel()))
@@ -180,7 +180,7 @@ def macro_average_precision(true_index: np.ndarray, probabilities: np.ndarray) -
         >>> true_index = np.array([0, 1, 2, 2])
         >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
         >>> round(semenet.metrics.macro_average_precision(true_index, probabilities), 3)
-        0.833
+        0.778
     """
     return _mean_of_defined(_average_precision(*check_classification(true_index, probabilities)))
 

@@ -64,8 +64,8 @@ def calibrate(
         `.keras` file): `temperature`, `at_bound`, `count`, `patients`, `split`, `manifest_sha256`,
         `model_sha256`; `before` and `after`, dicts of `nll`, `ece` and `brier`; `operating_points`, for each
         class `sensitivity` and `specificity`, dicts of `target`, `threshold` (the lowest calibrated
-        probability at which the class is reported) and the metrics of
-        `semenet.metrics.metrics_at_threshold`, or None if no threshold reaches the target; `abstain`, a dict of `target_accuracy`, `confidence` (the
+        probability at which the class is reported) and the metrics of `semenet.metrics.metrics_at_threshold`,
+        or None if no threshold reaches the target; `abstain`, a dict of `target_accuracy`, `confidence` (the
         lowest at which to answer), `coverage` and `accuracy`, or None; `warnings`, a list of str; `command`
         and `versions`.
 

@@ -51,7 +51,7 @@ def densenet169(
         >>> from semenet.models import densenet169
         >>> image = keras.Input((224, 224, 1))
         >>> densenet169(image, width=0.25, depth=0.34).shape
-        (None, 7, 7, 184)
+        (None, 7, 7, 147)
     """
     check_choice("se_placement", se_placement, SE_PLACEMENTS)
 

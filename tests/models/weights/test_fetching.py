@@ -2,6 +2,7 @@ import functools
 import http.server
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -80,3 +81,67 @@ def test_an_address_that_gives_nothing_is_named(remote, monkeypatch):
     monkeypatch.setenv("SEMENET_ZOO_URL", "file:///etc")
     with pytest.raises(FetchError, match="http or https.*file:///etc.*SEMENET_ZOO"):
         semenet.build("vgg19_gap", weights="far")
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Answers every request with a body that does not end: slowly, or as fast as the connection takes it."""
+
+    piece, pause, stated_bytes = b"0", 0.05, 10**6
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        self.send_response(200)
+        if self.stated_bytes is not None:
+            self.send_header("Content-Length", str(self.stated_bytes))
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(self.piece)
+                time.sleep(self.pause)
+        except OSError:
+            self.server.gave_up.set()
+
+
+@pytest.fixture
+def endless(remote, monkeypatch):
+    """A function that puts a server with endless bodies in the place of the zoo."""
+    servers = []
+
+    def start(**behaviour):
+        handler = type("Handler", (Endless,), behaviour)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.gave_up = threading.Event()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("SEMENET_ZOO_URL", f"http://127.0.0.1:{server.server_port}")
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("stated_bytes", [10**6, None])
+def test_a_slow_endless_body_is_ended_at_the_deadline(endless, monkeypatch, stated_bytes):
+    """With a stated size and without: then the end of the body looks like that of a complete file."""
+    server = endless(stated_bytes=stated_bytes)
+    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
+    monkeypatch.setattr(fetching, "_LEAST_RATE", float("inf"))
+    began = time.monotonic()
+    with pytest.raises(FetchError, match=r"metadata\.json: not complete after 0 seconds"):
+        semenet.build("vgg19_gap", weights="far")
+    assert time.monotonic() - began < 10
+    assert server.gave_up.wait(10), "the connection is closed"
+    assert [path for path in fetching.cache_folder().rglob("*") if path.is_file()] == []
+
+
+def test_a_fast_endless_body_is_ended_at_the_size_it_must_have(endless, monkeypatch):
+    server = endless(piece=b"0" * 2**16, pause=0, stated_bytes=None)
+    monkeypatch.setattr(fetching, "_METADATA_BYTES", 2**18)
+    with pytest.raises(FetchError, match=r"metadata\.json: more than the 262144 bytes"):
+        semenet.build("vgg19_gap", weights="far")
+    assert server.gave_up.wait(10), "the connection is closed"
+    assert [path for path in fetching.cache_folder().rglob("*") if path.is_file()] == []
