@@ -8,7 +8,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from semenet import metrics
 from semenet.metrics.calibration import TEMPERATURES
 
-# Confidences 0.9, 0.8, 0.55, 0.5 (an edge of four bins, the lower bin's), right: yes, no, yes, yes.
+# Confidences 0.9, 0.8, 0.55 and 0.5 (an edge of four bins, which belongs to the lower bin).
+# Correct: yes, no, yes, yes.
 TRUE = np.array([0, 1, 1, 0])
 PROBABILITIES = np.array([[0.9, 0.1], [0.8, 0.2], [0.45, 0.55], [0.5, 0.5]])
 
@@ -23,14 +24,14 @@ def sigmoid(logits):
 
 
 def overconfident(temperature, count=20_000, classes=3, seed=0):
-    """True classes drawn from softmax(logits), and what a network says whose logits are too large."""
+    """Draws true classes from softmax(logits), and probabilities of a network whose logits are too large."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(scale=1.5, size=(count, classes))
     true = (softmax(logits).cumsum(axis=1) < generator.random((count, 1))).sum(axis=1)
     return np.minimum(true, classes - 1), softmax(logits * temperature).astype(np.float32)
 
 
-def test_hand_worked_bins():
+def test_bins_equal_the_values_computed_by_hand():
     bins = metrics.reliability(TRUE, PROBABILITIES, bins=4)
     assert bins["count"].tolist() == [0, 1, 1, 2]
     np.testing.assert_allclose(bins["confidence"], [np.nan, 0.5, 0.55, 0.85])
@@ -41,7 +42,7 @@ def test_hand_worked_bins():
     )
 
 
-def test_hand_worked_scores():
+def test_scores_equal_the_values_computed_by_hand():
     # Squared distances 2 * 0.1^2, 2 * 0.8^2, 2 * 0.45^2, 2 * 0.5^2.
     assert metrics.brier_score(TRUE, PROBABILITIES) == pytest.approx(2 * (0.01 + 0.64 + 0.2025 + 0.25) / 4)
     expected = -np.log([0.9, 0.2, 0.55, 0.5]).mean()
@@ -68,7 +69,7 @@ def test_agrees_with_scikit_learn(bins):
 
 
 @pytest.mark.parametrize("temperature", [0.3, 2.5, 9.0])
-def test_tempering_divides_the_logits(temperature):
+def test_a_temperature_divides_the_logits(temperature):
     logits = np.random.default_rng(1).normal(scale=3, size=(50, 4))
     found = metrics.apply_temperature(softmax(logits), temperature)
     np.testing.assert_allclose(found, softmax(logits / temperature), rtol=1e-9)
@@ -83,7 +84,7 @@ def test_a_temperature_of_one_changes_no_bit():
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("temperature", [TEMPERATURES[0], 0.7, 3.0, TEMPERATURES[1]])
-def test_the_class_predicted_stays(activation, temperature):
+def test_a_temperature_does_not_change_the_predicted_class(activation, temperature):
     one, next_one = np.float32(0.4), np.nextafter(np.float32(0.4), np.float32(1))
     nearly = [[one, next_one, 0.2], [next_one, one, 0.2], [one, one, 0.2], [0.1, 0.45, 0.45]]
     extreme = [[0, 0, 1], [0, 1, 0], [1, 0, 0], [1e-40, 1, 0]]
@@ -113,7 +114,7 @@ def test_a_planted_temperature_is_found(planted):
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_no_temperature_of_a_grid_does_better(activation):
+def test_no_temperature_of_a_grid_has_a_lower_loss(activation):
     true, probabilities = overconfident(3.0, count=300)
     found = metrics.fit_temperature(true, probabilities, activation)["temperature"]
     columns = np.eye(3, dtype=bool)[true]
@@ -137,7 +138,7 @@ def test_no_temperature_of_a_grid_does_better(activation):
 @pytest.mark.parametrize(
     ("probabilities", "bound"), [([[0.7, 0.3], [0.4, 0.6]], 0), ([[0.3, 0.7], [0.6, 0.4]], 1)]
 )
-def test_all_right_or_all_wrong_ends_at_a_bound_and_says_so(probabilities, bound):
+def test_only_correct_or_only_wrong_predictions_end_at_a_bound(probabilities, bound):
     found = metrics.fit_temperature(np.array([0, 1]), np.array(probabilities))
     assert found["at_bound"] is True
     assert found["temperature"] == pytest.approx(TEMPERATURES[bound], rel=1e-3)
@@ -145,13 +146,13 @@ def test_all_right_or_all_wrong_ends_at_a_bound_and_says_so(probabilities, bound
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("sureness", [0.6, 0.9, 0.999, 1 - 1e-6, 1.0])
-def test_separated_predictions_set_no_temperature_however_sure_they_are(sureness, activation):
-    """The surer they are, the sooner their loss is 0 to the last digit, from where on it tells nothing."""
+def test_correct_predictions_end_at_the_lower_bound_for_any_confidence(sureness, activation):
+    """With a higher confidence the loss rounds to 0 earlier, from where on a search finds nothing."""
     true = np.arange(3).repeat(5)
     probabilities = np.where(np.eye(3, dtype=bool)[true], sureness, (1 - sureness) / 2).astype(np.float32)
     found = metrics.fit_temperature(true, probabilities, activation)
     assert found == {"temperature": TEMPERATURES[0], "at_bound": True}
-    # A tie is no mistake, and one mistake sets a temperature.
+    # A tie is not a mistake, and a single mistake determines a temperature.
     probabilities[0] = 0.5
     assert metrics.fit_temperature(true, probabilities, activation)["at_bound"] is True
     probabilities[0] = (0.3, 0.35, 0.35)
@@ -160,18 +161,18 @@ def test_separated_predictions_set_no_temperature_however_sure_they_are(sureness
     assert found["at_bound"] is False
 
 
-def test_where_every_temperature_is_as_good_none_is_taken():
+def test_equally_good_temperatures_give_1():
     found = metrics.fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5))
     assert found == {"temperature": 1.0, "at_bound": False}
 
 
-def test_certainty_that_is_wrong_stays_finite():
+def test_a_wrong_probability_of_1_has_a_finite_loss():
     true, probabilities = np.array([0, 1, 1]), np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     assert math.isfinite(metrics.negative_log_likelihood(true, probabilities))
     assert 1 < metrics.fit_temperature(true, probabilities)["temperature"] <= TEMPERATURES[1]
 
 
-def test_what_sets_no_temperature_is_refused():
+def test_images_that_determine_no_temperature_raise():
     for true in ([0], [1, 1, 1]):
         with pytest.raises(ValueError, match="two or more classes. Received: .* of only one class"):
             metrics.fit_temperature(np.array(true), np.full((len(true), 2), 0.5))

@@ -34,20 +34,20 @@ def random_predictions(seed, count=200, classes=3):
     true = generator.integers(classes, size=count)
     true[:classes] = np.arange(classes)
     scores = generator.normal(size=(count, classes)) + 1.2 * np.eye(classes)[true]
-    # Rounding makes ties within columns and rows.
+    # Rounding creates ties within columns and rows.
     probabilities = np.round(np.exp(scores) / np.exp(scores).sum(1, keepdims=True), 2)
     return true, probabilities
 
 
-def test_hand_worked_figures():
+def test_metrics_equal_the_values_computed_by_hand():
     figures = metrics.classification(TRUE, PROBABILITIES, CLASSES)
     assert figures["confusion_matrix"] == [[2, 1, 0], [0, 2, 0], [0, 0, 1]]
     assert figures["count"] == 6
     assert figures["class_names"] == ["normal", "bacteria", "virus"]
     assert figures["accuracy"] == pytest.approx(5 / 6)
     normal, bacteria, virus = (figures["per_class"][name] for name in CLASSES)
-    # normal: 0.8, 0.6, 0.2 against 0.1, 0.3, 0.25: seven of nine pairs in order.
-    # By average precision: 0.8, 0.6 are ranks 1, 2 and 0.2 is rank 5: precisions 1, 1 and 3 of 5.
+    # normal: 0.8, 0.6, 0.2 against 0.1, 0.3, 0.25: seven of nine pairs in the right order.
+    # Average precision: 0.8 and 0.6 have ranks 1 and 2, 0.2 has rank 5: precisions 1, 1 and 3 of 5.
     assert normal == pytest.approx(
         {
             "precision": 1,
@@ -63,7 +63,7 @@ def test_hand_worked_figures():
         }
     )
     # bacteria: 0.7, 0.4 against 0.1, 0.3, 0.5, 0.15: seven of eight.
-    # In order: bacteria, another, bacteria.
+    # In order of score: bacteria, another class, bacteria.
     assert bacteria == pytest.approx(
         {
             "precision": 2 / 3,
@@ -122,15 +122,15 @@ def test_agrees_with_scikit_learn(classes):
     assert figures["confusion_matrix"] == sk.confusion_matrix(true, predicted).tolist()
 
 
-def test_single_figures_are_those_of_the_whole():
+def test_single_metrics_equal_those_of_classification():
     true, probabilities = random_predictions(7)
     figures = metrics.classification(true, probabilities, CLASSES)
     for name in SINGLE:
         assert getattr(metrics, name)(true, probabilities) == figures[name]
 
 
-def test_class_absent_from_the_images():
-    # virus is in no image, but predicted for the last one.
+def test_a_class_without_images():
+    # No image is of the class virus, but it is predicted for the last image.
     true = np.array([0, 0, 1, 1])
     probabilities = np.array([[0.9, 0.1, 0], [0.6, 0.4, 0], [0.3, 0.7, 0], [0.2, 0.3, 0.5]])
     figures = metrics.classification(true, probabilities, CLASSES)
@@ -147,7 +147,7 @@ def test_class_absent_from_the_images():
         "average_precision": None,
     }
     assert figures["balanced_accuracy"] == pytest.approx((1 + 1 / 2) / 2)
-    # normal 1; bacteria: 0.7, another's 0.4, then 0.3.
+    # normal 1; bacteria: 0.7, then 0.4 of another class, then 0.3.
     assert figures["macro_average_precision"] == pytest.approx((1 + (1 + 2 / 3) / 2) / 2)
     assert figures["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
     # normal 1; bacteria 0.7, 0.3 against 0.1, 0.4: three of four.
@@ -156,7 +156,7 @@ def test_class_absent_from_the_images():
     assert never_predicted["per_class"]["virus"]["precision"] is None
 
 
-def test_class_that_is_never_predicted_has_precision_zero():
+def test_a_class_that_is_never_predicted_has_a_precision_of_0():
     figures = metrics.classification(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), "ab")
     assert figures["per_class"]["b"] == {
         "precision": 0.0,
@@ -170,7 +170,7 @@ def test_class_that_is_never_predicted_has_precision_zero():
         "npv": 0.5,
         "average_precision": 1.0,
     }
-    # Seen from "a", "another class" was never predicted either, but there is an image of it.
+    # For "a", "another class" was never predicted, but has an image.
     assert figures["per_class"]["a"]["npv"] == 0.0
     assert figures["per_class"]["a"]["specificity"] == 0.0
 
@@ -187,25 +187,25 @@ def test_without_images_of_another_class_there_is_no_specificity():
 def test_images_of_a_single_class():
     true, probabilities = np.array([1, 1]), np.array([[0.2, 0.8], [0.6, 0.4]])
     figures = metrics.classification(true, probabilities, "ab")
-    # Nothing is there to rank them against: any scores would have an average precision of 1.
+    # Without negatives, any scores would have an average precision of 1.
     for name in ("auroc", "average_precision"):
         assert figures[f"macro_{name}"] is None
         assert getattr(metrics, f"macro_{name}")(true, probabilities) is None
         assert [of_class[name] for of_class in figures["per_class"].values()] == [None, None]
     assert figures["accuracy"] == figures["balanced_accuracy"] == 0.5
     assert figures["macro_f1"] == pytest.approx(2 / 3)
-    # Positives 0.8, 0.4 against 0.2, 0.6.
+    # Positives 0.8, 0.4; negatives 0.2, 0.6.
     assert figures["micro_auroc"] == pytest.approx(3 / 4)
     assert "NaN" not in json.dumps(figures)
 
 
-def test_ties():
+def test_equal_probabilities():
     true, equal = np.array([0, 1, 0, 1]), np.full((4, 2), 0.5)
     assert metrics.macro_auroc(true, equal) == 0.5
     assert metrics.micro_auroc(true, equal) == 0.5
-    # One threshold, at which half of the images are of the class.
+    # There is one threshold, at which half of the images are of the class.
     assert metrics.macro_average_precision(true, equal) == 0.5
-    # The first of equal classes is predicted.
+    # Of equal classes the first is predicted.
     assert metrics.confusion_matrix(true, equal).tolist() == [[2, 0], [2, 0]]
 
 
@@ -225,24 +225,24 @@ def test_ties():
         ([0], [[np.inf, 0.5]], "to inf"),
     ],
 )
-def test_bad_input_is_refused(true, probabilities, message):
+def test_invalid_input_raises(true, probabilities, message):
     for name in SINGLE:
         with pytest.raises(ValueError, match=message):
             getattr(metrics, name)(np.array(true), np.array(probabilities))
 
 
-def test_wrong_number_of_class_names_is_refused():
+def test_a_wrong_number_of_class_names_raises():
     with pytest.raises(
         ValueError, match=r"Each column of the probabilities must have one class name.*Received: 2 names"
     ):
         metrics.classification(TRUE, PROBABILITIES, ("normal", "bacteria"))
 
 
-def test_rounding_of_softmax_is_no_error():
+def test_rounding_errors_of_softmax_are_accepted():
     assert metrics.accuracy(np.array([0]), np.float32([[1.0000002, 0]])) == 1
 
 
-def test_roc_curve_encloses_the_auroc():
+def test_the_area_under_the_roc_curve_is_the_auroc():
     true, probabilities = random_predictions(11, classes=2)
     x, y = metrics.roc_curve(true == 1, probabilities[:, 1])
     assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
@@ -250,8 +250,8 @@ def test_roc_curve_encloses_the_auroc():
     assert area == pytest.approx(sk.roc_auc_score(true, probabilities[:, 1]))
 
 
-def test_hand_worked_overlap():
-    # A 4 x 4 image; true 4 pixels, predicted 6, of which 2 in both: union 8; outside: 8 of 14.
+def test_overlap_equals_the_values_computed_by_hand():
+    # A 4 x 4 image; 4 true pixels, 6 predicted, 2 in both: the union has 8. Outside: 8 of 14.
     true, probabilities = np.zeros((2, 4, 4)), np.zeros((2, 4, 4))
     true[0, 0] = 1
     probabilities[0, 0, :2] = 0.5
@@ -296,12 +296,12 @@ def test_overlap_agrees_with_scikit_learn():
         (np.zeros((1, 2, 2)), np.full((1, 2, 2), 3.0), "to 3.0"),
     ],
 )
-def test_bad_masks_are_refused(true, probabilities, message):
+def test_invalid_masks_raise(true, probabilities, message):
     with pytest.raises(ValueError, match=message):
         metrics.segmentation(true, probabilities)
 
 
-def test_flat_adds_dotted_keys():
+def test_nested_metrics_get_dotted_keys():
     figures = metrics.classification(TRUE, PROBABILITIES, CLASSES)
     flat = metrics.add_dotted_keys(figures)
     assert {key: flat[key] for key in figures} == figures

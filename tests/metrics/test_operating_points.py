@@ -11,22 +11,22 @@ SCORE = np.array([0.9, 0.8, 0.8, 0.7, 0.6, 0.5, 0.4, 0.1], np.float32)
     ("target", "threshold"),
     [(0.25, 0.9), (0.5, 0.8), (0.51, 0.7), (0.75, 0.7), (0.76, 0.4), (1, 0.4), (0.01, 0.9)],
 )
-def test_the_highest_threshold_of_a_sensitivity(target, threshold):
+def test_the_highest_threshold_that_reaches_a_sensitivity(target, threshold):
     assert metrics.choose_threshold(IS_TRUE, SCORE, sensitivity=target) == float(np.float32(threshold))
 
 
 @pytest.mark.parametrize(
-    # 0.8 is of a true one too: both are decided alike, so that above it is the next, 0.9.
+    # 0.8 is the score of a positive and a negative, which are decided alike; the next threshold is 0.9.
     ("target", "threshold"),
     [(0.25, 0.4), (0.26, 0.6), (0.5, 0.6), (0.75, 0.7), (0.76, 0.9), (1, 0.9)],
 )
-def test_the_lowest_threshold_of_a_specificity(target, threshold):
+def test_the_lowest_threshold_that_reaches_a_specificity(target, threshold):
     assert metrics.choose_threshold(IS_TRUE, SCORE, specificity=target) == float(np.float32(threshold))
 
 
 @pytest.mark.parametrize("target", ["sensitivity", "specificity"])
 @pytest.mark.parametrize("seed", range(20))
-def test_no_other_score_does_it_better(target, seed):
+def test_no_other_score_is_better(target, seed):
     generator = np.random.default_rng(seed)
     is_true = generator.random(40) < 0.3
     is_true[:2] = [True, False]
@@ -52,7 +52,7 @@ def test_a_target_that_is_a_share_of_the_images_is_reached_exactly():
     assert metrics.choose_threshold(is_true, score, specificity=0.7) == 0.7
 
 
-def test_what_cannot_be_reached_or_is_undefined_has_no_threshold():
+def test_an_unreachable_or_undefined_target_has_no_threshold():
     assert metrics.choose_threshold(np.array([False, True]), np.array([0.9, 0.1]), specificity=0.5) is None
     for value in (True, False):
         for target in ("sensitivity", "specificity"):
@@ -60,7 +60,7 @@ def test_what_cannot_be_reached_or_is_undefined_has_no_threshold():
             assert metrics.choose_threshold(alone, np.arange(3.0), **{target: 0.5}) is None
 
 
-def test_hand_worked_figures_at_a_threshold():
+def test_metrics_at_a_threshold_equal_the_values_computed_by_hand():
     assert metrics.metrics_at_threshold(IS_TRUE, SCORE, float(SCORE[1])) == {
         "sensitivity": 2 / 4,
         "specificity": 3 / 4,
@@ -77,7 +77,7 @@ def test_hand_worked_figures_at_a_threshold():
     assert (all_true["specificity"], all_true["npv"]) == (None, 0)
 
 
-def test_a_threshold_read_from_json_meets_its_own_score():
+def test_a_threshold_read_from_json_equals_its_score():
     score = np.float32([0.1, 0.7])
     threshold = metrics.choose_threshold(np.array([False, True]), score, sensitivity=1)
     assert float(repr(threshold)) == threshold == float(score[1])
@@ -87,7 +87,7 @@ def test_a_threshold_read_from_json_meets_its_own_score():
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
-        # By confidence 0.9 right, 0.8 right and 0.8 wrong together, 0.7 right, 0.6 wrong.
+        # By confidence: 0.9 correct, 0.8 correct and 0.8 wrong, 0.7 correct, 0.6 wrong.
         (1, (0.9, 1 / 5, 1)),
         (0.75, (0.7, 4 / 5, 3 / 4)),
         (0.7, (0.7, 4 / 5, 3 / 4)),
@@ -107,7 +107,7 @@ def test_an_accuracy_that_no_confidence_reaches():
 
 
 @pytest.mark.parametrize("target", [0, -0.1, 1.01, 90, np.nan])
-def test_a_target_is_a_share(target):
+def test_a_target_outside_0_to_1_raises(target):
     for name in ("sensitivity", "specificity"):
         with pytest.raises(ValueError, match=f"The target {name} must be .* Received: {target}"):
             metrics.choose_threshold(IS_TRUE, SCORE, **{name: target})
@@ -115,7 +115,7 @@ def test_a_target_is_a_share(target):
         metrics.choose_abstention(np.array([0, 1]), np.full((2, 2), 0.5), target)
 
 
-def test_what_is_no_decision_is_refused():
+def test_invalid_decisions_raise():
     for both in ({}, {"sensitivity": 0.9, "specificity": 0.9}):
         with pytest.raises(ValueError, match="either a sensitivity or a specificity. Received"):
             metrics.choose_threshold(IS_TRUE, SCORE, **both)

@@ -12,7 +12,7 @@ CLASSES = ("normal", "bacteria", "virus")
 
 
 def predictions(seed, patients=20, images_each=3, signal=1.0):
-    """Classes by patient, and probabilities whose noise a patient's images share in part."""
+    """Draws a class per patient, and probabilities whose noise a patient's images share in part."""
     generator = np.random.default_rng(seed)
     patient = np.repeat(np.arange(patients), images_each)
     true = np.arange(patients)[patient] % 3
@@ -21,7 +21,7 @@ def predictions(seed, patients=20, images_each=3, signal=1.0):
     return true, np.exp(scores) / np.exp(scores).sum(1, keepdims=True), patient
 
 
-def test_a_patients_images_come_together_and_as_many_patients_as_there_are():
+def test_a_resample_has_as_many_patients_and_all_images_of_each():
     patients = ["b", "a", "b", "c", "b", "a", "d"]
     weights = np.concatenate(list(PatientBootstrap(patients, resamples=500)))
     assert weights.shape == (500, 7)
@@ -36,7 +36,7 @@ def test_a_patients_images_come_together_and_as_many_patients_as_there_are():
 def test_draws_are_multinomial():
     weights = np.concatenate(list(PatientBootstrap(range(4), resamples=20_000, seed=5))).astype(int)
     np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.03)
-    # A multinomial count of four draws: variance 4 * 1/4 * 3/4, covariance -4 * 1/4 * 1/4.
+    # Multinomial counts of four draws: variance 4 * 1/4 * 3/4, covariance -4 * 1/4 * 1/4.
     np.testing.assert_allclose(np.cov(weights.T), np.eye(4) - 1 / 4, atol=0.03)
     shares = np.bincount(weights[:, 0], minlength=5)[:5] / 20_000
     np.testing.assert_allclose(shares, stats.binom.pmf(range(5), 4, 1 / 4), atol=0.015)
@@ -54,7 +54,7 @@ def test_resamples_depend_on_the_seed_and_not_on_the_chunks(monkeypatch):
     assert (drawn(0) == whole).all()
 
 
-def test_an_interval_is_that_of_sklearns_figures_on_the_repeated_rows():
+def test_an_interval_equals_that_of_scikit_learn_on_repeated_rows():
     true, probabilities, patient = predictions(0)
     found = classification_intervals(true, probabilities, CLASSES, patient, resamples=200, seed=3, level=0.8)
     by_hand = []
@@ -71,7 +71,7 @@ def test_an_interval_is_that_of_sklearns_figures_on_the_repeated_rows():
     assert found["per_class.virus.auroc"] == pytest.approx([low[1], high[1]])
 
 
-def test_an_interval_for_each_figure_and_around_it():
+def test_each_metric_has_an_interval_around_it():
     true, probabilities, patient = predictions(1)
     found = classification_intervals(true, probabilities, CLASSES, patient, resamples=300)
     figures = metrics.add_dotted_keys(metrics.classification(true, probabilities, CLASSES))
@@ -81,7 +81,7 @@ def test_an_interval_for_each_figure_and_around_it():
         assert low < figures[name] < high, name
 
 
-def test_independent_images_of_a_mean_agree_with_students():
+def test_the_interval_of_a_mean_agrees_with_student_s_t():
     scores = np.random.default_rng(0).normal(0.8, 0.1, size=200)
     low, high = mean_intervals({"dice": scores}, range(200), resamples=4000)["dice"]
     margin = 1.96 * scores.std() / np.sqrt(200)
@@ -89,7 +89,7 @@ def test_independent_images_of_a_mean_agree_with_students():
     assert high == pytest.approx(scores.mean() + margin, abs=margin / 10)
 
 
-def test_images_of_one_patient_make_no_interval_narrower():
+def test_more_images_of_a_patient_do_not_narrow_the_interval():
     scores = np.random.default_rng(0).normal(size=50)
     single = mean_intervals({"dice": scores}, range(50), resamples=1000)
     tenfold = mean_intervals({"dice": np.repeat(scores, 10)}, np.repeat(range(50), 10), resamples=1000)
@@ -101,21 +101,21 @@ def test_undefined_scores_are_left_out():
     found = mean_intervals(
         {"dice": scores, "none": np.full(4, np.nan), "one": np.array([np.nan] * 3 + [0.5])}, list("abcd")
     )
-    # All resamples of three numbers lie between them.
+    # The mean of any resample of three numbers is between the lowest and the highest.
     assert 0.2 <= found["dice"][0] < 0.4 < found["dice"][1] <= 0.6
     assert found["none"] is None
     # Its patient is in 1 - (3/4)^4 = 68 % of the resamples.
     assert found["one"] == [0.5, 0.5]
 
 
-def test_a_figure_that_is_seldom_defined_has_no_interval(monkeypatch):
-    # One patient is in 68 % of the resamples of four; half, the limit, is hard to come below.
+def test_a_metric_that_is_rarely_defined_has_no_interval(monkeypatch):
+    # One patient of four is in 68 % of the resamples. Raise the limit, because below 50 % is hard to get.
     scores = {"one": np.array([np.nan] * 3 + [0.5])}
     monkeypatch.setattr(patient_resamples, "_SMALLEST_SHARE_DEFINED", 0.75)
     assert mean_intervals(scores, list("abcd")) == {"one": None}
 
 
-def test_classes_absent_from_the_images():
+def test_classes_without_images():
     true, probabilities, patient = predictions(2)
     keep = true != 2
     found = classification_intervals(true[keep], probabilities[keep], CLASSES, patient[keep], resamples=50)
@@ -125,7 +125,7 @@ def test_classes_absent_from_the_images():
     assert found["macro_auroc"] is not None
 
 
-def test_of_one_patient_nothing_can_be_said():
+def test_a_single_patient_has_no_interval():
     true, probabilities, _ = predictions(3)
     alone = ["p1"] * len(true)
     found = classification_intervals(true, probabilities, CLASSES, alone)
@@ -148,7 +148,7 @@ def test_equal_networks_do_not_differ():
         assert (found["difference"], found["interval"], found["p_value"]) == (0, [0, 0], 1)
 
 
-def test_paired_differences_and_their_p_value_by_hand():
+def test_paired_differences_and_p_values_equal_those_computed_by_hand():
     true, first, patient = predictions(5, signal=0.8)
     second = predictions(6, signal=1.2)[1]
     found = paired_intervals(true, first, second, CLASSES, patient, resamples=300, seed=2)["macro_f1"]
@@ -169,20 +169,20 @@ def test_paired_differences_and_their_p_value_by_hand():
     assert found["p_value"] == pytest.approx(2 * (tail + 1) / 301)
 
 
-def test_a_sure_difference_has_the_smallest_p_value():
+def test_a_difference_in_all_resamples_has_the_smallest_p_value():
     true, probabilities, patient = predictions(7)
     perfect = np.eye(3)[true]
     found = paired_intervals(true, probabilities, perfect, CLASSES, patient, resamples=99)["accuracy"]
     assert found["p_value"] == pytest.approx(2 / 100)
     assert found["interval"][0] > 0
-    # The other way round the sign turns, and nothing else.
+    # With the networks swapped, only the sign changes.
     turned = paired_intervals(true, perfect, probabilities, CLASSES, patient, resamples=99)["accuracy"]
     assert turned["interval"] == pytest.approx([-value for value in found["interval"][::-1]])
     assert turned["p_value"] == found["p_value"]
 
 
-def test_a_figure_that_one_network_lacks_has_no_difference():
-    # No image is a virus; only the second network predicts one, and so has a precision of it.
+def test_a_metric_that_is_undefined_for_one_network_has_no_difference():
+    # No image is of the class virus; only the second network predicts it, and so has a precision.
     true = np.array([0, 1, 0, 1])
     first = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0.0]])
     second = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 1, 0.0]])
@@ -197,8 +197,8 @@ def test_a_figure_that_one_network_lacks_has_no_difference():
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_true_area_as_often_as_they_say():
-    # Two normal distributions that lie d apart, and a patient's images that share half of the variance.
+def test_intervals_cover_the_true_area_at_their_level():
+    # Two normal distributions at distance d; the images of a patient share half of the variance.
     true_area, distance = 0.8, np.sqrt(2) * stats.norm.ppf(0.8)
     generator = np.random.default_rng(0)
     patient = np.repeat(np.arange(60), 3)
@@ -229,7 +229,7 @@ def test_intervals_cover_the_true_area_as_often_as_they_say():
         ({"class_names": "ab"}, "Each column of the probabilities must have one class name"),
     ],
 )
-def test_bad_arguments_are_refused(change, message):
+def test_invalid_arguments_raise(change, message):
     true, probabilities, patient = predictions(8)
     arguments = {"true_index": true, "class_names": CLASSES, "patients": patient} | change
     with pytest.raises(ValueError, match=message):
@@ -238,7 +238,7 @@ def test_bad_arguments_are_refused(change, message):
         paired_intervals(first=probabilities, second=probabilities, **arguments)
 
 
-def test_bad_scores_are_refused():
+def test_invalid_scores_raise():
     with pytest.raises(ValueError, match="'dice' of shape.*1 infinite"):
         mean_intervals({"dice": [0.5, np.inf]}, list("ab"))
     with pytest.raises(ValueError, match="Received: 3 for 2 images"):

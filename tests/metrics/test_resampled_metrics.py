@@ -9,7 +9,7 @@ CLASSES = ("normal", "bacteria", "virus")
 
 
 def predictions(seed, count=60, classes=3, decimals=1):
-    """Random classes, and probabilities rounded so that many are equal."""
+    """Draws random classes, and probabilities rounded so that many are equal."""
     generator = np.random.default_rng(seed)
     true = generator.integers(classes, size=count)
     true[:classes] = np.arange(classes)
@@ -17,17 +17,17 @@ def predictions(seed, count=60, classes=3, decimals=1):
     return true, np.round(np.exp(scores) / np.exp(scores).sum(1, keepdims=True), decimals)
 
 
-def flat_floats(figures):
-    """The figures that are floats, dotted, None as NaN."""
+def flat_floats(values):
+    """Returns all float metrics under dotted keys, with NaN for None."""
     return {
         name: np.nan if value is None else value
-        for name, value in metrics.add_dotted_keys(figures).items()
+        for name, value in metrics.add_dotted_keys(values).items()
         if value is None or isinstance(value, float)
     }
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_weights_of_one_give_the_figures_of_the_images(classes):
+def test_weights_of_1_give_the_metrics_of_the_images(classes):
     true, probabilities = predictions(classes, classes=classes)
     names = [f"class {index}" for index in range(classes)]
     found = metrics.resampled_classification(true, probabilities, names, np.ones((2, len(true)), int))
@@ -44,7 +44,7 @@ def test_weights_of_one_give_the_figures_of_the_images(classes):
 def test_weights_count_as_repeated_rows():
     true, probabilities = predictions(1, count=25)
     weights = np.random.default_rng(2).integers(0, 3, size=(40, 25))
-    # Classes that drop out of a resample, and a resample of one class.
+    # Resamples without one of the classes, and a resample of one class.
     weights[0, true == 1] = 0
     weights[1, true != 2] = 0
     weights[2] = np.eye(25)[3]
@@ -57,7 +57,7 @@ def test_weights_count_as_repeated_rows():
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.float64])
-def test_weighted_figures_are_those_of_scikit_learn(dtype):
+def test_weighted_metrics_equal_those_of_scikit_learn(dtype):
     true, probabilities = predictions(3)
     generator = np.random.default_rng(4)
     weights = generator.integers(0, 4, size=(20, 60)).astype(dtype)
@@ -97,8 +97,8 @@ def test_weighted_figures_are_those_of_scikit_learn(dtype):
         assert measured == pytest.approx(expected)
 
 
-def test_hand_worked_calibration():
-    # The second has probability 0.62 of its class, in the bin (9/15, 10/15] with the first; it counts twice.
+def test_calibration_metrics_equal_the_values_computed_by_hand():
+    # The second image has a confidence of 0.62, in the bin (9/15, 10/15] of the first; it counts twice.
     true = np.array([0, 1, 0])
     probabilities = np.array([[0.65, 0.35], [0.62, 0.38], [0.1, 0.9]])
     found = metrics.resampled_classification(true, probabilities, "ab", np.array([[1, 2, 1], [0, 0, 3]]))
@@ -108,21 +108,21 @@ def test_hand_worked_calibration():
     assert found["brier"] == pytest.approx([squares @ [1, 2, 1] / 4, squares[2]])
 
 
-def test_calibration_error_takes_each_bin_with_its_upper_limit():
-    # 0.6 is the upper limit of (8/15, 9/15]; 0.61 and 1 lie in other bins, the last one closed.
+def test_a_bin_of_the_calibration_error_includes_its_upper_limit():
+    # 0.6 is the upper limit of (8/15, 9/15]; 0.61 and 1 are in other bins.
     probabilities = np.array([[0.6, 0.4], [0.61, 0.39], [1, 0]])
     found = metrics.resampled_classification(np.array([1, 0, 0]), probabilities, "ab", np.ones((1, 3)))
     assert found["ece"] == pytest.approx([(0.6 + 0.39 + 0) / 3])
 
 
-def test_weights_of_nothing_leave_every_figure_undefined():
+def test_weights_of_0_leave_every_metric_undefined():
     true, probabilities = predictions(5)
     weights = np.stack([np.zeros(60), np.ones(60)])
     found = metrics.resampled_classification(true, probabilities, CLASSES, weights)
     assert all(np.isnan(values[0]) and np.isfinite(values[1]) for values in found.values())
 
 
-def test_chunks_do_not_show(monkeypatch):
+def test_the_size_of_chunks_does_not_change_the_result(monkeypatch):
     true, probabilities = predictions(6)
     weights = np.random.default_rng(0).integers(0, 3, size=(11, 60))
     whole = metrics.resampled_classification(true, probabilities, CLASSES, weights)
@@ -131,7 +131,7 @@ def test_chunks_do_not_show(monkeypatch):
         np.testing.assert_allclose(values, whole[name], rtol=1e-14, err_msg=name)
 
 
-def test_rounding_of_softmax_is_no_error():
+def test_rounding_errors_of_softmax_are_accepted():
     found = metrics.resampled_classification(
         np.array([0, 1]), np.float32([[1.0000002, 0], [0, 1]]), "ab", np.ones((1, 2))
     )
@@ -148,13 +148,13 @@ def test_rounding_of_softmax_is_no_error():
         (np.full((1, 60), np.nan), "finite"),
     ],
 )
-def test_bad_weights_are_refused(weights, message):
+def test_invalid_weights_raise(weights, message):
     true, probabilities = predictions(7)
     with pytest.raises(ValueError, match=message):
         metrics.resampled_classification(true, probabilities, CLASSES, weights)
 
 
-def test_bad_predictions_are_refused():
+def test_invalid_predictions_raise():
     with pytest.raises(ValueError, match="1 NaN among 2"):
         metrics.resampled_classification(np.array([0]), np.array([[np.nan, 1]]), "ab", np.ones((1, 1)))
     with pytest.raises(ValueError, match="Each column of the probabilities must have one class name"):

@@ -8,20 +8,20 @@ from semenet import metrics
 
 
 def boundary_points(mask):
-    """Pixel by pixel: inside, with a neighbour above, below, left or right that is outside, or none there."""
+    """Finds the pixels inside with a neighbour above, below, left or right outside the mask or the image."""
     padded = np.pad(mask, 1)
     neighbours = [padded[2:, 1:-1], padded[:-2, 1:-1], padded[1:-1, 2:], padded[1:-1, :-2]]
     return np.argwhere(mask.astype(bool) & ~np.logical_and.reduce(neighbours))
 
 
 def brute_force(true, predicted):
-    """The percentiles of all pairs' least distances."""
+    """Computes the distance from the least distances of all pairs of pixels."""
     distances = cdist(boundary_points(true), boundary_points(predicted))
     return max(np.percentile(distances.min(axis=axis), 95) for axis in (0, 1))
 
 
 def blobs(seed, side=(61, 47), level=0.0):
-    """Smoothed noise above a level: blobs with holes and islands, of which some leave the image."""
+    """Draws smoothed noise above a level: regions with holes and islands, some cut by the image's edge."""
     noise = np.random.default_rng(seed).normal(size=side)
     return cv2.GaussianBlur(noise, (0, 0), 4) > level * 0.07
 
@@ -38,7 +38,7 @@ def distance(true, predicted):
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_agrees_with_all_pairs_of_boundary_pixels(level):
+def test_the_distance_agrees_with_all_pairs_of_boundary_pixels(level):
     true = np.stack([blobs(seed, level=level) for seed in range(8)])
     predicted = np.stack([blobs(seed + 100) for seed in range(8)])
     expected = [brute_force(*pair) for pair in zip(true, predicted, strict=True)]
@@ -49,8 +49,8 @@ def test_agrees_with_all_pairs_of_boundary_pixels(level):
     np.testing.assert_array_equal(metrics.hausdorff95(predicted, true), found)
 
 
-def test_the_boundary_is_that_of_scipy_s_erosion():
-    """The reference's own boundary: MONAI erodes by scipy, which takes all outside the image for outside."""
+def test_the_boundary_equals_that_of_scipy_s_erosion():
+    """As in MONAI, which erodes with SciPy, where everything outside the image is outside the mask."""
     for seed in range(4):
         mask = blobs(seed)
         eroded = np.argwhere(mask & ~ndimage.binary_erosion(mask))
@@ -58,16 +58,16 @@ def test_the_boundary_is_that_of_scipy_s_erosion():
         assert ((eroded == 0) | (eroded == np.array(mask.shape) - 1)).any(), "no blob leaves the image"
 
 
-def test_hand_worked_lines():
-    """Each pixel of a line is boundary. Shifted sideways by 7, each lies 7 away, whichever way."""
+def test_distances_of_lines_equal_those_computed_by_hand():
+    """Each pixel of a line is boundary. Shifted sideways by 7, each is 7 away in both directions."""
     assert distance(rectangle((5, 25), (10, 11)), rectangle((5, 25), (17, 18))) == 7
-    # 20 pixels against the first of them: distances 0 to 19, and 0.95 of 19 is 18.05.
+    # 20 pixels to the first of them: distances 0 to 19, and 0.95 * 19 = 18.05.
     assert distance(rectangle((5, 25), (10, 11)), rectangle((5, 6), (10, 11))) == pytest.approx(18.05)
-    # A diagonal step: 3 and 4 give 5.
+    # Steps of 3 and 4 are a distance of 5.
     assert distance(rectangle((5, 6), (10, 11)), rectangle((8, 9), (14, 15))) == 5
 
 
-def test_hand_worked_squares():
+def test_distances_of_squares_equal_those_computed_by_hand():
     """A square of 20 pixels a side, 3 inside a larger one of 26.
 
     The larger one's boundary has 100 pixels: 80 face the smaller one, 3 away; each of its corners stands
@@ -79,31 +79,31 @@ def test_hand_worked_squares():
     assert distance(small, small) == 0
 
 
-def test_one_pixel_in_twenty_may_lie_anywhere():
-    """A square has 60 boundary pixels; with a speck of 2 far away, ranks 60 and 61 of 62 are not 0."""
+def test_one_boundary_pixel_in_twenty_is_ignored():
+    """A square has 60 boundary pixels; with 2 pixels far away, ranks 60 and 61 of 62 are not 0."""
     square = rectangle((2, 18), (2, 18))
-    # 0.95 of 61 is 57.95.
+    # 0.95 * 61 = 57.95.
     assert distance(square, square | rectangle((38, 39), (36, 38))) == 0
-    # Of a speck of 5, 0.95 of 64 is 60.8: among its distances to the corner (17, 17).
+    # With 5 pixels, 0.95 * 64 = 60.8: among their distances to the corner (17, 17).
     expected = 0.2 * np.hypot(21, 16) + 0.8 * np.hypot(21, 17)
     assert distance(square, square | rectangle((38, 39), (33, 38))) == pytest.approx(expected)
 
 
 def test_a_hole_has_a_boundary():
-    """A square of 8 has 28 boundary pixels; a hole of one pixel adds the 4 about it."""
+    """A square of 8 has 28 boundary pixels; a hole of one pixel adds the 4 around it."""
     whole = rectangle((10, 18), (10, 18))
     pierced = whole & ~rectangle((14, 15), (14, 15))
     # (13, 14) and (14, 13) lie 3 from row and column 10, (15, 14) and (14, 15) 2 from 17: ranks 28 to 31 are
-    # 2, 2, 3, 3, and 0.95 of 31 is 29.45.
+    # 2, 2, 3, 3, and 0.95 * 31 = 29.45.
     assert distance(whole, pierced) == pytest.approx(2.45)
 
 
-def test_the_image_s_edge_is_a_boundary_where_a_mask_ends_there():
-    """Half the image against the whole, whose boundary is the image's edge alone."""
+def test_the_edge_of_the_image_is_a_boundary_if_a_mask_ends_there():
+    """Half the image and the whole image, whose boundary is the edge of the image."""
     left, whole = rectangle((0, 40), (0, 20)), np.ones((40, 40), bool)
-    # Of the edge's 156 pixels the 40 of column 39 lie 20 from the half's column 19, more than a twentieth.
+    # Of the 156 pixels of the edge, the 40 of column 39 are 20 away from column 19: more than a twentieth.
     assert distance(left, whole) == 20
-    # Rows 0 and 39 lie 1 from rows 1 and 38.
+    # Rows 0 and 39 are 1 away from rows 1 and 38.
     assert distance(whole, rectangle((1, 39), (1, 39))) == 1
 
 
@@ -133,12 +133,12 @@ def test_dtype_and_a_channel_axis_change_nothing():
         (np.zeros((1, 2, 2)), np.full((1, 2, 2), 0.5), "to 0.5. Threshold"),
     ],
 )
-def test_what_is_no_mask_is_refused(true, predicted, message):
+def test_invalid_masks_raise(true, predicted, message):
     with pytest.raises(ValueError, match=message):
         metrics.hausdorff95(true, predicted)
 
 
-def test_overlap_measures_the_distance_only_when_asked():
+def test_overlap_computes_the_distance_only_on_request():
     true, predicted = np.stack([blobs(0), blobs(1)]), np.stack([blobs(2), blobs(3)])
     probabilities = np.where(predicted, 0.5, 0.49)
     without = metrics.overlap(true, probabilities)
@@ -149,7 +149,7 @@ def test_overlap_measures_the_distance_only_when_asked():
     np.testing.assert_array_equal(scores["hausdorff95"], metrics.hausdorff95(true, predicted))
     for name, values in without.items():
         np.testing.assert_array_equal(scores[name], values)
-    # Another threshold, other masks.
+    # Another threshold gives other masks.
     assert np.isnan(metrics.overlap(true, probabilities, 0.6, surface=True)["hausdorff95"]).all()
 
 

@@ -1,4 +1,4 @@
-"""Shared checks over every entry, on small variants; the full-size ones are built once for their counts."""
+"""Checks of every entry, on small variants; full-size networks are built once, to count parameters."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ def images(model, batch=3, seed=0):
 
 
 def loss_gradients(model, x):
-    """Gradients of a loss that depends on every output, in training mode."""
+    """Computes the gradients of a loss that depends on every output, in training mode."""
     with tf.GradientTape() as tape:
         y = model(x, training=True)
         weights = np.random.default_rng(0).normal(size=y.shape).astype("float32")
@@ -37,7 +37,7 @@ def loss_gradients(model, x):
                     tape.gradient(loss, model.trainable_weights), strict=True))  # fmt: skip
 
 
-def test_has_the_thirteen_entries():
+def test_the_catalogue_has_thirteen_entries():
     backbones = ["resnet50", "densenet169"]
     variants = [f"{prefix}_{backbone}" for backbone in backbones for prefix in ("se", "moex", "seme")]
     flat_and_gap = [f"{name}{head}" for name in ["vgg19", *backbones] for head in ("", "_gap")]
@@ -47,7 +47,7 @@ def test_has_the_thirteen_entries():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
-def test_full_size_has_the_parameters_and_input_of_its_record(name):
+def test_a_full_size_network_has_the_parameters_and_input_of_its_entry(name):
     model = semenet.build(name)
     entry = CATALOG[name]
     assert model.count_params() == entry.parameters
@@ -57,7 +57,7 @@ def test_full_size_has_the_parameters_and_input_of_its_record(name):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_output_shape_dtype_and_finite_probabilities(name):
+def test_outputs_have_the_shape_and_dtype_and_are_probabilities(name):
     model = small(name)
     x = images(model)
     outputs = [np.asarray(model(values)) for values in (x, x.astype("float32"))]
@@ -73,12 +73,12 @@ def test_output_shape_dtype_and_finite_probabilities(name):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_gradient_reaches_every_trainable_weight(name):
+def test_gradients_reach_every_trainable_weight(name):
     arguments = {"moex_p": 1.0} if CATALOG[name].moment_exchange else {}
     if CATALOG[name].squeeze_excite:
         arguments["se_ratio"] = 1  # at 16 a small variant's gate has one unit, which ReLU may switch off
     model = small(name, side=64, **arguments)
-    # A bias before a batch normalisation has no effect on the training output: its gradient is rounding.
+    # A bias before a batch normalisation does not change the training output: its gradient is rounding.
     cancelled = {
         path
         for path in (weight.path for weight in model.trainable_weights)
@@ -92,7 +92,7 @@ def test_gradient_reaches_every_trainable_weight(name):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_saves_and_loads_without_custom_objects(name, tmp_path):
+def test_a_network_saves_and_loads_without_custom_objects(name, tmp_path):
     model = small(name, classes=("a", "b"), channels=3)
     model.save(tmp_path / "model.keras")
     x = images(model)
@@ -103,8 +103,8 @@ def test_saves_and_loads_without_custom_objects(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fresh_process_loads_what_another_saved(tmp_path):
-    """By semenet.load_model, and by Keras' own loader once the zoo's layers are imported."""
+def test_another_process_loads_a_saved_network(tmp_path):
+    """With semenet.load_model, and with Keras' loader after the layers of the zoo are imported."""
     small("seme_resnet50", classes=("a", "b")).save(tmp_path / "classifier.keras")
     small("unet", side=50).save(tmp_path / "unet.keras")
     scripts = [
@@ -119,7 +119,7 @@ def test_a_fresh_process_loads_what_another_saved(tmp_path):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_inference_twice_gives_the_same(name):
+def test_inference_is_deterministic_and_changes_no_weights(name):
     model = small(name)
     x = images(model)
     before = model.get_weights()
@@ -135,7 +135,7 @@ def test_inference_twice_gives_the_same(name):
     indirect=True,
 )
 @pytest.mark.parametrize("name", ENTRIES)
-def test_mixed_policies_keep_a_float32_output(name, mixed_policy):
+def test_outputs_are_float32_under_mixed_policies(name, mixed_policy):
     model = small(name)
     assert model.get_layer("features").compute_dtype == mixed_policy.removeprefix("mixed_")
     y = model(images(model))
@@ -144,7 +144,7 @@ def test_mixed_policies_keep_a_float32_output(name, mixed_policy):
 
 
 @pytest.mark.parametrize("name", [name for name in ENTRIES if CATALOG[name].head != "flatten"])
-def test_takes_any_size_and_one_or_three_channels(name):
+def test_a_network_takes_any_size_and_one_or_three_channels(name):
     for channels in (1, 3):
         model = semenet.build(name, input_shape=(None, None, channels), **SMALL)
         for height, width in [(32, 32), (37, 50)]:
@@ -164,7 +164,7 @@ def test_width_and_depth_shrink_the_network(name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "application"), BACKBONES.items())
 def test_backbone_equals_keras_applications(name, application):
-    """Parameters, layer names, and the feature map under the same weights, at 224 on three channels."""
+    """Parameters, layer names, and the feature map for equal weights, with 224 pixels and three channels."""
     base = getattr(keras.applications, application)(
         include_top=False, weights=None, input_shape=(224, 224, 3)
     )
@@ -198,9 +198,9 @@ def test_backbone_takes_the_weights_of_keras_applications_in_their_order(name, a
     assert named == [layer.name for layer in backbone.layers if layer.weights]
 
 
-def test_squeeze_excite_adds_what_the_formula_says():
+def test_squeeze_excite_adds_the_parameters_of_the_formula():
     parameters = {name: CATALOG[name].parameters for name in ENTRIES}
-    # C is the width of each block's output: 2 C C/16 + C/16 + C.
+    # For a block with C output channels: 2 C C/16 + C/16 + C.
     resnet = sum(
         blocks * (2 * c * c // 16 + c // 16 + c) for c, blocks in {256: 3, 512: 4, 1024: 6, 2048: 3}.items()
     )
@@ -220,7 +220,7 @@ def test_moex_adds_no_parameters():
     ("name", "before", "after"),
     [("seme_resnet50", "conv1_bn", "conv1_relu"), ("moex_densenet169", "conv1_bn", "conv1_relu")],
 )
-def test_moex_stands_after_the_first_convolution(name, before, after):
+def test_moex_comes_after_the_first_convolution(name, before, after):
     def neighbours(model):
         layer = model.get_layer("moex")
         inbound = layer._inbound_nodes[0].input_tensors[0]._keras_history.operation.name
@@ -232,7 +232,7 @@ def test_moex_stands_after_the_first_convolution(name, before, after):
     assert inbound in ("pool1_pool", "pool1")
 
 
-def test_squeeze_excite_stands_on_the_residual_branch_and_after_dense_blocks_and_transitions():
+def test_squeeze_excite_is_on_the_residual_branch_and_after_dense_blocks_and_transitions():
     resnet = semenet.build("se_resnet50", input_shape=(32, 32, 1), width=0.125)
     scales = [layer for layer in resnet.layers if layer.name.endswith("_se_scale")]
     assert len(scales) == 16
@@ -244,7 +244,7 @@ def test_squeeze_excite_stands_on_the_residual_branch_and_after_dense_blocks_and
 
 
 @pytest.mark.parametrize("placement", ["standard", "pre", "post", "identity"])
-def test_squeeze_excite_placements_differ_but_not_in_number(placement):
+def test_squeeze_excite_placements_have_equally_many_blocks(placement):
     model = small("se_resnet50", se_placement=placement)
     assert sum(layer.name.endswith("_se_scale") for layer in model.layers) == 4
 
@@ -259,7 +259,7 @@ def test_kernels_are_he_uniform():
                 assert np.std(weight) == pytest.approx(limit / np.sqrt(3), rel=0.2), layer.name
 
 
-def test_activation_linear_gives_logits():
+def test_linear_activation_outputs_logits():
     model = small("resnet50_gap")
     logits = small("resnet50_gap", activation="linear")
     logits.set_weights(model.get_weights())
@@ -267,7 +267,7 @@ def test_activation_linear_gives_logits():
     np.testing.assert_allclose(keras.ops.softmax(logits(x)), model(x), rtol=1e-4, atol=1e-6)
 
 
-def test_classes_may_be_a_number():
+def test_classes_can_be_a_number():
     assert small("resnet50_gap", side=np.int64(32), classes=np.int64(2)).output_shape == (None, 2)
     assert small("resnet50_gap", classes=2).class_names == ("class_0", "class_1")
     assert small("resnet50_gap", classes=3).class_names == ("normal", "bacteria", "virus")
@@ -305,13 +305,13 @@ def test_classes_may_be_a_number():
         ({"weights": "nowhere"}, "Received: 'nowhere'. Names of `seme_resnet50` here: imagenet"),
     ],
 )
-def test_refuses_with_the_rule_the_value_and_the_remedy(arguments, message):
+def test_an_invalid_argument_raises_the_rule_the_value_and_the_remedy(arguments, message):
     arguments = {"name": "seme_resnet50", "input_shape": (32, 32, 1)} | SMALL | arguments
     with pytest.raises(ValueError, match=message):
         semenet.build(**arguments)
 
 
-def test_refuses_an_architecture_argument_of_another_entry():
+def test_an_architecture_argument_of_another_entry_raises():
     with pytest.raises(TypeError, match="`resnet50_gap` takes.*width.*Received: se_ratio"):
         semenet.build("resnet50_gap", se_ratio=8)
     assert set(architecture_arguments("seme_resnet50")) == {

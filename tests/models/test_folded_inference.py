@@ -12,7 +12,7 @@ SMALL = {"width": 0.125, "depth": 0.01}
 
 
 def trained_like(model, seed=0):
-    """Gives every batch normalisation statistics such as training leaves, none of them 0 or 1."""
+    """Sets the statistics of every batch normalisation to random values, as after training."""
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -33,12 +33,12 @@ def kinds(model):
 
 
 @pytest.mark.parametrize("entry", list(CATALOG))
-def test_gives_what_the_trained_network_gives(entry):
+def test_outputs_equal_those_of_the_trained_network(entry):
     model = trained_like(semenet.build(entry, input_shape=(64, 64, 1), **SMALL))
     network = inference_network(model)
     expected = np.asarray(model(images(), training=False))
     np.testing.assert_allclose(np.asarray(network(images(), training=False)), expected, atol=1e-5)
-    # The outputs say something: not one value throughout.
+    # The outputs must differ between images, or the comparison would be weak.
     assert np.ptp(expected) > 1e-3
     assert not {keras.layers.BatchNormalization, MomentExchange} & kinds(network)
     assert network.get_layer("head").name == "head"
@@ -46,7 +46,7 @@ def test_gives_what_the_trained_network_gives(entry):
 
 
 @pytest.mark.parametrize("entry", ["se_resnet50", "unet"])
-def test_a_normalisation_behind_a_convolution_leaves_no_operation(entry):
+def test_a_normalisation_after_a_convolution_is_folded(entry):
     model = trained_like(semenet.build(entry, input_shape=(64, 64, 1), **SMALL))
     normalisations = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     network = inference_network(model)
@@ -64,7 +64,7 @@ def test_a_normalisation_before_a_convolution_becomes_a_scale_and_a_shift():
     assert isinstance(network.get_layer(first), keras.layers.Rescaling)
 
 
-def test_a_network_trained_in_half_precision_is_computed_in_float32():
+def test_a_network_trained_in_half_precision_computes_in_float32():
     keras.mixed_precision.set_dtype_policy("mixed_float16")
     try:
         model = trained_like(semenet.build("seme_resnet50", input_shape=(64, 64, 1), **SMALL))
@@ -80,7 +80,7 @@ def test_a_network_trained_in_half_precision_is_computed_in_float32():
     )
 
 
-def test_an_open_input_is_fixed_and_the_trained_network_is_left_alone():
+def test_an_open_input_is_fixed_and_the_trained_network_is_unchanged():
     model = trained_like(semenet.build("seme_densenet169", input_shape=(None, None, 3), **SMALL))
     before = [weight.copy() for weight in model.get_weights()]
     network = inference_network(model, (64, 48))
@@ -93,7 +93,7 @@ def test_an_open_input_is_fixed_and_the_trained_network_is_left_alone():
         np.testing.assert_array_equal(kept, now)
 
 
-def test_what_is_no_functional_network_of_one_input_and_output_is_refused():
+def test_a_network_that_is_not_functional_with_one_input_and_output_raises():
     with pytest.raises(SemenetError, match="functional keras.Model.*Received: Sequential|with one input"):
         inference_network(keras.Sequential([keras.layers.Dense(2)]))
     taken = keras.Input((4,))

@@ -1,4 +1,4 @@
-"""Receptive fields against figures worked out by hand, and against the gradient of a linear copy."""
+"""Receptive fields compared with values computed by hand, and with the gradient of a linear copy."""
 
 from operator import attrgetter
 
@@ -20,48 +20,48 @@ def small(name, depth=1.0, shape=(64, 64, 1)):
     return semenet.build(name, input_shape=shape, width=0.125, depth=depth)
 
 
-def test_vgg19_by_hand():
-    """With the product s of the strides before it, a convolution adds 2 s and a pool s."""
+def test_vgg19_equals_the_values_computed_by_hand():
+    """A convolution adds 2 s and a pooling s, where s is the product of the strides before it."""
     field = receptive_field(small("vgg19_gap"), input_size=(512, 256))
     by_hand = 1 + 2 * 2 * 1 + 1 + 2 * 2 * 2 + 2 + 4 * 2 * 4 + 4 + 4 * 2 * 8 + 8 + 4 * 2 * 16 + 16
     assert by_hand == 268
     assert field.size == (268, 268)
     assert field.stride == (32, 32)
-    # A pool's cell is centred between its two pixels: 0.5 + 1 + 2 + 4 + 8.
+    # A cell of a pooling is centred between its two pixels: 0.5 + 1 + 2 + 4 + 8.
     assert field.start == (15.5, 15.5)
     assert field.cells == (16, 8)
     assert field.input_size == (512, 256)
 
 
-def test_resnet50_by_hand():
-    """Of each block the 3 x 3 convolution counts; the stride lies before it, in the block's first 1 x 1."""
+def test_resnet50_equals_the_values_computed_by_hand():
+    """Only the 3 x 3 convolution of a block counts; the stride is before it, in the first 1 x 1."""
     field = receptive_field(small("resnet50_gap"))
     by_hand = 7 + 2 * 2 + 3 * 2 * 4 + 4 * 2 * 8 + 6 * 2 * 16 + 3 * 2 * 32
     assert by_hand == 483
     assert field.size == (483, 483)
-    # Every window with a stride begins as far before pixel 0 as its half: 3 of 7, 1 of 3, 0 of 1.
+    # Every strided window starts half its size before pixel 0: 3 of 7, 1 of 3, 0 of 1.
     assert field.start == (0, 0)
     assert field.stride == (32, 32)
 
 
 @pytest.mark.slow
-def test_densenet169_by_hand():
+def test_densenet169_equals_the_values_computed_by_hand():
     field = receptive_field(small("densenet169_gap", shape=(None, None, 1)), input_size=(224, 224))
     by_hand = 7 + 2 * 2 + 6 * 2 * 4 + 4 + 12 * 2 * 8 + 8 + 32 * 2 * 16 + 16 + 32 * 2 * 32
     assert by_hand == 3351
     assert field.size == (3351, 3351)
-    # Three mean poolings of two: half a cell each, of 4, 8 and 16 pixels.
+    # Three average poolings of two shift the centre by half a cell each, of 4, 8 and 16 pixels.
     assert field.start == (2 + 4 + 8, 14)
 
 
-def test_the_gate_of_squeeze_and_excitation_and_moex_change_nothing():
+def test_gates_of_squeeze_and_excitation_and_moex_are_ignored():
     plain = receptive_field(small("resnet50_gap", 0.1))
     assert receptive_field(small("seme_resnet50", 0.1)) == plain
     with pytest.raises(ReceptiveFieldError, match="sees the whole image"):
         receptive_field(small("seme_resnet50", 0.1), "conv2_block1_se_squeeze")
 
 
-def test_an_inner_layer():
+def test_a_layer_before_the_features():
     field = receptive_field(small("resnet50_gap", 0.1), "conv1_relu")
     assert (field.size, field.stride, field.start, field.cells) == ((7, 7), (2, 2), (0, 0), (32, 32))
 
@@ -69,12 +69,12 @@ def test_an_inner_layer():
 @pytest.mark.parametrize(
     ("side", "kernel", "stride", "start", "cells"),
     [
-        # Of 8 pixels three windows of 3 by strides of 2 pad one pixel, behind; of 7, one on either side.
+        # Windows of 3 with stride 2: 8 pixels are padded by one at the end, 7 pixels by one on either side.
         (8, 3, 2, 1.0, 4),
         (7, 3, 2, 0.0, 4),
-        # 5 by 3 over 10: four windows reach 14, so that four pixels are padded, two before.
+        # Windows of 5 with stride 3: four cover 14 pixels, so 10 pixels are padded by two on either side.
         (10, 5, 3, 0.0, 4),
-        # Over 11 they lack three: one before.
+        # 11 pixels are padded by three: one at the start.
         (11, 5, 3, 1.0, 4),
     ],
 )
@@ -93,7 +93,7 @@ def test_same_padding_depends_on_the_size(side, kernel, stride, start, cells, la
         )
 
 
-def test_height_and_width_differ():
+def test_height_and_width_are_independent():
     image = keras.Input((20, 30, 1))
     x = keras.layers.Conv2D(1, (3, 5), strides=(1, 2), dilation_rate=1, name="x")(image)
     field = receptive_field(keras.Model(image, x), "x")
@@ -105,8 +105,8 @@ def test_height_and_width_differ():
 @pytest.mark.parametrize(
     ("kernel", "padding"), [(2, "valid"), (3, "valid"), (3, "same"), (4, "same"), (1, "same")]
 )
-def test_transposed_convolutions_by_the_gradient(kernel, padding):
-    """Cell by cell: between two convolutions, so that rows differ by their phase."""
+def test_transposed_convolutions_agree_with_the_gradient(kernel, padding):
+    """For every cell. The layer is between two convolutions, so that rows differ by their phase."""
     image = keras.Input((12, 12, 1))
     x = keras.layers.Conv2D(1, 3, padding="same")(image)
     x = keras.layers.Conv2DTranspose(1, kernel, strides=2, padding=padding)(x)
@@ -134,7 +134,7 @@ def test_transposed_convolutions_by_the_gradient(kernel, padding):
     ],
 )
 def test_the_graph_and_the_gradient_agree(name, depth):
-    """In the middle, where the field ends within the image, and at a border, where padding is no pixel."""
+    """In the middle, where the field ends inside the image, and at a border, where padding does not count."""
     model = small(name, depth, (None, None, 1))
     size = (32 * (receptive_field(model, input_size=(64, 64)).size[0] // 32 + 3) + 5, 40)
     cells = receptive_field(model, input_size=size).cells
@@ -142,8 +142,8 @@ def test_the_graph_and_the_gradient_agree(name, depth):
         assert cell_field(model, "features", cell, size) == measured_field(model, "features", cell, size)
 
 
-def test_the_gate_s_gradient_is_held_and_would_reach_everywhere():
-    """Guards the measurement: without the held gate every row of the image has a gradient."""
+def test_the_gradient_of_gates_is_stopped_and_would_reach_every_row():
+    """Checks the measurement itself: with the gradient of the gates every row of the image has a gradient."""
     model = small("se_resnet50", 0.1, (320, 32, 1))
     (top, bottom), _ = measured_field(model)
     assert 0 < top < bottom < 319
@@ -158,7 +158,7 @@ def test_the_gate_s_gradient_is_held_and_would_reach_everywhere():
 
 
 def test_the_effective_field_is_the_square_with_most_of_the_energy():
-    """Kernel (1, 2, 1) on either axis: energies 1, 4, 1 of 6, so that the middle has (4/6)^2 = 0.444."""
+    """Kernel (1, 2, 1) on both axes: energies 1, 4, 1 of 6, so that the middle has (4/6)^2 = 0.444."""
     image = keras.Input((9, 9, 1))
     x = keras.layers.Conv2D(1, 3, padding="same", use_bias=False, name="features")(image)
     model = keras.Model(image, x)
@@ -174,7 +174,7 @@ def test_the_effective_field_is_the_square_with_most_of_the_energy():
         effective_field(model, images)
 
 
-def test_what_has_no_field_is_refused():
+def test_a_layer_without_a_receptive_field_raises():
     model = small("vgg19_gap", 0.1, (None, None, 1))
     with pytest.raises(ReceptiveFieldError, match=r"Received: \(None, None\).*input_size"):
         receptive_field(model)

@@ -1,4 +1,4 @@
-"""Run by test_moment_exchange.py in a process whose Keras backend is JAX; prints figures as JSON."""
+"""Run by test_moment_exchange.py in a process whose Keras backend is JAX; prints results as JSON."""
 
 import json
 import sys

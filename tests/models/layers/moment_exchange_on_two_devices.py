@@ -1,4 +1,4 @@
-"""Run by test_moment_exchange.py in a process with two mirrored CPU devices; prints figures as JSON."""
+"""Run by test_moment_exchange.py in a process with two mirrored CPU devices; prints results as JSON."""
 
 import json
 

@@ -32,7 +32,7 @@ def network(p=0.5, lam=0.7, seed=3):
 
 
 class RecordLoss(keras.callbacks.Callback):
-    """The loss and the mix of each training step, each step being an epoch of one batch."""
+    """Returns the loss and the mix of each training step; each step is an epoch of one batch."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def cross_entropy(y, probabilities):
 
 
 @pytest.mark.parametrize("mixed_policy", POLICIES, indirect=True)
-def test_values_and_both_gradients_equal_the_reference(mixed_policy):
+def test_outputs_and_both_gradients_equal_the_reference(mixed_policy):
     layer = MomentExchange(p=1.0)
     x = tf.cast(features(), layer.compute_dtype)
     upstream = tf.cast(np.random.default_rng(1).normal(size=x.shape), layer.compute_dtype)
@@ -68,7 +68,7 @@ def test_values_and_both_gradients_equal_the_reference(mixed_policy):
     )
 
 
-def test_reference_gradient_equals_finite_differences():
+def test_the_gradient_of_the_reference_equals_finite_differences():
     x = features(batch=3).astype("float64")
     upstream = np.random.default_rng(1).normal(size=x.shape)
     gradient = exchange_gradient(x, upstream)
@@ -85,7 +85,7 @@ def test_half_precision_does_not_overflow():
 
 
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
-def test_is_the_identity_in_inference(p):
+def test_the_layer_is_the_identity_at_inference(p):
     layer = MomentExchange(p)
     x = features()
     layer(x, training=True)
@@ -100,7 +100,7 @@ def test_a_batch_of_one_exchanges_with_itself():
     np.testing.assert_allclose(MomentExchange(p=1.0)(x, training=True), x, atol=1e-5)
 
 
-def test_happens_with_probability_p():
+def test_an_exchange_happens_with_probability_p():
     layer = MomentExchange(p=0.3, lam=0.25, seed=0)
     x = features(batch=2)
     mixes = []
@@ -115,7 +115,7 @@ def test_happens_with_probability_p():
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_bare_fit_mixes_labels_exactly_on_the_steps_of_an_exchange(jit_compile, weighted):
+def test_fit_mixes_labels_exactly_in_the_steps_with_an_exchange(jit_compile, weighted):
     model = network(p=0.5, lam=0.7)
     rng = np.random.default_rng(5)
     x = rng.normal(size=(5, 6, 6, 2)).astype("float32")
@@ -124,7 +124,7 @@ def test_bare_fit_mixes_labels_exactly_on_the_steps_of_an_exchange(jit_compile, 
     kernel, bias = model.get_layer("conv").get_weights()
     record = RecordLoss()
 
-    # A learning rate of 0 leaves the network as it is, so that each step's loss can be worked out.
+    # A learning rate of 0 keeps the weights, so that the loss of each step can be computed here.
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy", jit_compile=jit_compile)
     model.fit(
         x, y, sample_weight=weights if weighted else None, batch_size=5, epochs=16, shuffle=False,
@@ -144,7 +144,7 @@ def test_bare_fit_mixes_labels_exactly_on_the_steps_of_an_exchange(jit_compile, 
 
 
 @pytest.mark.parametrize(("p", "mix"), [(0.0, 1.0), (1.0, 0.7)])
-def test_never_and_always(p, mix):
+def test_p_of_0_never_exchanges_and_p_of_1_always(p, mix):
     model = network(p=p)
     record = RecordLoss()
     model.compile("sgd", "categorical_crossentropy")
@@ -154,7 +154,7 @@ def test_never_and_always(p, mix):
 
 
 @pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
-def test_an_odd_last_batch_trains(loss):
+def test_a_smaller_last_batch_trains(loss):
     model = network()
     model.compile("sgd", loss, metrics=["accuracy"])
     y = np.arange(7) % 3
@@ -164,7 +164,7 @@ def test_an_odd_last_batch_trains(loss):
     assert np.isfinite(history.history["loss"]).all()
 
 
-def test_validation_loss_is_the_plain_one():
+def test_the_validation_loss_is_not_mixed():
     model = network(p=1.0)
     x, y = np.random.default_rng(0).normal(size=(4, 6, 6, 2)), np.eye(3)[[0, 1, 2, 0]]
     model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy")
@@ -186,14 +186,14 @@ def test_losses_of_layers_count_once():
     assert float(with_regularizer) - float(without) == pytest.approx(penalty, rel=1e-4)
 
 
-def test_trains_on_losses_of_layers_alone():
+def test_a_model_with_only_losses_of_layers_trains():
     model = network()
     model.get_layer("conv").kernel.regularizer = keras.regularizers.L2(0.5)
     model.compile("sgd")
     assert np.isfinite(model.fit(np.ones((2, 6, 6, 2), "float32"), verbose=0).history["loss"]).all()
 
 
-def test_has_no_parameters_and_survives_saving_and_cloning(tmp_path):
+def test_the_layer_has_no_parameters_and_can_be_saved_and_cloned(tmp_path):
     model = network(p=0.25, lam=0.6)
     assert model.count_params() == 4 * 19 + 3 * 5
     model.save(tmp_path / "model.keras")
@@ -206,18 +206,18 @@ def test_has_no_parameters_and_survives_saving_and_cloning(tmp_path):
 
 
 @pytest.mark.parametrize("argument", [{"p": -0.1}, {"p": 1.5}, {"lam": 2.0}, {"lam": float("nan")}])
-def test_refuses_what_is_no_probability(argument):
+def test_a_value_outside_0_to_1_raises(argument):
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]. Received"):
         MomentExchange(**argument)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 8), (4, 8), (2, 3, 3, 3, 8)])
-def test_refuses_what_is_no_batch_of_feature_maps(shape):
+def test_an_input_that_is_not_a_batch_of_feature_maps_raises(shape):
     with pytest.raises(ValueError, match="batch of feature maps.*Received.*batch axis"):
         MomentExchange()(np.ones(shape, "float32"), training=True)
 
 
-def test_a_model_without_the_layer_is_refused_in_training():
+def test_training_a_model_without_the_layer_raises():
     x = keras.Input((4,))
     model = MoExModel(x, keras.layers.Dense(2)(x))
     model.compile("sgd", "mse")
@@ -226,7 +226,7 @@ def test_a_model_without_the_layer_is_refused_in_training():
 
 
 @pytest.mark.slow
-def test_on_jax():
+def test_jax_computes_the_same():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
     environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(REFERENCES)}
@@ -250,14 +250,14 @@ def test_on_jax():
         )
 
 
-def test_on_one_device_partners_are_the_batch_rolled_by_one():
+def test_on_one_device_the_batch_is_rolled_by_one():
     x = features(batch=5)
     assert not is_divided()
     np.testing.assert_array_equal(roll_batch(tf.constant(x)), np.roll(x, 1, axis=0))
 
 
 @pytest.mark.slow
-def test_on_two_devices_partners_cross_from_one_to_the_other():
+def test_on_two_devices_the_whole_batch_is_rolled_by_one():
     result = subprocess.run(
         [sys.executable, HERE / "moment_exchange_on_two_devices.py"],
         env=os.environ | {"PYTHONPATH": str(REFERENCES)},

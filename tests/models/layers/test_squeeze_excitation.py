@@ -10,7 +10,7 @@ def block(channels=32, ratio=16):
     return keras.Model(x, squeeze_excite(x, ratio, "se"))
 
 
-def test_equals_the_formula():
+def test_the_output_equals_the_formula():
     model = block(channels=6, ratio=2)
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
@@ -23,15 +23,15 @@ def test_equals_the_formula():
     np.testing.assert_allclose(model(x), x * gate[:, None, None, :], rtol=1e-5, atol=1e-6)
 
 
-def test_has_two_dense_layers_with_bias():
+def test_the_block_has_two_dense_layers_with_bias():
     assert block(channels=32, ratio=16).count_params() == 32 * 2 + 2 + 2 * 32 + 32
 
 
-def test_narrow_map_keeps_one_unit():
+def test_the_bottleneck_has_at_least_one_unit():
     assert block(channels=8, ratio=16).get_layer("se_reduce").units == 1
 
 
-def test_pools_large_maps_in_half_precision():
+def test_large_feature_maps_are_pooled_correctly_in_half_precision():
     """A float16 mean over 256 x 256 positions overflows on the CPU."""
     keras.config.set_dtype_policy("mixed_float16")
     model = block(channels=4, ratio=2)
@@ -41,6 +41,6 @@ def test_pools_large_maps_in_half_precision():
 
 
 @pytest.mark.parametrize("ratio", [0, -1, 2.0, None])
-def test_refuses_a_bad_ratio(ratio):
+def test_an_invalid_ratio_raises(ratio):
     with pytest.raises(ValueError, match="se_ratio.*Received"):
         block(ratio=ratio)

@@ -10,10 +10,10 @@ from semenet.models.weights.compact import halve_kernels, write_compact
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
 
 
-def test_kernels_alone_are_halved():
+def test_only_kernels_are_rounded():
     model = semenet.build("resnet50_gap", **SMALL)
     normalisation = model.get_layer("conv1_bn")
-    # More than float16 reaches, as variances of a network's first epochs are.
+    # Outside the range of float16, like variances in the first epochs of a training.
     gamma, beta, mean, variance = normalisation.get_weights()
     normalisation.set_weights([gamma + 1e-7, beta, mean, variance + 1e6])
     before = {weight.path: weight.numpy() for weight in model.weights}
@@ -27,7 +27,7 @@ def test_kernels_alone_are_halved():
             np.testing.assert_array_equal(values, before[weight.path])
 
 
-def test_a_kernel_out_of_reach_is_refused():
+def test_a_kernel_outside_the_range_of_float16_raises():
     model = semenet.build("vgg19_gap", **SMALL)
     head = model.get_layer("head")
     head.set_weights([head.get_weights()[0] + 1e5, head.get_weights()[1]])
@@ -35,7 +35,7 @@ def test_a_kernel_out_of_reach_is_refused():
         halve_kernels(model)
 
 
-def test_files_are_small_and_read_back_the_same(tmp_path):
+def test_files_are_small_and_read_back_unchanged(tmp_path):
     model = semenet.build("seme_densenet169", **SMALL)
     model.save_weights(tmp_path / "whole.weights.h5")
     with pytest.raises(ValueError, match="as float16 holds them"):
@@ -51,7 +51,7 @@ def test_files_are_small_and_read_back_the_same(tmp_path):
         )
     assert {str(dtype) for is_kernel, dtype in kinds if is_kernel} == {"float16"}
     assert all(dtype != np.float16 for is_kernel, dtype in kinds if not is_kernel)
-    # Equal weights are equal files, whenever they are written.
+    # Equal weights give equal files at any time.
     before = written[1].read_bytes()
     time.sleep(1.1)
     assert write_compact(model, tmp_path)[1].read_bytes() == before

@@ -24,7 +24,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch):
-    """A zoo behind a real web server, an index that names its set, and an empty cache."""
+    """A zoo on a web server, an index with its set of weights, and an empty cache."""
     zoo = tmp_path / "remote"
     model = semenet.build("vgg19_gap", classes=("a", "b"), **SMALL)
     folder = write_set(zoo, model, "vgg19_gap", "far", architecture={"width": 0.125, "depth": 0.01})
@@ -53,7 +53,7 @@ def test_weights_are_fetched_once_and_found_without_a_network(remote, monkeypatc
     assert capsys.readouterr().err == ""
 
 
-def test_bytes_that_were_not_published_are_refused_and_not_kept(remote):
+def test_other_bytes_than_were_published_raise_and_are_not_kept(remote):
     _, folder = remote
     file = folder / "a.weights.h5"
     whole = file.read_bytes()
@@ -70,7 +70,7 @@ def test_bytes_that_were_not_published_are_refused_and_not_kept(remote):
         semenet.build("vgg19_gap", weights="far")
 
 
-def test_an_address_that_gives_nothing_is_named(remote, monkeypatch):
+def test_an_error_shows_the_address_that_cannot_be_fetched(remote, monkeypatch):
     _, folder = remote
     (folder / "metadata.json").unlink()
     with pytest.raises(FetchError, match=r"metadata\.json.*404"):
@@ -84,7 +84,7 @@ def test_an_address_that_gives_nothing_is_named(remote, monkeypatch):
 
 
 class Endless(http.server.BaseHTTPRequestHandler):
-    """Answers every request with a body that does not end: slowly, or as fast as the connection takes it."""
+    """Answers every request with a body that does not end."""
 
     piece, pause, stated_bytes = b"0", 0.05, 10**6
 
@@ -106,7 +106,7 @@ class Endless(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def endless(remote, monkeypatch):
-    """A function that puts a server with endless bodies in the place of the zoo."""
+    """A function that replaces the server of the zoo by one with endless bodies."""
     servers = []
 
     def start(**behaviour):
@@ -126,7 +126,7 @@ def endless(remote, monkeypatch):
 
 @pytest.mark.parametrize("stated_bytes", [10**6, None])
 def test_a_slow_endless_body_is_ended_at_the_deadline(endless, monkeypatch, stated_bytes):
-    """With a stated size and without: then the end of the body looks like that of a complete file."""
+    """Also without a stated size, where a closed connection looks like the end of the file."""
     server = endless(stated_bytes=stated_bytes)
     monkeypatch.setattr(fetching, "_SECONDS", 0.5)
     monkeypatch.setattr(fetching, "_LEAST_RATE", float("inf"))
@@ -138,7 +138,7 @@ def test_a_slow_endless_body_is_ended_at_the_deadline(endless, monkeypatch, stat
     assert [path for path in fetching.cache_folder().rglob("*") if path.is_file()] == []
 
 
-def test_a_fast_endless_body_is_ended_at_the_size_it_must_have(endless, monkeypatch):
+def test_a_fast_endless_body_is_ended_at_its_maximum_size(endless, monkeypatch):
     server = endless(piece=b"0" * 2**16, pause=0, stated_bytes=None)
     monkeypatch.setattr(fetching, "_METADATA_BYTES", 2**18)
     with pytest.raises(FetchError, match=r"metadata\.json: more than the 262144 bytes"):

@@ -15,7 +15,7 @@ SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
 
 @pytest.mark.slow
 def test_imagenet_copies_the_backbone_and_scales_as_keras_applications(monkeypatch):
-    """On grey and on RGB, against the real keras.applications with its own preprocess_input."""
+    """For grey and RGB images, compared with keras.applications and its preprocess_input."""
     for name, application, module in [
         ("vgg19_gap", "VGG19", keras.applications.vgg19),
         ("se_resnet50", "ResNet50", keras.applications.resnet50),
@@ -47,7 +47,7 @@ def test_imagenet_has_no_unet():
         semenet.build("unet", weights="imagenet")
 
 
-def test_weights_from_a_saved_model_bring_classes_and_size(tmp_path):
+def test_a_saved_model_defines_classes_and_input_size(tmp_path):
     model = semenet.build("seme_resnet50", classes=("a", "b"), **SMALL)
     model.save(tmp_path / "model.keras")
     for source in (tmp_path, tmp_path / "model.keras"):
@@ -58,7 +58,7 @@ def test_weights_from_a_saved_model_bring_classes_and_size(tmp_path):
             np.testing.assert_array_equal(mine, theirs)
 
 
-def test_another_set_of_classes_starts_the_head_anew_and_says_so(tmp_path):
+def test_other_classes_keep_a_random_head_and_warn(tmp_path):
     model = semenet.build("resnet50_gap", **SMALL)
     model.save(tmp_path / "model.keras")
     with pytest.warns(UserWarning, match="head starts with random weights"):
@@ -78,7 +78,7 @@ def test_another_set_of_classes_starts_the_head_anew_and_says_so(tmp_path):
         ({"input_shape": (32, 32, 3)}, "shapes of the layer.*conv1_conv"),
     ],
 )
-def test_another_network_is_refused(tmp_path, built, message):
+def test_weights_of_another_network_raise(tmp_path, built, message):
     semenet.build("resnet50_gap", **SMALL).save(tmp_path / "model.keras")
     arguments = {"name": "resnet50_gap"} | SMALL | built
     with pytest.raises(WeightsError, match=message):
@@ -88,14 +88,14 @@ def test_another_network_is_refused(tmp_path, built, message):
 @pytest.mark.parametrize(
     ("source", "target"), [("se_resnet50", "resnet50_gap"), ("resnet50_gap", "vgg19_gap")]
 )
-def test_layers_that_would_be_dropped_are_refused(tmp_path, source, target):
+def test_weights_with_additional_layers_raise(tmp_path, source, target):
     semenet.build(source, **SMALL).save(tmp_path / "model.keras")
     with pytest.raises(WeightsError, match="same layers.*not in both"):
         semenet.build(target, weights=tmp_path / "model.keras", **SMALL)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_imagenet_s_scaling_goes_with_its_weights(tmp_path, monkeypatch, channels):
+def test_imagenet_weights_keep_their_input_scaling(tmp_path, monkeypatch, channels):
     monkeypatch.setattr(ImageNet, "load_into", lambda self, model: None)
     arguments = SMALL | {"input_shape": (32, 32, channels)}
     model = semenet.build("resnet50_gap", weights="imagenet", **arguments)
@@ -105,7 +105,7 @@ def test_imagenet_s_scaling_goes_with_its_weights(tmp_path, monkeypatch, channel
     np.testing.assert_allclose(copy(x), model(x), rtol=1e-5)
 
 
-def test_a_network_that_is_not_the_zoo_s_gives_no_weights(tmp_path):
+def test_weights_of_a_network_outside_the_zoo_raise(tmp_path):
     x = keras.Input((32, 32, 1))
     keras.Model(x, keras.layers.Flatten()(x)).save(tmp_path / "other.keras")
     with pytest.raises(WeightsError, match="network of the zoo.*other.keras"):
@@ -131,14 +131,14 @@ CUT = {"width": 0.125, "depth": 0.01}
 
 @pytest.fixture
 def trial(tmp_path, monkeypatch):
-    """A published vgg19_gap, fed lungs alone after CLAHE, with the folder that it lies in."""
+    """A published vgg19_gap that needs CLAHE and lungs alone, and its folder."""
     monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
     model = semenet.build("vgg19_gap", classes=("a", "b"), **SMALL)
-    told = {"architecture": CUT, "inference_clahe": True, "lungs_alone": True}
-    return model, write_set(tmp_path, model, "vgg19_gap", "trial", **told)
+    metadata = {"architecture": CUT, "inference_clahe": True, "lungs_alone": True}
+    return model, write_set(tmp_path, model, "vgg19_gap", "trial", **metadata)
 
 
-def test_published_weights_bring_classes_size_architecture_and_what_they_are_fed(trial):
+def test_published_weights_define_classes_size_architecture_and_preprocessing(trial):
     model, _ = trial
     copy = semenet.build("vgg19_gap", weights="trial")
     assert copy.class_names == ("a", "b")
@@ -149,11 +149,11 @@ def test_published_weights_bring_classes_size_architecture_and_what_they_are_fed
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_published_weights_bring_their_activation_and_are_a_run_s(trial, tmp_path):
+def test_published_weights_define_the_activation_and_open_as_a_run(trial, tmp_path):
     sigmoid = semenet.build("vgg19_gap", classes=("a", "b"), activation="sigmoid", **SMALL)
     write_set(tmp_path, sigmoid, "vgg19_gap", "apart", architecture=CUT)
     assert semenet.build("vgg19_gap", weights="apart").get_layer("head").activation.__name__ == "sigmoid"
-    # A set written by hand tells neither training nor calibration.
+    # The metadata of this set have neither training nor calibration.
     run = Run.open("vgg19_gap:apart")
     assert (run.activation, run.temperature, run.name) == ("sigmoid", 1.0, "vgg19_gap:apart")
     with pytest.raises(WeightsError, match="Names of `vgg19_gap` here: apart, trial"):
@@ -170,7 +170,7 @@ def test_published_weights_keep_a_random_head_for_other_classes(trial):
         semenet.build("vgg19_gap", weights="trial", width=0.25)
 
 
-def test_published_weights_are_verified_before_anything_is_read(trial):
+def test_published_weights_are_verified_before_they_are_read(trial):
     _, folder = trial
     file = folder / "a.weights.h5"
     whole = file.read_bytes()
@@ -192,7 +192,7 @@ def test_published_weights_are_verified_before_anything_is_read(trial):
         ({"network": None}, "metadata.json"),
     ],
 )
-def test_metadata_that_cannot_be_used_are_named(trial, change, message):
+def test_unusable_metadata_raise_with_their_path(trial, change, message):
     _, folder = trial
     write_metadata(folder, read_metadata(folder) | change)
     with pytest.raises(MetadataError, match=message):
