@@ -148,32 +148,34 @@ class _Limits:
         self._max_bytes, self._seconds = max_bytes, seconds
         self._received = 0
         self._expired = False
-        self._timers = []
+        self._response = None
+        self._timer = threading.Timer(seconds, self._close_connection)
+        self._timer.daemon = True
 
     def start_clock(self, response: Any, **_: Any) -> None:
-        """Starts the time limit for a `requests.Response` whose body is not read yet."""
+        """Starts the time limit, at the header of the first `requests.Response`; redirects are later ones."""
+        if self._response is None:
+            self._timer.start()
+        self._response = response
 
-        def close() -> None:
-            self._expired = True
-            # A socket can be shut down while another thread reads from it.
-            response.raw.shutdown()
-
-        timer = threading.Timer(self._seconds, close)
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
+    def _close_connection(self) -> None:
+        self._expired = True
+        # A socket can be shut down while another thread reads from it. The body may end at this very moment.
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            self._response.raw.shutdown()
 
     @contextlib.contextmanager
     def enforced(self) -> Iterator[None]:
-        """Stops the clock at the end of the block, and raises TimeoutError if the time had run out."""
+        """Ends clock and connection at the end of the block, and raises TimeoutError if time had run out."""
         try:
             yield
         except OSError:
             self._check_time()
             raise
         finally:
-            for timer in self._timers:
-                timer.cancel()
+            self._timer.cancel()
+            if self._response is not None:
+                self._response.close()
         self._check_time()
 
     def _check_time(self) -> None:
