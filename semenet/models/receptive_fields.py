@@ -41,17 +41,7 @@ _POSITION_BY_POSITION = (
 
 
 class ReceptiveFieldError(SemenetError):
-    """A layer has no receptive field in pixels, or one that cannot be derived from the graph.
-
-    Example:
-        >>> from semenet.models import ReceptiveFieldError, receptive_field
-        >>> model = semenet.build("resnet50_gap", width=0.125, depth=0.34)
-        >>> try:
-        ...     receptive_field(model, "nothing")
-        ... except ReceptiveFieldError:
-        ...     print("There is no such layer.")
-        There is no such layer.
-    """
+    """A layer has no receptive field in pixels, or one that cannot be derived from the graph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +53,9 @@ class ReceptiveField:
     if a strided layer pads asymmetrically, on the size of the input.
 
     Attributes:
-        size: extent of the pixels that a cell far from the borders depends on. After transposed
-            convolutions, cells of different phase differ; this is the largest.
-        stride: distance between the centres of neighbouring cells; below 1 if the feature map is finer than
-            the input.
+        size: extent of the pixels that a cell far from the borders depends on; after transposed
+            convolutions, where cells differ by their phase, the largest.
+        stride: distance between the centres of neighbouring cells.
         start: centre of the first cell; after transposed convolutions, of the line fitted through all cells.
         cells: size of the feature map in cells.
         input_size: size of the input in pixels for which this holds.
@@ -91,12 +80,10 @@ def receptive_field(
 
     The size is `rf_n = rf_(n-1) + (k_n - 1) * prod(s_1 ... s_(n-1))` with kernels k and strides s; a
     transposed convolution divides the product of strides. Where branches join, the field is the extent of all
-    of them. Gates computed from globally pooled features (squeeze-and-excitation) are ignored, although
-    through them every cell depends weakly on the whole image.
+    of them. Gates of squeeze-and-excitation are ignored, although they depend on the whole image.
 
     Args:
-        model: a flat functional model with one input, images `(N, H, W, C)`, and the kinds of layers that
-            the zoo uses.
+        model: a flat functional model of images `(N, H, W, C)`, with the kinds of layers that the zoo uses.
         layer: name of a layer with a feature map `(N, h, w, C)`.
         input_size: (height, width) in pixels; None for that of the model.
 
@@ -113,9 +100,8 @@ def receptive_field(
 
     Example:
         >>> from semenet.models import receptive_field
-        >>> field = receptive_field(semenet.build("resnet50_gap", width=0.125))
-        >>> field.size, field.stride, field.cells
-        ((483, 483), (32.0, 32.0), (16, 16))
+        >>> receptive_field(semenet.build("resnet50_gap", width=0.125)).size
+        (483, 483)
     """
     graph = _Graph(model, layer, input_size)
     sizes, strides, starts = [], [], []

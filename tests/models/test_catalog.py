@@ -289,7 +289,7 @@ def test_classes_can_be_a_number():
         ({"classes": True}, "positive integer.*Received: True"),
         ({"classes": "normal"}, "Received: str 'normal'"),
         ({"classes": {"a", "b"}}, "sequence of class names.*Received: set"),
-        ({"classes": ("normal", "file")}, "head columns.*Received: file"),
+        ({"classes": ("normal", "file")}, "become columns.*Received: file"),
         ({"input_shape": 64}, "height, width, channels.*Received"),
         ({"width": "a"}, "`width`.*Received: 'a'"),
         ({"moex_p": "a"}, "`p` of MomentExchange.*Received: 'a'"),

@@ -57,7 +57,7 @@ def test_densenet169_equals_the_values_computed_by_hand():
 def test_gates_of_squeeze_and_excitation_and_moex_are_ignored():
     plain = receptive_field(small("resnet50_gap", 0.1))
     assert receptive_field(small("seme_resnet50", 0.1)) == plain
-    with pytest.raises(ReceptiveFieldError, match="sees the whole image"):
+    with pytest.raises(ReceptiveFieldError, match="depends on the whole image"):
         receptive_field(small("seme_resnet50", 0.1), "conv2_block1_se_squeeze")
 
 

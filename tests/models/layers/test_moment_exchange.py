@@ -207,7 +207,7 @@ def test_the_layer_has_no_parameters_and_can_be_saved_and_cloned(tmp_path):
 
 @pytest.mark.parametrize("argument", [{"p": -0.1}, {"p": 1.5}, {"lam": 2.0}, {"lam": float("nan")}])
 def test_a_value_outside_0_to_1_raises(argument):
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\]. Received"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]. Received"):
         MomentExchange(**argument)
 
 
