@@ -66,7 +66,7 @@ def inference_network(model: keras.Model, input_size: Sequence[int] | None = Non
     if len(model.outputs) != 1:
         raise SemenetError(
             "Only a network with one output can be folded for inference. "
-            f"Received: `{model.name}` with {len(model.outputs)} outputs. Make a keras.Model of the output you need."
+            f"Received: `{model.name}` with {len(model.outputs)} outputs. Make a keras.Model of one output."
         )
     folded = _foldings(model)
     absorbed = {normalization.name for normalization in folded.values()}

@@ -125,7 +125,7 @@ def test_figures_alone_are_published_with_those_of_other_seeds(publication, tool
     # Nothing is offered that cannot be had, and who asks for it is told what there is.
     assert json.loads((tmp_path / "index.json").read_text()) == {}
     assert "figures" not in published_names("seme_resnet50")
-    with pytest.raises(ValueError, match=r"seme_resnet50:figures, for which the zoo has only a card .*card\.md"):
+    with pytest.raises(ValueError, match=r"resnet50:figures, for which the zoo has only a card .*card\.md"):
         semenet.build("seme_resnet50", weights="figures")
     with pytest.raises(ValueError, match="figures alone"):
         Run.open("seme_resnet50:figures")

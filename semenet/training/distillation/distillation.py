@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from semenet.models.layers.batch_rolling import roll_batch
 from semenet.models.layers.heads import ClassifierHead
 from semenet.models.layers.moment_exchange import MomentExchange
-from semenet.models.layers.batch_rolling import roll_batch
 from semenet.training.distillation.image_fitting import fit_images, resize
 from semenet.training.distillation.teacher import TeacherError, find_head, load_teacher
 from semenet.training.recipe import Recipe
