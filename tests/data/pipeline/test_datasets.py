@@ -355,7 +355,7 @@ def test_a_mask_of_another_size_is_named_with_its_image(rows):
         list(evaluation_dataset(wrong, input_size=SIZE, batch_size=1, masks=True))
 
 
-def test_other_errors_pass_through_plain_errors():
+def test_other_errors_are_raised_unchanged():
     with pytest.raises(tf.errors.InvalidArgumentError), unwrapped_errors():
         tf.io.decode_png(b"nothing")
     with pytest.raises(KeyError), unwrapped_errors():
