@@ -230,7 +230,7 @@ def test_other_commands_recognise_a_cascade(saved, folder, tmp_path, capsys, com
     more["evaluate"] = [*more["calibrate"], "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
         main([command, str(saved), *more[command]])
-    assert f"Received: {saved}, which is a cascade: `semenet predict`" in capsys.readouterr().err
+    assert f"Received: {saved}, which is a cascade, which `semenet predict`" in capsys.readouterr().err
 
 
 @pytest.mark.slow

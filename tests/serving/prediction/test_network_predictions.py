@@ -141,9 +141,9 @@ def test_int8_calibration_reads_names_that_are_not_utf_8(classifier_run, tmp_pat
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ("cascade.json", "which is a cascade: `semenet predict` and `semenet export` take it"),
-        ("saved_model.pb", "which is a SavedModel: `semenet serve` takes it"),
-        ("notes.txt", "which is none of them"),
+        ("cascade.json", "which is a cascade, which `semenet predict` and `semenet export` accept"),
+        ("saved_model.pb", "which is a SavedModel, which `semenet serve` accepts"),
+        ("notes.txt", "which is none of these"),
     ],
 )
 def test_a_folder_for_another_command_is_recognised(tmp_path, made, message):
