@@ -48,7 +48,7 @@ def batches(part, weighted, step_seconds):
     def make(step):
         time.sleep(step_seconds)
         start = step % BATCHES * BATCH
-        # TensorFlow takes arrays over without a copy, and may compute in their memory.
+        # Copies, because TensorFlow may compute in the memory of the arrays that it receives.
         return [array[start + BATCH * rank // processes :][: BATCH // processes].copy() for array in arrays]
 
     def load(step):
@@ -74,7 +74,7 @@ def optimizer(name):
     import keras
 
     if name == "sgd":
-        # Small: a rounding error may turn a ReLU, and a step as large as a training's would carry it on.
+        # Small, because a rounding error may switch a ReLU, and larger steps would amplify it.
         return keras.optimizers.SGD(0.001, momentum=0.9)
     return keras.optimizers.AdamW(1e-3, weight_decay=0.01, epsilon=1e-3, use_ema=True, ema_momentum=0.5)
 
@@ -91,7 +91,7 @@ def train(devices, options):
             self.losses, self.predictions = [], []
 
         def on_train_batch_end(self, batch, logs=None):
-            # The mean over the epoch so far: a step's own loss is told by that.
+            # The mean over the epoch so far, which determines the loss of each step.
             self.losses.append(float(logs["loss"]))
             print("step", batch, flush=True)
 

@@ -13,8 +13,8 @@ from process_group import ProcessGroup, free_port
 
 ROOT = pathlib.Path(__file__).parents[3]
 SECONDS = 240
-# 27 training images in batches of 8: the last one has 3, which two devices fill up to 4. A low rate keeps
-# rounding from growing.
+# 27 training images in batches of 8: the last batch has 3, which two devices fill up to 4. With a low
+# learning rate, rounding errors stay small.
 OPTIONS = {
     "input-size": 32,
     "width": 0.125,

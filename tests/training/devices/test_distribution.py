@@ -195,7 +195,7 @@ def run(folder, arguments, backend="tensorflow", ranks=1, seconds=170, **environ
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
     environment = os.environ | {
         "KERAS_BACKEND": backend,
-        # These networks are small: compiling them takes the time.
+        # These networks are small, so most of the time goes into compiling them.
         "XLA_FLAGS": "--xla_backend_optimization_level=0 " + environment.pop("XLA_FLAGS", ""),
         "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -227,7 +227,7 @@ def assert_alike(one, other, tolerance):
 def config_of(path):
     with zipfile.ZipFile(path) as file:
         config = file.read("config.json").decode()
-    # An object's number is its place in the memory of the process that wrote it.
+    # An object's id is its address in the process that wrote it.
     return re.sub(r'"shared_object_id": \d+', "", config)
 
 

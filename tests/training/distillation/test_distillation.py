@@ -114,7 +114,7 @@ def test_any_backend_attention_of_feature_maps_of_different_size():
     """Both maps get the smaller height and width; squares, not features, are averaged."""
     teacher, student = np.zeros((1, 8, 4, 2), "float32"), np.zeros((1, 4, 8, 3), "float32")
     teacher[:, 4:, :2], student[:, 2:, :4] = 3.0, -1.0
-    # Not 0, since the filter blurs the edge between the parts.
+    # Not 0, because the filter blurs the edge between the parts.
     assert float(AttentionTransfer()(teacher, student)) < 0.05
     assert float(AttentionTransfer()(teacher, student[:, ::-1])) > 1
 
@@ -173,7 +173,7 @@ def test_any_backend_the_loss_of_a_step(p, soft_weight, attention_weight):
     own, partner = (
         (np.roll(weights, by) * (np.roll(y, by, 0) * cross_entropy).sum(-1)).mean() for by in (0, 1)
     )
-    # Softened probabilities to the power 1 / T are the softened logits: an independent way to them.
+    # Independently of `soften`: probabilities to the power 1 / T, scaled to a sum of 1.
     labels = probabilities.astype("float64") ** 0.25
     labels /= labels.sum(-1, keepdims=True)
     labels = mix * labels + (1 - mix) * np.roll(labels, 1, 0)

@@ -330,7 +330,7 @@ def test_unreadable_files_are_left_out_and_listed_on_request(phantoms, tiny_reci
             tmp_path / "other",
             data=dataclasses.replace(skip, skip_at_most=0.01),
         )
-    # The file is back: a run that goes on would not be the one that was begun.
+    # The file is back, so a resumed run would differ from the one that was started.
     shutil.copy(rows["file"][0], tmp_path / "gone.png")
     with pytest.raises(RunFolderError, match="other files left out"):
         train(recipe, tmp_path / "manifest.csv", tmp_path / "run", data=skip)

@@ -27,7 +27,7 @@ def test_a_log_has_steps_speed_and_remaining_time(monkeypatch):
     fit(shown, 2, 4)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "first step after 1.0 s, including tracing"
-    # A second a step: 16 images/s, two steps left of the epoch and six of all.
+    # One second per step: 16 images/s, two steps left in the epoch and six in total.
     assert lines[1] == (
         "epoch 1/2  step 2/4  loss 0.5000  16.0 images/s  2 s left in this epoch, 0 min left in total"
     )

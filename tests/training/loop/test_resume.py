@@ -67,7 +67,7 @@ def test_a_run_killed_several_times_ends_like_an_uninterrupted_one(phantoms, tmp
     checkpoint = killed / "checkpoints" / "last.npz"
     moments = [
         lambda: (killed / "run.json").exists(),
-        # Within the first epoch, then while a checkpoint is being written, then after the first epoch.
+        # Within the first epoch, then while a checkpoint is written, then after the first epoch.
         checkpoint.exists,
         lambda: half_written(killed),
         (killed / "history.csv").exists,
@@ -109,7 +109,7 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_checkpoint(phantoms, tmp_p
     before = (out / "checkpoints" / "last.npz").read_bytes()
 
     def no_room():
-        # No file may grow past this: what the system answers then is an OSError like a full disk's.
+        # Limits the size of files: exceeding it raises an OSError, as a full disk does.
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 

@@ -73,7 +73,7 @@ def train(log, begin, end, loss):
 def test_curves_by_step_and_by_epoch(tiny_recipe, tmp_path):
     log = start_of(tmp_path, tiny_recipe("seme_resnet50"), 0)
     train(log, 0, 50, 100.0)
-    # Readable before the end: a run may be killed at any time, or looked at while it goes on.
+    # Readable before the end: a run may be killed at any time, or viewed while it continues.
     assert points(tmp_path / STEPS, "step/loss") == [(step, 99.0 + step) for step in (10, 20, 30, 40, 50)]
     assert points(tmp_path / STEPS, "step/learning_rate") == [(step, 0.25) for step in (10, 20, 30, 40, 50)]
     assert points(tmp_path / EPOCHS, "epoch/val_macro_auroc") == [(1, 0.5), (2, 0.5)]
@@ -131,7 +131,7 @@ def test_a_value_that_is_not_finite_leaves_a_gap(tiny_recipe, tmp_path):
 def test_each_start_shows_its_first_batch(tiny_recipe, tmp_path):
     images = np.zeros((3, 32, 32, 1), np.uint8)
     batch = (tf.constant(images), tf.constant(np.eye(3, dtype=np.float32)))
-    # The second goes on from where the first began: its sheet takes the first one's place.
+    # The second start resumes from the same step as the first: its sheet replaces the first one.
     for start in (0, 0, 7):
         start_of(tmp_path, tiny_recipe("seme_resnet50"), start, batches=[batch, None])
     (first, second) = points(tmp_path / STEPS, "inputs")
@@ -160,7 +160,7 @@ def test_the_sheet_shows_each_image_with_its_label():
     centres = sheet[[80, 80, 80, 240, 240], [80, 240, 400, 80, 240], 0]
     np.testing.assert_allclose(centres, [10, 90, 170, 250, 50], atol=1)
     np.testing.assert_array_equal(sheet[240, 400], 255)
-    # The label's letters are white on a dark band at the top; other names make another picture.
+    # The label is white on a dark band at the top; other names give another image.
     assert sheet[:20, :60].max() > 200
     others = pixels(input_sheet(images, targets, ("normal", "COVID-19", "virus")))
     assert (sheet[:160, :160] == others[:160, :160]).all()
@@ -183,5 +183,5 @@ def test_the_colours_of_the_matrix_are_shares_of_each_row():
         pixels(confusion_sheet(matrix, ("a", "b"))) for matrix in ([[5, 5], [0, 0]], [[9, 1], [0, 3]])
     )
     assert (even != skewed).any()
-    # A class without images has no share to divide.
+    # A class without images must not divide by zero.
     assert pixels(confusion_sheet(np.zeros((2, 2), int), ("a", "b"))).min() < 100

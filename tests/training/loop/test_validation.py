@@ -51,7 +51,7 @@ def expected(rows, clahe, masked):
     images = np.concatenate([batch.numpy() for batch in dataset])
     if masked:
         for image, path in zip(images, rows["mask_path"], strict=True):
-            # Of 64 pixels, those under the centres of 32.
+            # Every second of 64 pixels, which is at the centre of one of 32.
             image[cv2.imread(path, cv2.IMREAD_GRAYSCALE)[1::2, 1::2] == 0] = 0
     return by_brightness().predict(images, verbose=0)
 
@@ -90,7 +90,7 @@ def test_two_replicas_predict_like_one(phantoms, tiny_recipe):
     recipe = tiny_recipe("vgg19_gap", views=ALONE, batch_size=4)
 
     class Two(StoringDevice, MirroredDevices):
-        # Without its devices: how batches are filled up is all that is asked for.
+        # No devices are needed to test how batches are filled up.
         replicas = 2
 
         def __init__(self):
