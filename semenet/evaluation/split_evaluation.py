@@ -130,7 +130,7 @@ def evaluate(
     subgroups(rows, by or ())
     if not opened.segments and opened.lungs_alone:
         masks.check_available(rows)
-    out = output_folder(out)
+    folder = output_folder(out)
     rows, skipped = _screen_rows(opened, rows, masks, on_error, skip_at_most)
     if opened.segments:
         measured = _evaluate_segmentation(opened, rows, batch_size, score, by, resamples)
@@ -155,7 +155,7 @@ def evaluate(
                 opened.name,
                 manifest=manifest,
                 split=split,
-                out=out,
+                out=folder,
                 root=root,
                 batch_size=batch_size,
                 on_error=None if on_error == "raise" else on_error,
@@ -179,7 +179,7 @@ def evaluate(
         "card.md": render_card(opened, table, result, date),
         "metrics.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
     }
-    write_together({out / name: text.encode() for name, text in contents.items()})
+    write_together({folder / name: text.encode() for name, text in contents.items()})
     return result
 
 

@@ -42,10 +42,11 @@ def number(value: float | None, digits: int = 3) -> str:
 def mean_sd(values: Iterable[float | None], digits: int = 3) -> str:
     """Formats mean ± standard deviation (n - 1); one value without it; "undefined" if any value is None."""
     values = list(values)
-    if None in values:
+    defined = [value for value in values if value is not None]
+    if len(defined) < len(values):
         return number(None)
-    mean = number(statistics.mean(values), digits)
-    return mean if len(values) == 1 else f"{mean} ± {number(statistics.stdev(values), digits)}"
+    mean = number(statistics.mean(defined), digits)
+    return mean if len(defined) == 1 else f"{mean} ± {number(statistics.stdev(defined), digits)}"
 
 
 def percent(share: float, digits: int = 0) -> str:

@@ -109,16 +109,16 @@ def confusion(matrix: Sequence[Sequence[int]] | np.ndarray, class_names: Sequenc
     Returns:
         Figure.
     """
-    matrix = np.asarray(matrix)
+    counts = np.asarray(matrix)
     classes = len(class_names)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(_WIDTH - 0.6, 0.8 * classes + 1.2)
     figure, axes = new_figure(side + 0.6, side)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(classes, classes):
         # Above this share, white has more contrast with the blue than black.
         colour = "white" if shares[row, column] > 0.71 else "black"
-        text = f"{matrix[row, column]}\n{percent(shares[row, column])}"
+        text = f"{counts[row, column]}\n{percent(shares[row, column])}"
         axes.text(column, row, text, ha="center", va="center", color=colour)
     axes.set_xticks(range(classes), class_names)
     if classes > 4 or max(map(len, class_names)) > 10:

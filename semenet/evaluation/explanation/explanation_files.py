@@ -106,7 +106,7 @@ def write_cases(
     explained = method.class_index(run)
     explain = method_function(method.name)(run.model, method.layer)
     geometry = cell_geometry(run, method.layer)
-    out = output_folder(out)
+    folder = output_folder(out)
 
     def load(case: Case) -> tuple[np.ndarray, np.ndarray]:
         image, mask = read_image_and_mask(case.path, case.mask_path)
@@ -129,7 +129,7 @@ def write_cases(
         pictures = {"heatmap": grey, "overlay": picture, "panel": panel(image, picture, caption)}
         names = {kind: f"{case.stem}_{kind}.png" for kind in pictures}
         for kind, name in names.items():
-            write_bytes(out / name, encode_image(pictures[kind]))
+            write_bytes(folder / name, encode_image(pictures[kind]))
         return {
             "file": case.name,
             "label": case.label,
@@ -139,7 +139,7 @@ def write_cases(
             "method": method.name,
         } | names
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     batches = (cases[start : start + batch_size] for start in range(0, len(cases), batch_size))
     # Decoding and encoding release Python's global interpreter lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -155,5 +155,5 @@ def write_cases(
             rows += pool.map(write, batch, images, heat, outputs)
     columns = [name for name in COLUMNS if labelled or name != "label"]
     table = pd.DataFrame(rows, columns=columns)
-    write_bytes(out / TABLE, table.to_csv(index=False).encode())
+    write_bytes(folder / TABLE, table.to_csv(index=False).encode())
     return table

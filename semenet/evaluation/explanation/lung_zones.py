@@ -105,7 +105,7 @@ def heat_shares(
 
 
 def heat_by_class(
-    heats: Sequence[np.ndarray],
+    heats: Sequence[np.ndarray] | np.ndarray,
     masks: Sequence[np.ndarray | None],
     class_index: Sequence[int] | np.ndarray,
     class_names: Sequence[str],
@@ -137,7 +137,7 @@ def heat_by_class(
         )
     result = {}
     for number, name in enumerate(class_names):
-        of_class = np.flatnonzero(np.asarray(class_index) == number)
+        of_class = np.flatnonzero(np.asarray(class_index) == number).tolist()
         filled = [index for index in of_class if np.any(heats[index])]
         masked = (index for index in filled if masks[index] is not None)
         shares = [heat_shares(heats[index], masks[index], geometry) for index in masked]

@@ -81,14 +81,14 @@ def randomization_check(
         starts = range(0, len(images), batch_size)
         outputs = [explain(images[at : at + batch_size])[1] for at in starts]
         class_index = np.concatenate(outputs).argmax(axis=1)
-    class_index = np.broadcast_to(class_index, len(images))
-    original = heat_maps(class_index)
+    explained = np.broadcast_to(class_index, len(images))
+    original = heat_maps(explained)
     generator = np.random.default_rng(seed)
     groups = []
     for name, layers in layer_groups(copy, layer):
         for member in layers:
             _reinitialize(member, generator)
-        groups.append({"group": name} | _compare_maps(original, heat_maps(class_index), seed, resamples))
+        groups.append({"group": name} | _compare_maps(original, heat_maps(explained), seed, resamples))
     last = groups[-1]
     return {
         "groups": groups,
@@ -115,7 +115,7 @@ def layer_groups(model: keras.Model, layer: str = "features") -> list[tuple[str,
     position = names.index(layer) if layer in names else len(names) - 1
     groups = [("head", [member for member in model.layers[position + 1 :] if member.weights])]
     below = [member for member in model.layers[: position + 1] if member.weights]
-    stages = {}
+    stages: dict[str | None, list[keras.layers.Layer]] = {}
     stage = None
     for member in below:
         # DenseNet's transition `pool4` belongs to the fourth stage; its final `bn` to the last one.

@@ -180,7 +180,7 @@ def _calibration_metrics(
 def _operating_points(
     is_true: np.ndarray, score: np.ndarray, sensitivity: float, specificity: float
 ) -> dict[str, dict[str, Any] | None]:
-    points = {}
+    points: dict[str, dict[str, Any] | None] = {}
     for name, target in {"sensitivity": sensitivity, "specificity": specificity}.items():
         threshold = metrics.choose_threshold(is_true, score, **{name: target})
         points[name] = None

@@ -88,15 +88,15 @@ def compare(
     if any(run.lungs_alone for run in runs):
         masks.check_available(rows)
     out = None if out is None else output_folder(out)
-    outputs = [_probabilities(run, rows, class_names, batch_size, masks) for run in runs]
+    of_first, of_second = (_probabilities(run, rows, class_names, batch_size, masks) for run in runs)
     patients = rows["patient"].to_numpy()
     result = {
         "first": runs[0].name,
         "second": runs[1].name,
         "class_names": list(class_names),
-        "figures": paired_intervals(true_index, *outputs, class_names, patients, resamples),
+        "figures": paired_intervals(true_index, of_first, of_second, class_names, patients, resamples),
         "delong": {
-            name: _delong_tests(true_index == index, *(output[:, index] for output in outputs), patients)
+            name: _delong_tests(true_index == index, of_first[:, index], of_second[:, index], patients)
             for index, name in enumerate(class_names)
         },
         "count": len(rows),
@@ -132,7 +132,7 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         list of str: the metrics over all classes, each class's area under the ROC curve with DeLong's test
         clustered by patient, and an explanation of the columns.
     """
-    table = [("", "first", "second", "difference", "95 % interval", "p")]
+    table: list[tuple[str, ...]] = [("", "first", "second", "difference", "95 % interval", "p")]
     table += [
         _cells(name, found) for name, found in result["figures"].items() if not name.startswith("per_class.")
     ]

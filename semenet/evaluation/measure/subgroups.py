@@ -116,12 +116,12 @@ def subgroup_means(
     Raises:
         SemenetError: as for `subgroups` and `mean_intervals`, or if the numbers of rows and images differ.
     """
-    scores = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
-    for values in scores.values():
+    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
+    for values in arrays.values():
         _check_rows(rows, len(values))
 
     def measure(mask: np.ndarray, patients: np.ndarray) -> dict[str, Any]:
-        chosen = {name: values[mask] for name, values in scores.items()}
+        chosen = {name: values[mask] for name, values in arrays.items()}
         return {
             "figures": {
                 name: None if np.isnan(values).all() else float(np.nanmean(values))

@@ -105,7 +105,7 @@ def audit(
     masks.check_available(rows)
     if masks.run is None:
         fit_rows = fit_rows[fit_rows["mask_path"] != ""].reset_index(drop=True)
-    out = output_folder(out)
+    folder = output_folder(out)
     labels = _Labels(rows, opened.class_names, resamples, seed)
     views = image_views(opened.lungs_alone)
     measured = ViewOutputs(opened, masks, rows, batch_size, views, "Measuring")
@@ -130,7 +130,7 @@ def audit(
         "evidence": evidence,
         "views": of_views,
         "origins": origin_probes(
-            rows, measured.features["as_fed"], fit_rows, fitted and fitted.features["as_fed"]
+            rows, measured.features["as_fed"], fit_rows, fitted.features["as_fed"] if fitted else None
         ),
         "network": opened.model.name,
         "fed": "lungs alone" if opened.lungs_alone else "whole images",
@@ -150,7 +150,7 @@ def audit(
             opened.name,
             manifest=manifest,
             split=split,
-            out=out,
+            out=folder,
             root=root,
             batch_size=batch_size,
             lungs=masks.run and masks.run.name,
@@ -159,7 +159,7 @@ def audit(
     }
     html = render_page("audit.html.j2", audit=result, versions=result["versions"], **audit_tables(result))
     text = json.dumps(result, indent=2, allow_nan=False) + "\n"
-    write_together({out / "audit.html": html.encode(), out / "audit.json": text.encode()})
+    write_together({folder / "audit.html": html.encode(), folder / "audit.json": text.encode()})
     return result
 
 
@@ -210,10 +210,10 @@ def _evidence(
         decisions, features = ("decisions_on_outlines", "features_of_outlines")
     found = {
         decisions: measured.probabilities[view],
-        features: probe(measured.features[view], fitted and fitted.features[view]),
+        features: probe(measured.features[view], fitted.features[view] if fitted else None),
     }
     if measured.marks is not None:
-        found["marks"] = probe(measured.marks, fitted and fitted.marks)
+        found["marks"] = probe(measured.marks, fitted.marks if fitted else None)
     evidence = {name: labels.aurocs(probabilities) for name, probabilities in found.items()}
     if measured.marks is not None:
         evidence["marks"]["images_with_marks"] = float(measured.marks.any(axis=1).mean())

@@ -68,7 +68,7 @@ def _probe(
     fit_features: np.ndarray | None,
 ) -> dict[str, Any] | None:
     counts = rows[column].value_counts()
-    values = sorted(value for value, count in counts.items() if value and count >= MIN_IMAGES)
+    values = sorted(str(value) for value, count in counts.items() if value and count >= MIN_IMAGES)
     if len(fit_rows):
         known = set(fit_rows[column])
         values = [value for value in values if value in known]

@@ -51,7 +51,7 @@ class ViewOutputs:
         description: str,
     ) -> None:
         compute = _outputs_function(run)
-        parts = {name: ([], []) for name in views}
+        parts: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {name: ([], []) for name in views}
         # Masks from a U-Net are kept, packed to 8 kB each, until the search for marks.
         packed, areas, implausible = [], [], 0
         batches = masks.images_with_masks(rows, run, batch_size)
