@@ -1,4 +1,4 @@
-"""The sub-commands of serving. Each parses and calls; heavy imports wait until then."""
+"""The commands `export`, `cascade` and `serve`. Heavy modules are imported inside the functions."""
 
 import contextlib
 import pathlib
@@ -23,22 +23,21 @@ def export(
     int8: bool = False,
     calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
 ) -> None:
-    """Writes a network for serving: a SavedModel that takes the bytes of image files, or another format.
+    """Exports a network as a SavedModel that takes the bytes of image files, or in another format.
 
-    The other formats take prepared images, and are checked against Keras when they are written.
+    The other formats take prepared images. They are compared with Keras when they are written.
 
     Args:
-        run: Run folder, .keras file, ENTRY:NAME of published weights, or, for a SavedModel, a folder of
-            `semenet cascade`.
+        run: Run folder, .keras file, or ENTRY:NAME of published weights; a cascade's folder for a SavedModel.
         folder: New or empty folder.
         format: A SavedModel; or a file for ONNX Runtime, OpenVINO or LiteRT.
-        tf_serving: Make of FOLDER what TensorFlow Serving serves, with this name for the model: it gets
-            NAME/VERSION, the next version each time, and the server's configuration.
-        int8: Write an int8 network too; not of a SavedModel.
-        calibration: For int8: manifest, whose split train is taken, or folder of images to calibrate on.
+        tf_serving: Model name for TensorFlow Serving. FOLDER gets NAME/VERSION, with the next free version,
+            and the server's configuration.
+        int8: Write an int8 network too; not for a SavedModel.
+        calibration: For int8: manifest, whose split train is used, or folder of images to calibrate on.
     """
     from semenet.serving.exports.runtime_formats import export_format
-    from semenet.serving.exports.saved_model import export as write
+    from semenet.serving.exports.saved_model import export as export_saved_model
     from semenet.serving.exports.tf_serving import export_for_tf_serving
 
     if format == "savedmodel":
@@ -49,7 +48,7 @@ def export(
             )
         with progress_bars() as progress:
             if tf_serving is None:
-                saved = write(run, folder, progress)
+                saved = export_saved_model(run, folder, progress)
             else:
                 saved = export_for_tf_serving(run, folder, tf_serving, progress)
     elif tf_serving is not None:
@@ -109,20 +108,20 @@ def serve(
     name: str | None = None,
     options: Annotated[ServerOptions, tyro.conf.arg(name="")] = ServerOptions(),
 ) -> None:
-    """Serves a SavedModel by TF Serving's REST interface, until SIGTERM or an interrupt.
+    """Serves a SavedModel with TF Serving's REST interface, until SIGTERM or an interrupt.
 
     Args:
-        folder: Folder that `semenet export` wrote; or of versions, such as DIR/1: the highest is served.
-        name: What clients call the model. None: the folder's name.
-        options: Where the server listens, and its bounds.
+        folder: SavedModel, or folder of versions, such as DIR/1: the highest is served.
+        name: The model's name in addresses. None: the folder's name.
+        options: Address and limits.
     """
     from semenet.serving.server.startup import serve as run
 
     with contextlib.ExitStack() as stack:
 
-        def started(line):
+        def started(line: str) -> None:
             stack.close()
-            # Whoever starts the server waits for this line.
+            # Programs that start the server wait for this line.
             print(line, flush=True)
 
         run(folder, options, name, started, stack.enter_context(progress_bars()))

@@ -1,4 +1,4 @@
-"""The maintainers' scripts for the cascade and its gate run, and say what they should."""
+"""Runs the maintainers' scripts for the cascade and its input gate, and checks their results."""
 
 import pathlib
 import subprocess
@@ -23,8 +23,8 @@ def run_tool(name, *arguments):
 
 
 @pytest.mark.slow
-def test_the_cascade_s_figures_count_what_it_decides(tmp_path):
-    """Of networks made by hand, stage 1 sends everything on, and stage 2 says COVID-19 of everything."""
+def test_the_evaluation_counts_the_decisions_of_the_cascade(tmp_path):
+    """With networks made by hand: stage 1 passes on every image, and stage 2 calls every image COVID-19."""
     cascade = Cascade(
         brightness_network(tmp_path / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.0, 1.0]),
         threshold_unet(tmp_path / "unet.keras"),
@@ -33,13 +33,13 @@ def test_the_cascade_s_figures_count_what_it_decides(tmp_path):
     folder = cascade.save(tmp_path / "cascade")
     both = write_phantoms(tmp_path / "one", count=30, size=96, classes=("normal", "virus"))
     covid = write_phantoms(tmp_path / "two", count=30, size=96, classes=("other_viral", "COVID-19"), seed=9)
-    out = tmp_path / "figures"
+    out = tmp_path / "evaluation"
     result = run_tool(
         "evaluate_cascade.py", folder, "--manifests", both, covid, both, "--out", out, "--resamples", 200
     )
     assert result.returncode == 0, result.stderr
     frame = pd.read_csv(out / "predictions.csv")
-    # The manifest that was named twice counts once, and virus is what stage 2 calls other_viral.
+    # The manifest that was given twice counts once, and virus becomes other_viral.
     assert frame["path"].is_unique
     assert set(frame["label"]) == {"normal", "other_viral", "COVID-19"}
     confusion = pd.read_csv(out / "confusion.csv", index_col=0)
@@ -54,7 +54,7 @@ def test_the_cascade_s_figures_count_what_it_decides(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_gate_is_trained_and_measured(tmp_path):
+def test_the_input_gate_is_trained_and_measured(tmp_path):
     manifest = write_phantoms(tmp_path / "phantoms", count=30, size=96)
     rows = pd.read_csv(manifest)
     rows["license"] = "CC BY 4.0"
@@ -69,10 +69,12 @@ def test_the_gate_is_trained_and_measured(tmp_path):
     result = run_tool("input_gate/train.py", *options, "--out", tmp_path / "gate.npz")
     assert result.returncode == 0, result.stderr
     with (
-        np.load(tmp_path / "gate.npz") as made,
-        np.load(TOOLS.parent / "semenet" / "inference" / "input_gate.npz") as ours,
+        np.load(tmp_path / "gate.npz") as trained,
+        np.load(TOOLS.parent / "semenet" / "inference" / "input_gate.npz") as published,
     ):
-        assert {name: made[name].shape for name in made} == {name: ours[name].shape for name in ours}
+        assert {name: trained[name].shape for name in trained} == {
+            name: published[name].shape for name in published
+        }
     refused = run_tool("input_gate/train.py", *options, "--out", tmp_path / "x.npz", "--licenses", "CC0")
     assert refused.returncode == 1
     assert "train rows under CC0" in refused.stderr

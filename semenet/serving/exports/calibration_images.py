@@ -1,4 +1,4 @@
-"""Images by which the ranges of an int8 network's values are found."""
+"""Images for the calibration of an int8 network: they determine the ranges of its values."""
 
 import pathlib
 
@@ -10,43 +10,43 @@ from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.inference.lung_masks import LungMasks
 from semenet.storage.file_names import shown_name
+from semenet.training.run_folder.run import Run
 
 COUNT = 200
 SPLIT = "train"
-_BATCH = 16
+_BATCH_SIZE = 16
 
 
-def calibration_images(source, run, count=COUNT):
-    """Reads images as a network is fed them.
+def calibration_images(source: pathlib.Path | str, run: Run, count: int = COUNT) -> np.ndarray:
+    """Reads images as the inputs of a network.
 
     Args:
-        source: a manifest's CSV, of which the split `train` is taken (with lung masks for a network that is
-            fed lungs alone); or a folder of images.
-        run: `semenet.training.run_folder.run.Run`.
-        count: int, how many to take at most: evenly spaced over what there is.
+        source: a manifest's CSV, whose split `train` is used (with lung masks if the network takes lungs
+            alone); or a folder of images.
+        run: the network's run.
+        count: largest number of images; they are evenly spaced over those available.
 
     Returns:
         uint8 array `(n, H, W, C)` in [0, 255].
 
     Raises:
-        ManifestError: the manifest cannot be used, or has no such split.
-        ImageError: an image cannot be read, or a folder has none.
-        SemenetError: the network is fed lungs alone, and there are no masks.
+        ManifestError: the manifest cannot be used, or does not have the split.
+        ImageError: an image cannot be read, or the folder has none.
+        SemenetError: the network takes lungs alone, and there are no masks.
     """
     source = pathlib.Path(source)
     if source.is_dir():
         if run.lungs_alone:
             raise SemenetError(
-                "A network that is fed lungs alone is calibrated on a manifest with a lung mask for every "
-                f"image. Received: {source}, a folder. Give a CSV; `semenet masks` finds the masks."
+                "A network that takes lungs alone must be calibrated on a manifest with lung masks. "
+                f"Received: {source}, a folder. Give a CSV; `semenet masks` computes the masks."
             )
         files = list_images([source])
         names = [shown_name(file) for file in files]
-        # Objects: the strings of pyarrow hold no path that is not UTF-8.
+        # Objects, because pyarrow's strings cannot hold a path that is not UTF-8.
         rows = pd.DataFrame({"file": names, "path": pd.Series(map(str, files), dtype=object)})
     else:
         rows = read_manifest(source, required=("mask",) if run.lungs_alone else ()).split(SPLIT)
-    places = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
-    return np.concatenate(
-        list(LungMasks().network_inputs(rows.iloc[places].reset_index(drop=True), run, _BATCH))
-    )
+    positions = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
+    chosen = rows.iloc[positions].reset_index(drop=True)
+    return np.concatenate(list(LungMasks().network_inputs(chosen, run, _BATCH_SIZE)))

@@ -1,49 +1,55 @@
-"""Encoded images to prepared batches inside a TensorFlow graph, one bad item never spoiling the others."""
+"""Decodes and prepares batches of image files in a TensorFlow graph. A bad file leaves the others intact."""
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from semenet.data.images.in_graph import decode_image
 
-# What the output `error_code` says of an item.
+# Values of the output `error_code`.
 NO_ERROR, UNDECODABLE = 0, 1
-# Where the graph will run is not known when it is made: enough for the processors of most servers.
-_AT_A_TIME = 16
+# The machine that will run the graph is unknown: enough for the processors of most servers.
+_PARALLEL_CALLS = 16
 ERROR_CODES = {NO_ERROR: "none", UNDECODABLE: "not a PNG or JPEG radiograph that can be decoded"}
 
 
-def decode_batch(image_bytes, prepare, specs):
-    """Decodes and prepares a batch of images of any and mixed sizes and formats, several at a time.
+def decode_batch(
+    image_bytes: tf.Tensor,
+    prepare: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]],
+    specs: list[tf.TensorSpec],
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Decodes and prepares a batch of images of any sizes and formats, several in parallel.
 
     Args:
         image_bytes: string tensor `(N,)`, whole PNG or JPEG files.
-        prepare: a graph function from uint8 `(height, width, 1)` and the file's bytes to a tuple of tensors.
-        specs: list of `tf.TensorSpec`, of the tensors of one item.
+        prepare: graph function from uint8 `(height, width, 1)` and the file's bytes to a tuple of tensors.
+        specs: types and shapes of the tensors of one item.
 
     Returns:
-        int32 `(N,)` of `ERROR_CODES`, and a list of tensors `(N, ...)`, 0 where an item has an error.
+        int32 `(N,)`, keys of `ERROR_CODES`, and a list of tensors `(N, ...)`, 0 for an item with an error.
     """
     count = tf.size(image_bytes)
 
-    def load(number, contents):
-        # The number passes through, so that it is known which items an error took away.
+    def load(number: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        # The numbers of the loaded items show which items failed.
         return number, *prepare(decode_image(contents), contents)
 
     numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
-    loaded = numbered.map(load, num_parallel_calls=_AT_A_TIME, deterministic=True).ignore_errors()
-    # One item more, so that there is a batch where nothing could be decoded.
-    nothing = tf.data.Dataset.from_tensors((-1, *(tf.zeros(spec.shape, spec.dtype) for spec in specs)))
-    batch = loaded.concatenate(nothing).batch(tf.cast(count, tf.int64) + 1)
+    loaded = numbered.map(load, num_parallel_calls=_PARALLEL_CALLS, deterministic=True).ignore_errors()
+    # An extra item, so that there is a batch even if no file can be decoded.
+    extra = tf.data.Dataset.from_tensors((-1, *(tf.zeros(spec.shape, spec.dtype) for spec in specs)))
+    batch = loaded.concatenate(extra).batch(tf.cast(count, tf.int64) + 1)
     options = tf.data.Options()
-    # In TensorFlow 2.21 the tuning thread can hold up the end of a dataset for seconds.
+    # In TensorFlow 2.21 the autotuning thread can delay the end of a dataset by seconds.
     options.autotune.enabled = False
     numbers, *images = batch.with_options(options).get_single_element()
-    places = numbers[:-1, tf.newaxis]
-    found = tf.scatter_nd(places, tf.ones_like(numbers[:-1]), [count])
-    spread = [
-        tf.scatter_nd(places, values[:-1], tf.concat([[count], spec.shape], axis=0))
+    positions = numbers[:-1, tf.newaxis]
+    is_loaded = tf.scatter_nd(positions, tf.ones_like(numbers[:-1]), [count])
+    scattered = [
+        tf.scatter_nd(positions, values[:-1], tf.concat([[count], spec.shape], axis=0))
         for values, spec in zip(images, specs, strict=True)
     ]
-    spread = [
-        tf.ensure_shape(values, (None, *spec.shape)) for values, spec in zip(spread, specs, strict=True)
+    scattered = [
+        tf.ensure_shape(values, (None, *spec.shape)) for values, spec in zip(scattered, specs, strict=True)
     ]
-    return tf.where(found > 0, NO_ERROR, UNDECODABLE), spread
+    return tf.where(is_loaded > 0, NO_ERROR, UNDECODABLE), scattered

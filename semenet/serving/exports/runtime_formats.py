@@ -1,8 +1,12 @@
-"""Exports one network for a runtime that takes prepared images: ONNX Runtime, OpenVINO or LiteRT."""
+"""Exports a network for ONNX Runtime, OpenVINO or LiteRT."""
 
 import json
+import pathlib
+from collections.abc import Callable
+from typing import Literal
 
 import cv2
+import keras
 import numpy as np
 
 from semenet.errors import SemenetError
@@ -23,42 +27,54 @@ LARGEST_DIFFERENCE = 1e-4
 
 
 class ExportError(SemenetError):
-    """What was written is not the network that it was made of."""
+    """An exported network that does not compute what the original does."""
 
 
 def export_format(
-    path, out, format, *, int8=False, calibration=None, progress=lambda step, done, total: None
-):
-    """Writes a network for another runtime, checks it against Keras there, and describes it.
+    path: pathlib.Path | str,
+    out: pathlib.Path | str,
+    format: Literal["onnx", "openvino", "litert"],
+    *,
+    int8: bool = False,
+    calibration: pathlib.Path | str | None = None,
+    progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
+) -> pathlib.Path:
+    """Writes a network for another runtime, compares it with Keras there, and describes it.
 
-    The file takes prepared images: `images`, uint8 `(N, H, W, C)`, values in [0, 255], N open, resized by
-    `semenet.data.transforms.host.resize`, after CLAHE where the network was trained so and with all
-    but the lungs
-    black where it is fed lungs alone. uint8, since that is what a prepared radiograph is: a quarter of
-    float32's bytes, and nobody can feed it values in [0, 1] by mistake. It gives `probabilities`, float32
-    `(N, K)`, calibrated where the run is, or `(N, H, W, K)` of a segmentation network. The scaling and the
-    temperature are inside.
+    The file takes prepared images: `images`, uint8 `(N, H, W, C)`, values in [0, 255], any N, resized by
+    `semenet.data.transforms.host.resize`, after CLAHE if the network was trained with it, and black outside
+    the lungs if the network takes lungs alone. They are uint8 because prepared radiographs are: a quarter of
+    the bytes of float32, and values in [0, 1] cannot be passed by mistake. The output is `probabilities`,
+    float32 `(N, K)`, calibrated if the run is, or `(N, H, W, K)` of a segmentation network. The file includes
+    the scaling and the temperature.
 
     Args:
         path: run folder, `.keras` file, or `ENTRY:NAME` of published weights.
-        out: folder to write: new or empty. It gets `model.onnx`, `model.xml` with `model.bin`, or
-            `model.tflite`, the same as `model_int8` with `int8`, and `semenet.json`.
+        out: new or empty folder for `model.onnx`, `model.xml` with `model.bin`, or `model.tflite`, for
+            `model_int8` too with `int8`, and for `semenet.json`.
         format: "onnx", "openvino" or "litert".
         int8: whether to write an int8 network too, by quantization after training.
-        calibration: for int8, images to find the ranges of values by: a manifest's CSV, of which the split
-            train is taken, or a folder.
-        progress: function of a step's name, the number done and of all.
+        calibration: for int8, images that determine the ranges of values: a manifest's CSV, whose split train
+            is used, or a folder.
+        progress: called with a step's name, the number done and the total.
 
     Returns:
-        `pathlib.Path` of the folder.
+        The folder.
 
     Raises:
-        OutputError: `out` holds something, or cannot be written.
-        ExportError: what was written differs from Keras by more than 1e-4, or the runtime refuses the int8
-            network.
+        OutputError: `out` is not empty, or cannot be written.
+        ExportError: the exported network differs from Keras by more than 1e-4, or the runtime refuses the
+            int8 network.
         WeightsError: the run cannot be loaded.
-        RunFolderError: its calibration is broken, or of another network than the one there now.
+        RunFolderError: its calibration is broken, or belongs to another network.
         SemenetError: a cascade; another format; a package that is not installed; int8 without images.
+
+    Example:
+        >>> from semenet.serving.exports import export_format
+        >>> export_format("run", "exported", "onnx", int8=True)
+        Traceback (most recent call last):
+        ...
+        semenet.errors.SemenetError: An int8 network needs images to calibrate on, ... Received: int8=True...
     """
     if format not in FORMATS:
         raise SemenetError(
@@ -67,43 +83,43 @@ def export_format(
         )
     if int8 != (calibration is not None):
         raise SemenetError(
-            "An int8 network is calibrated on images, a float32 one is not. "
+            "An int8 network needs images to calibrate on, a float32 one does not. "
             f"Received: int8={int8}, calibration={calibration}. Give both --int8 and --calibration, a "
             "manifest's CSV or a folder of images like those it will see, or neither."
         )
     if is_cascade(path):
         networks = ", ".join(f"{run.path}" for run in Cascade.open(path).runs.values())
         raise SemenetError(
-            "A cascade decides, and finds lungs, in a SavedModel's graph; other formats hold one network. "
-            f"Received: {path} for {format}. Leave the format out, or export its networks one by one: "
+            "A cascade can be exported as a SavedModel only; the other formats hold one network. "
+            f"Received: {path} as {format}. Leave the format out, or export its networks one by one: "
             f"{networks}."
         )
-    written = FORMATS[format]
-    versions = written.versions(format, int8)
+    converter = FORMATS[format]
+    versions = converter.versions(format, int8)
     out = check_new_folder(out)
     with step(progress, "loading"):
         run = Run.open(path)
-        told = describe_run(run) | {"lungs_alone": run.lungs_alone, "use": USE}
-        # Before the conversion, which takes longer.
+        description = describe_run(run) | {"lungs_alone": run.lungs_alone, "use": USE}
+        # Before the conversion, which takes longer, so that an error is reported early.
         images = calibration_images(calibration, run) if int8 else None
         network = inference_network(run.model, run.input_size)
-    # In half precision the run's own network rounds as no exported one does.
+    # A network in half precision is compared in float32, as it is exported.
     reference = run.model if computes_in_float32(run.model) else network
     with new_folder(out) as folder:
-        file = folder / f"model{written.suffix}"
+        file = folder / f"model{converter.suffix}"
         with step(progress, "converting"):
-            written.write(network, run, file)
+            converter.write(network, run, file)
         with step(progress, "comparing with Keras"):
             probes = probe_images(run.input_size, run.channels)
             difference = _differences(file, run, reference, probes).max()
-        # NaN is no agreement either.
+        # Refuses NaN too.
         if not difference <= LARGEST_DIFFERENCE:
             raise ExportError(
-                f"An exported network gives Keras' probabilities to {LARGEST_DIFFERENCE}. Received: "
-                f"{path} as {format}, off by {difference:.2g}. Export a SavedModel, and report this with "
-                f"the versions {versions}."
+                f"An exported network must equal Keras' probabilities to {LARGEST_DIFFERENCE}. Received: "
+                f"{path} as {format}, a difference of {difference:.2g}. Export a SavedModel, and report this "
+                f"with the versions {versions}."
             )
-        told |= {
+        description |= {
             "format": format,
             "file": file.name,
             "input": {
@@ -118,28 +134,28 @@ def export_format(
             "converters": versions,
         }
         if int8:
-            small = folder / f"model_int8{written.suffix}"
+            int8_file = folder / f"model_int8{converter.suffix}"
             with step(progress, "quantizing"):
-                written.write_int8(network, run, small, images)
+                converter.write_int8(network, run, int8_file, images)
             try:
-                lost = _differences(small, run, reference, images[:8]).mean()
+                difference = _differences(int8_file, run, reference, images[:8]).mean()
             except (RuntimeError, ValueError) as error:
-                # A quantizer may write scales between two layers that its own runtime has no kernel for.
+                # A quantizer may write scales of two layers for which its own runtime has no kernel.
                 raise ExportError(
-                    f"An int8 network must start in its runtime. Received: {path} as {format}, which refuses "
-                    f"it ({str(error).splitlines()[0]}). Leave --int8 out, or take another format."
+                    f"An int8 network must load in its runtime. Received: {path} as {format}, which fails "
+                    f"({str(error).splitlines()[0]}). Leave --int8 out, or use another format."
                 ) from error
-            told["int8"] = {
-                "file": small.name,
+            description["int8"] = {
+                "file": int8_file.name,
                 "calibration_images": len(images),
-                "mean_difference_from_keras": float(lost),
+                "mean_difference_from_keras": float(difference),
             }
-        (folder / DESCRIPTION).write_text(json.dumps(told, indent=2) + "\n")
+        (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
     return out
 
 
-def probe_images(size, channels):
-    """Images of unlike kinds to compare runtimes on: noise, clouds, a ramp and black.
+def probe_images(size: tuple[int, int], channels: int) -> np.ndarray:
+    """Returns test images on which runtimes are compared: noise, clouds, a ramp and black.
 
     Args:
         size: `(H, W)`.
@@ -156,15 +172,15 @@ def probe_images(size, channels):
     return np.repeat(images[..., np.newaxis], channels, axis=-1)
 
 
-def _differences(file, run, reference, images):
-    """How far a file's probabilities are from Keras', each of them: float32 array."""
+def _differences(file: pathlib.Path, run: Run, reference: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Returns the absolute differences of a file's probabilities from Keras'."""
     outputs = reference(images.astype("float32"), training=False)
     expected = temper_graph(outputs, run.temperature, run.activation).numpy()
     return np.abs(open_exported(file)(images) - expected)
 
 
-def _preparation(run):
-    """str, what a client does with an image before the network."""
+def _preparation(run: Run) -> str:
+    """Describes how a client prepares an image."""
     height, width = run.input_size
     steps = ["8-bit grey", f"stretched to {height} x {width} as semenet.data.transforms.host.resize does"]
     steps += ["CLAHE, clip limit 2, 8 x 8 tiles"] if run.inference_clahe else []

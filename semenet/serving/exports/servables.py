@@ -1,5 +1,9 @@
-"""What can be exported: one network, or a cascade, each as graphs over prepared images."""
+"""The graphs of a SavedModel over prepared images: those of one network, or of a cascade."""
 
+import pathlib
+from collections.abc import Callable, Sequence
+
+import keras
 import tensorflow as tf
 
 from semenet.data.images.colour import is_coloured_graph
@@ -18,26 +22,24 @@ from semenet.training.run_folder.run import Run
 USE = "Research use only. Not a medical device."
 
 
-def open_servable(path):
-    """Opens what a path names: a cascade's folder, or a run.
-
-    Returns:
-        `CascadeServable` or `NetworkServable`.
+def open_servable(path: pathlib.Path | str) -> "NetworkServable | CascadeServable":
+    """Opens a cascade's folder or a run.
 
     Raises:
-        CascadeError: a cascade that is not whole.
-        WeightsError: there is neither; and all that `semenet.training.run_folder.run.Run.open` raises.
-        ValueError: a network that is fed lungs alone, by itself.
+        CascadeError: the cascade is incomplete.
+        WeightsError: there is neither.
+        RunFolderError: the run's calibration is broken, or belongs to another network.
+        SemenetError: the network takes lungs alone.
     """
     return CascadeServable(Cascade.open(path)) if is_cascade(path) else NetworkServable(Run.open(path))
 
 
-def prepare_graph(image, run):
-    """An image as a run's network takes it, to the bit of `semenet.data.pipeline.datasets.prepare_image`.
+def prepare_graph(image: tf.Tensor, run: Run) -> tf.Tensor:
+    """Prepares an image for a run's network, bit for bit as `semenet.data.pipeline.datasets.prepare_image`.
 
     Args:
         image: uint8 tensor `(height, width, 1)` of any size.
-        run: `semenet.training.run_folder.run.Run`.
+        run: the network's run.
 
     Returns:
         uint8 tensor `(H, W, C)`.
@@ -45,20 +47,19 @@ def prepare_graph(image, run):
     grey = graph_transforms.resize(image[..., 0], run.input_size)
     if run.inference_clahe:
         grey = graph_transforms.clahe(grey)
-    return tf.ensure_shape(tf.repeat(grey[..., tf.newaxis], run.channels, axis=-1), spec_of(run).shape)
+    return tf.ensure_shape(tf.repeat(grey[..., tf.newaxis], run.channels, axis=-1), image_spec(run).shape)
 
 
-def spec_of(run):
-    """The `tf.TensorSpec` of one prepared image of a run."""
+def image_spec(run: Run) -> tf.TensorSpec:
+    """Returns the type and shape of one prepared image of a run."""
     return tf.TensorSpec((*run.input_size, run.channels), tf.uint8)
 
 
-def served_network(run):
-    """The network that a SavedModel holds, which gives what the run's gives in Python.
+def served_network(run: Run) -> keras.Model:
+    """Returns the network for a SavedModel: its outputs equal those of the run's network in Python.
 
-    Returns:
-        `keras.Model`: of `inference_network`, but for a network trained in half precision its own, since
-        only that rounds as it does in Python.
+    This is `inference_network`, except for a network trained in half precision: only that network itself
+    rounds as it does in Python.
     """
     model = run.model
     return inference_network(model, run.input_size) if computes_in_float32(model) else model
@@ -68,57 +69,57 @@ class NetworkServable:
     """One network.
 
     Args:
-        run: `semenet.training.run_folder.run.Run`.
+        run: the network's run.
 
     Attributes:
-        models: list of the Keras models whose variables the graphs hold.
+        models: list of the Keras models whose variables the graphs use.
         specs: list of `tf.TensorSpec`, of the prepared images of one item.
         explains: bool, whether there are heat maps.
         class_names: tuple of K str.
 
     Raises:
-        ValueError: the network is fed lungs alone, which it cannot find.
+        SemenetError: the network takes lungs alone, which one network cannot segment.
     """
 
-    def __init__(self, run):
+    def __init__(self, run: Run) -> None:
         if run.lungs_alone:
             raise SemenetError(
-                "A SavedModel takes whole images, and one of a classifier alone cannot find lungs in them. "
-                f"Received: {run.path}, a network that is fed lungs alone. Export a cascade, which finds "
-                "them, or use `semenet predict --lungs` with a U-Net's run."
+                "A SavedModel takes whole images, and a classifier cannot find lungs in them. "
+                f"Received: {run.path}, a network that takes lungs alone. Export a cascade, which includes a "
+                "U-Net, or use `semenet predict --lungs` with a U-Net's run."
             )
         self.run = run
         self.network = served_network(run)
         self.models = [self.network]
-        self.specs = [spec_of(run)]
+        self.specs = [image_spec(run)]
         self.explains = not run.segments
         self.class_names = run.class_names
 
-    def prepare(self, image, contents=None):
-        """A graph from uint8 `(height, width, 1)` to a tuple of one prepared image. `contents` is unused."""
+    def prepare(self, image: tf.Tensor, contents: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
+        """Prepares uint8 `(height, width, 1)` in a graph; a tuple of one image. `contents` is unused."""
         return (prepare_graph(image, self.run),)
 
-    def compute(self, explain):
-        """A graph of a batch of prepared images to a dict of named outputs."""
+    def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns the graph function of a batch of prepared images to a dict of outputs."""
         run, network = self.run, self.network
-        explained = heat_map_network(network) if explain else None
-        # Read here: what a calibration that does not hold raises, tracing would wrap.
+        with_heat_map = heat_map_network(network) if explain else None
+        # Read here, because tracing would wrap the error of an invalid calibration.
         temperature, activation = run.temperature, run.activation
 
-        def compute(images):
+        def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
             images = tf.cast(images, tf.float32)
-            outputs, *heat = explained(images) if explain else (network(images, training=False),)
+            outputs, *heat_maps = with_heat_map(images) if explain else (network(images, training=False),)
             probabilities = temper_graph(outputs, temperature, activation)
-            named = {"probabilities": probabilities}
+            answer = {"probabilities": probabilities}
             if not run.segments:
                 chosen = tf.argmax(probabilities, axis=1)
-                named["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
-            return named | ({"heat_map": heat[0]} if explain else {})
+                answer["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
+            return answer | ({"heat_map": heat_maps[0]} if explain else {})
 
         return compute
 
-    def describe(self):
-        """dict of what a client should know, for `assets.extra/semenet.json`."""
+    def describe(self) -> dict:
+        """Returns the description for clients in `assets.extra/semenet.json`, ready for JSON."""
         return describe_run(self.run) | {"use": USE}
 
 
@@ -126,18 +127,18 @@ class CascadeServable:
     """A cascade.
 
     Args:
-        cascade: `semenet.serving.cascade.cascade.Cascade`.
+        cascade: the cascade.
 
     Attributes:
         models: list of the three Keras models.
-        specs: list of `tf.TensorSpec`, of the three prepared images of one item and the gate's two inputs.
+        specs: list of `tf.TensorSpec`, of one item: its three prepared images and the two inputs of the gate.
         explains: True.
         class_names: tuple of K str, of the joint distribution.
     """
 
-    def __init__(self, cascade):
+    def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
-        # A mask's pixel is inside or not: rounding otherwise than in Python could change what stage 2 sees.
+        # The U-Net is exact: different rounding could change a pixel of the mask, and the input of stage 2.
         self.models = [
             run.model if run is cascade.lungs else served_network(run) for run in cascade.runs.values()
         ]
@@ -145,8 +146,8 @@ class CascadeServable:
         self.explains = True
         self.class_names = cascade.class_names
 
-    def prepare(self, image, contents=None):
-        """A graph from uint8 `(height, width, 1)` and the file's bytes, or None, to `Cascade.prepare`'s."""
+    def prepare(self, image: tf.Tensor, contents: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
+        """Prepares uint8 `(height, width, 1)` and the file's bytes, or None, as `Cascade.prepare`."""
         images = (prepare_graph(image, run) for run in self.cascade.runs.values())
         coloured = tf.constant(False) if contents is None else is_coloured_graph(contents)
         small = tf.reduce_min(tf.shape(image)[:2]) < MIN_SIDE
@@ -154,38 +155,38 @@ class CascadeServable:
         thumbnail = tf.ensure_shape(thumbnail, (SIDE, SIDE, 1))
         return (*images, thumbnail, tf.stack([coloured, small]))
 
-    def compute(self, explain):
-        """A graph of batches of prepared images to a dict of named outputs."""
+    def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns the graph function of batches of prepared images to a dict of outputs."""
         graph = self.cascade.graph(explain, self.models)
         rule = self.cascade.rule
 
-        def compute(*images):
-            found = graph(*images)
-            predicted = tf.gather(tf.constant(rule.class_names), found["chosen"])
-            reason = tf.gather(tf.constant(REASONS), found["reason"])
+        def compute(*images: tf.Tensor) -> dict[str, tf.Tensor]:
+            decided = graph(*images)
+            predicted = tf.gather(tf.constant(rule.class_names), decided["chosen"])
+            reason = tf.gather(tf.constant(REASONS), decided["reason"])
             abstains = tf.strings.regex_full_match(reason, f"{ABSTAIN}.*")
             predicted = tf.where(abstains, ABSTAIN, predicted)
-            rejected = found["rejected"]
-            closed = tf.reduce_any(rejected, axis=1)
+            rejected = decided["rejected"]
+            is_rejected = tf.reduce_any(rejected, axis=1)
             first = tf.gather(tf.constant(CODES), tf.argmax(rejected, axis=1))
-            named = {
-                "probabilities": found["probabilities"],
-                "stage1_probabilities": found["stage1_probabilities"],
-                "stage2_probabilities": found["stage2_probabilities"],
-                "predicted": tf.where(closed, REJECTED, predicted),
-                "reason": tf.where(closed, first, reason),
+            answer = {
+                "probabilities": decided["probabilities"],
+                "stage1_probabilities": decided["stage1_probabilities"],
+                "stage2_probabilities": decided["stage2_probabilities"],
+                "predicted": tf.where(is_rejected, REJECTED, predicted),
+                "reason": tf.where(is_rejected, first, reason),
                 "input_flags": _flags(rejected, CODES),
-                "lung_flags": _flags(found["lungs_implausible"], CHECKS),
+                "lung_flags": _flags(decided["lungs_implausible"], CHECKS),
             }
             if explain:
-                named |= {name: found[name] for name in ("stage1_heat_map", "stage2_heat_map")}
-                named["lung_mask_bytes"] = _pngs(found["lung_mask"])
-            return named
+                answer |= {name: decided[name] for name in ("stage1_heat_map", "stage2_heat_map")}
+                answer["lung_mask_bytes"] = _pngs(decided["lung_mask"])
+            return answer
 
         return compute
 
-    def describe(self):
-        """dict of what a client should know, for `assets.extra/semenet.json`."""
+    def describe(self) -> dict:
+        """Returns the description for clients in `assets.extra/semenet.json`, ready for JSON."""
         return {
             "network": "cascade",
             "class_names": list(self.class_names),
@@ -197,21 +198,21 @@ class CascadeServable:
         }
 
 
-def _flags(marked, names):
-    """The names that are marked, with blanks between: string `(N,)`."""
-    named = tf.where(marked, tf.constant([[f"{name} " for name in names]]), "")
-    return tf.strings.strip(tf.strings.reduce_join(named, axis=1))
+def _flags(marked: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+    """Joins the names that are marked with spaces: bool `(N, K)` to string `(N,)`."""
+    words = tf.where(marked, tf.constant([[f"{name} " for name in names]]), "")
+    return tf.strings.strip(tf.strings.reduce_join(words, axis=1))
 
 
-def _pngs(masks):
-    """Masks uint8 `(N, H, W)` as PNG files: string `(N,)`."""
+def _pngs(masks: tf.Tensor) -> tf.Tensor:
+    """Encodes masks, uint8 `(N, H, W)`, as PNG files: string `(N,)`."""
     return tf.map_fn(
         lambda mask: tf.io.encode_png(mask[..., tf.newaxis]), masks, fn_output_signature=tf.string
     )
 
 
-def describe_run(run):
-    """dict, ready for JSON, of what a client should know of a network."""
+def describe_run(run: Run) -> dict:
+    """Returns the description of a network for clients, ready for JSON."""
     calibration = run.calibration or {}
     return {
         "network": run.model.name,

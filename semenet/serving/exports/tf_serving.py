@@ -1,7 +1,9 @@
-"""A folder that TensorFlow Serving serves: numbered versions, and the files that configure the server."""
+"""Folders for TensorFlow Serving: numbered versions of a model, and the server's configuration."""
 
 import importlib.resources
+import pathlib
 import re
+from collections.abc import Callable
 
 from semenet.errors import SemenetError
 from semenet.serving.exports.saved_model import export
@@ -18,36 +20,46 @@ _CONFIG = """\
 _FILES = ("batching.config", "compose.yaml")
 
 
-def export_for_tf_serving(path, folder, name, progress=lambda step, done, total: None):
-    """Exports a run or a cascade as the next version of a model that TensorFlow Serving serves.
+def export_for_tf_serving(
+    path: pathlib.Path | str,
+    folder: pathlib.Path | str,
+    name: str,
+    progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
+) -> pathlib.Path:
+    """Exports a run or a cascade as the next version of a model for TensorFlow Serving.
 
-    The folder gets `<name>/<version>/`, the SavedModel with its warm-up requests, the version one above the
-    highest there, so that a running server takes it up; `models.config`, which lists every model of the
-    folder; and, unless they are there, `batching.config` and `compose.yaml`, which are yours to change.
+    Writes `<name>/<version>/`, the SavedModel with its warm-up requests, where the version is one above the
+    highest in the folder, so that a running server loads it; and `models.config`, which lists every model of
+    the folder. Writes `batching.config` and `compose.yaml` too if they do not exist; you may edit them.
 
     Args:
-        path: as for `semenet.serving.exports.saved_model.export`.
-        folder: folder of models, new or of earlier exports.
-        name: str, what the server calls the model: letters, digits, `_`, `.` and `-`.
-        progress: as for `semenet.serving.exports.saved_model.export`.
+        path: run folder, `.keras` file, `ENTRY:NAME` of published weights, or a cascade's folder.
+        folder: folder of models, new or from earlier exports.
+        name: the model's name on the server: letters, digits, `_`, `.` and `-`.
+        progress: called with a step's name, the number done and the total.
 
     Returns:
-        `pathlib.Path` of the SavedModel.
+        The SavedModel's folder.
 
     Raises:
-        ValueError: such a name a server cannot have.
+        SemenetError: the server cannot use the name.
         OutputError: the folder cannot be written.
-        WeightsError, CascadeError, RunFolderError: as `semenet.serving.exports.saved_model.export`.
+        WeightsError, CascadeError, RunFolderError: as for `export`.
+
+    Example:
+        >>> from semenet.serving.exports import export_for_tf_serving
+        >>> export_for_tf_serving("run", "models", "chest").parts
+        ('models', 'chest', '1')
     """
     if not _NAME.fullmatch(name):
         raise SemenetError(
             "A model's name has letters, digits, '_', '.' and '-', and begins with a letter or digit. "
-            f"Received: {name!r}. It becomes a folder and a part of the address."
+            f"Received: {name!r}. Give a name that can be a folder and part of an address."
         )
     folder = output_folder(folder)
-    versions = [int(made.name) for made in (folder / name).glob("*") if _is_version(made)]
+    versions = [int(path.name) for path in (folder / name).glob("*") if _is_version(path)]
     saved = export(path, folder / name / str(max(versions, default=0) + 1), progress)
-    names = sorted(made.name for made in folder.iterdir() if _is_model(made))
+    names = sorted(path.name for path in folder.iterdir() if _is_model(path))
     configs = "".join(_CONFIG.format(name=model) for model in names)
     write_text(folder / "models.config", f"model_config_list {{\n{configs}}}\n")
     for file in _FILES:
@@ -57,10 +69,10 @@ def export_for_tf_serving(path, folder, name, progress=lambda step, done, total:
     return saved
 
 
-def _is_model(folder):
+def _is_model(folder: pathlib.Path) -> bool:
     return any(_is_version(file.parent) for file in folder.glob("*/saved_model.pb"))
 
 
-def _is_version(folder):
-    # "²" is a digit too.
+def _is_version(folder: pathlib.Path) -> bool:
+    # "²".isdigit() is true.
     return folder.name.isascii() and folder.name.isdigit()

@@ -1,4 +1,8 @@
-"""The address that the server listens at: taken before the model is loaded, open to clients after."""
+"""The server's address: reserved before the model is loaded, opened to clients when the model is ready.
+
+`uvicorn.Config.bind_socket` ends the process instead of raising an error, and serves IPv4 too at an IPv6
+address. `socket.create_server` accepts connections at once.
+"""
 
 import os
 import socket
@@ -6,54 +10,50 @@ import socket
 from semenet.errors import SemenetError
 
 
-def take(host, port):
-    """Takes an address, at which clients are refused until `open_to_clients`.
+def bind_address(host: str, port: int) -> socket.socket:
+    """Reserves an address. Connections are refused until `listen` is called.
 
     Args:
-        host: str, a name or an address.
-        port: int; 0 for one that is free.
+        host: name or address.
+        port: port; 0 for a free one.
 
     Returns:
-        `socket.socket`.
+        The bound socket.
 
     Raises:
-        ValueError: there is no such address, or somebody listens there.
+        SemenetError: the address does not exist or is in use.
     """
     listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         if os.name == "posix":
-            # The connections of a server that has just ended must not keep the next one from its port.
+            # Closed connections of an earlier server must not block the port.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Whoever gives an IPv6 address means no IPv4.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
     except OSError as error:
         if listener is not None:
             listener.close()
-        raise _unusable(host, port, error) from error
+        raise _address_error(host, port, error) from error
     return listener
 
 
-def open_to_clients(listener):
-    """Lets clients connect.
-
-    Args:
-        listener: what `take` gave.
+def listen(listener: socket.socket) -> None:
+    """Lets clients connect to a socket of `bind_address`.
 
     Raises:
-        ValueError: another server took the address at the same time, and was ready first.
+        SemenetError: another server bound the same address and was ready first.
     """
     try:
         listener.listen()
     except OSError as error:
-        raise _unusable(*listener.getsockname()[:2], error) from error
+        raise _address_error(*listener.getsockname()[:2], error) from error
 
 
-def _unusable(host, port, error):
+def _address_error(host: str, port: int, error: OSError) -> SemenetError:
     return SemenetError(
-        "A server must be able to listen at its address. "
+        "The server must be able to listen at its address. "
         f"Received: {host}, port {port} ({error.strerror}). Give another --host or --port."
     )

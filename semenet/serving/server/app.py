@@ -1,8 +1,10 @@
-"""The routes of the server: TF Serving's REST interface, DICOM, health and metrics."""
+"""The server's routes: TF Serving's REST interface, DICOM files, health checks and metrics."""
 
 import asyncio
 import concurrent.futures
 import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import fastapi
 import numpy as np
@@ -15,50 +17,60 @@ from semenet.data.images.formats.dicom import HEAD_BYTES, is_dicom
 from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.server.batching import Batcher
-from semenet.serving.server.metrics import CONTENT_TYPE, ObservesRequests, ServerMetrics
-from semenet.serving.server.request_body import BodyReader, ClosesUnreadBodies, uploaded_file
-from semenet.serving.server.request_errors import RequestError, invalid, shown
+from semenet.serving.server.metrics import CONTENT_TYPE, RequestMetricsMiddleware, ServerMetrics
+from semenet.serving.server.options import ServerOptions
+from semenet.serving.server.request_body import BodyReader, UnreadBodyMiddleware, uploaded_file
+from semenet.serving.server.request_errors import RequestError, invalid, shortened
 from semenet.serving.server.rest_format import PredictRequest, read_request, write_response
-from semenet.serving.server.served_model import PIXELS_SIGNATURE, shape_of_items
+from semenet.serving.server.served_model import PIXELS_SIGNATURE, ServedModel, item_shapes
 
-# JSON keeps Python's lock, so that more threads would not be faster; and each holds a request as objects.
+# JSON is read and written under Python's global lock: more threads would be no faster, and each holds a whole
+# request as Python objects.
 _FORMAT_THREADS = 2
-# What nginx writes for a client that went away: nobody sees it but the metrics.
+# nginx's status for a client that went away. Only the metrics show it.
 _CLIENT_GONE = 499
-# Of health: some load balancers ask without wanting to read.
-_LOOKS = ["GET", "HEAD"]
+# Some load balancers check health by HEAD.
+_HEALTH_METHODS = ["GET", "HEAD"]
+_Result = TypeVar("_Result")
+
+
+class _ModelName(StringConvertor):
+    """A model's name in an address: ":" ends it."""
+
+    regex = "[^/:]+"
 
 
 class _Digits(StringConvertor):
-    """Of an address the version, as text: Python makes no number of some thousand digits."""
+    """A version in an address, as text: Python refuses to convert thousands of digits to a number."""
 
     regex = "[0-9]+"
 
 
+register_url_convertor("model_name", _ModelName())
 register_url_convertor("digits", _Digits())
 
 
 class Service:
-    """What the routes share.
+    """The state that the routes share.
 
     Args:
-        model: `semenet.serving.server.served_model.ServedModel`.
-        options: `semenet.serving.server.options.ServerOptions`.
+        model: the model.
+        options: the limits.
 
     Attributes:
-        ready: bool, whether clients should be sent here.
-        accepts: bool, whether predictions are still begun.
-        active: int, predictions that are under way.
+        ready: bool, whether clients should send requests here.
+        accepts: bool, whether new predictions are accepted.
+        active: int, the number of running predictions.
         metrics: `ServerMetrics`.
     """
 
-    def __init__(self, model, options):
+    def __init__(self, model: ServedModel, options: ServerOptions) -> None:
         self.model, self.options = model, options
         self.ready = self.accepts = True
         self.active = 0
         self.metrics = ServerMetrics()
-        self.bodies = BodyReader(options.max_request_bytes, options.read_timeout)
-        self.batcher = Batcher(
+        self._bodies = BodyReader(options.max_request_bytes, options.read_timeout)
+        batcher = self.batcher = Batcher(
             model.compute,
             max_batch=options.max_batch,
             delay=options.batch_timeout_ms / 1000,
@@ -66,81 +78,83 @@ class Service:
             threads=options.batch_threads,
             observe=self.metrics.observe_batch,
         )
-        self.metrics.watch(
-            queue_length=lambda: self.batcher.waiting,
-            computing=lambda: self.batcher.computing,
-            active=lambda: self.active,
+        add_gauge = self.metrics.add_gauge
+        add_gauge("semenet_queue_length", "Items that wait for their batch.", lambda: batcher.waiting)
+        add_gauge("semenet_computing_items", "Items that are being computed.", lambda: batcher.computing)
+        add_gauge(
+            "semenet_active_predictions",
+            "Running predictions, from a request's headers to its answer.",
+            lambda: self.active,
         )
         self._threads = concurrent.futures.ThreadPoolExecutor(_FORMAT_THREADS, thread_name_prefix="format")
 
-    def check_address(self, name, version=None):
-        """Raises a `RequestError`, 404, unless the model and its version, digits, are served."""
-        another = version is not None and version.lstrip("0") != str(self.model.version).lstrip("0")
-        if name != self.model.name or another:
-            received = shown(name) + ("" if version is None else f", version {shown(version)}")
+    async def check_address(self, request: fastapi.Request) -> None:
+        """Raises a `RequestError`, 404, if the address names another model or version."""
+        name, version = request.path_params["name"], request.path_params.get("version")
+        served = str(self.model.version)
+        if name != self.model.name or (version is not None and version.lstrip("0") != served.lstrip("0")):
+            received = shortened(name) + ("" if version is None else f", version {shortened(version)}")
             raise RequestError(
                 404,
-                f"The model served is {self.model.name}, version {self.model.version}. "
-                f"Received: {received}. Ask for that one.",
+                f"The model served is {self.model.name}, version {served}. "
+                f"Received: {received}. Ask for the one that is served.",
             )
 
-    async def predict(self, request, name, version, read):
+    async def predict(
+        self,
+        request: fastapi.Request,
+        read: Callable[[Mapping[str, str], bytearray], Awaitable[PredictRequest]],
+    ) -> fastapi.Response:
         """Answers a request for predictions.
 
         Args:
-            request: `fastapi.Request`.
-            name: str, the model's, from the address.
-            version: str of digits or None, likewise.
-            read: coroutine function of the request and its body, a bytearray, to a `PredictRequest`.
-
-        Returns:
-            `fastapi.Response`.
+            request: the request.
+            read: reads a request's headers and body.
 
         Raises:
-            RequestError: whatever keeps the request from its answer.
+            RequestError: the request cannot be answered with predictions.
             ClientDisconnect: the client went away.
         """
-        self.check_address(name, version)
         if not self.accepts:
             raise RequestError(
                 503, "A server that is shutting down takes no requests. Received: one. Send it to another."
             )
         self.active += 1
         try:
-            async with self.bodies.read(request) as body:
-                async with asyncio.timeout(self.options.timeout):
-                    content = await _unless_gone(request, self._answer(read(request, body)))
+            async with self._bodies.read(request) as body, asyncio.timeout(self.options.timeout):
+                answer = self._answer(read(request.headers, body))
+                content = await _cancel_if_client_goes(request, answer)
         except TimeoutError as error:
             raise RequestError(
                 504,
                 f"An answer must be ready within {self.options.timeout:g} s. Received: a request that took "
-                "longer. Send fewer items a request, send later, or raise --timeout.",
+                "longer. Send fewer items per request, send later, or raise --timeout.",
             ) from error
         finally:
             self.active -= 1
         return fastapi.Response(content, media_type="application/json")
 
-    async def _answer(self, reading):
+    async def _answer(self, reading: Awaitable[PredictRequest]) -> bytes:
         asked = await reading
-        shape = shape_of_items(asked.inputs)
-        outputs = await self.batcher.submit(asked.signature.name, shape, asked.inputs, asked.count)
+        shapes = item_shapes(asked.inputs)
+        outputs = await self.batcher.submit(asked.signature.name, shapes, asked.inputs, asked.count)
         return await self._in_thread(write_response, outputs, asked.by_row)
 
-    def _in_thread(self, function, *arguments):
-        return asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+    def _in_thread(self, function: Callable[..., _Result], *args: Any) -> Awaitable[_Result]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
-    async def read_json(self, request, body):
-        """Reads TF Serving's JSON as a `PredictRequest`."""
+    async def read_json(self, headers: Mapping[str, str], body: bytearray) -> PredictRequest:
+        """Reads TF Serving's JSON."""
         return await self._in_thread(read_request, body, self.model)
 
-    async def read_dicom(self, request, body):
-        """Reads a DICOM file, bare or in a form, as a `PredictRequest` of one item."""
-        return await self._in_thread(self._decode_dicom, await uploaded_file(request, body))
+    async def read_dicom(self, headers: Mapping[str, str], body: bytearray) -> PredictRequest:
+        """Reads a DICOM file, alone or in a form, as a request of one item."""
+        return await self._in_thread(self._decode_dicom, await uploaded_file(headers, body))
 
-    def _decode_dicom(self, contents):
+    def _decode_dicom(self, contents: bytes) -> PredictRequest:
         if not is_dicom(contents[:HEAD_BYTES]):
             raise invalid(
-                "What is sent to :predict_dicom must be a DICOM file. "
+                "A file sent to :predict_dicom must be a DICOM file. "
                 f"Received: {len(contents)} bytes that begin with {contents[:8]!r}. "
                 "Send PNG and JPEG to :predict."
             )
@@ -152,136 +166,106 @@ class Service:
         return PredictRequest(signature, {"pixels": image[np.newaxis]}, by_row=True)
 
 
-def create_app(service):
-    """Makes the ASGI application.
-
-    Args:
-        service: `Service`.
-
-    Returns:
-        `fastapi.FastAPI`.
-    """
+def create_app(service: Service) -> fastapi.FastAPI:
+    """Returns the ASGI application of a service."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(app):
+    async def compute_batches(app: fastapi.FastAPI) -> AsyncIterator[None]:
         batches = asyncio.create_task(service.batcher.run())
         yield
         batches.cancel()
 
-    app = fastapi.FastAPI(lifespan=lifespan, openapi_url=None, redirect_slashes=False)
-    app.add_middleware(ClosesUnreadBodies)
-    app.add_middleware(ObservesRequests, metrics=service.metrics)
-    _add_errors(app)
-    # Before NAME, which NAME:predict would match too: the method that a refusal names is that of the first.
-    _add_predict_routes(app, service)
-    _add_model_routes(app, service)
+    app = fastapi.FastAPI(lifespan=compute_batches, openapi_url=None, redirect_slashes=False)
+    app.add_middleware(UnreadBodyMiddleware)
+    app.add_middleware(RequestMetricsMiddleware, metrics=service.metrics)
+    _add_error_handlers(app)
+    model = "/v1/models/{name:model_name}"
+    for prefix in (model, model + "/versions/{version:digits}"):
+        app.include_router(_model_routes(service, prefix))
 
-    @app.api_route("/healthz", methods=_LOOKS)
-    @app.api_route("/healthz/ready", methods=_LOOKS)
-    async def ready():
-        told = {"status": "ready" if service.ready else "shutting down"}
-        return _json(told, 200 if service.ready else 503)
+    @app.api_route("/healthz", methods=_HEALTH_METHODS)
+    @app.api_route("/healthz/ready", methods=_HEALTH_METHODS)
+    async def ready() -> fastapi.Response:
+        status = "ready" if service.ready else "shutting down"
+        return _json({"status": status}, 200 if service.ready else 503)
 
-    @app.api_route("/healthz/live", methods=_LOOKS)
-    async def live():
+    @app.api_route("/healthz/live", methods=_HEALTH_METHODS)
+    async def live() -> fastapi.Response:
         return _json({"status": "live"})
 
     @app.get("/metrics")
-    async def metrics():
+    async def metrics() -> fastapi.Response:
         return fastapi.Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
     return app
 
 
-def _add_model_routes(app, service):
-    @app.get("/v1/models/{name}:predict")
-    @app.get("/v1/models/{name}:predict_dicom")
-    async def predict_by_get(name: str):
-        # Else it would be taken for a model of that name.
-        raise HTTPException(405, headers={"Allow": "POST"})
+def _model_routes(service: Service, prefix: str) -> fastapi.APIRouter:
+    """Returns the routes of the model, or of its version, all of which check the address first."""
+    router = fastapi.APIRouter(prefix=prefix, dependencies=[fastapi.Depends(service.check_address)])
 
-    @app.get("/v1/models/{name}")
-    async def status(name: str):
-        service.check_address(name)
+    @router.get("")
+    async def status() -> fastapi.Response:
         return _json(service.model.status())
 
-    @app.get("/v1/models/{name}/versions/{version:digits}")
-    async def status_of_version(name: str, version: str):
-        service.check_address(name, version)
-        return _json(service.model.status())
-
-    @app.get("/v1/models/{name}/metadata")
-    async def metadata(name: str):
-        service.check_address(name)
+    @router.get("/metadata")
+    async def metadata() -> fastapi.Response:
         return _json(service.model.metadata)
 
-    @app.get("/v1/models/{name}/versions/{version:digits}/metadata")
-    async def metadata_of_version(name: str, version: str):
-        service.check_address(name, version)
-        return _json(service.model.metadata)
+    @router.post(":predict")
+    async def predict(request: fastapi.Request) -> fastapi.Response:
+        return await service.predict(request, service.read_json)
+
+    @router.post(":predict_dicom")
+    async def predict_dicom(request: fastapi.Request) -> fastapi.Response:
+        return await service.predict(request, service.read_dicom)
+
+    return router
 
 
-def _add_predict_routes(app, service):
-    @app.post("/v1/models/{name}:predict")
-    async def predict(request: fastapi.Request, name: str):
-        return await service.predict(request, name, None, service.read_json)
-
-    @app.post("/v1/models/{name}/versions/{version:digits}:predict")
-    async def predict_by_version(request: fastapi.Request, name: str, version: str):
-        return await service.predict(request, name, version, service.read_json)
-
-    @app.post("/v1/models/{name}:predict_dicom")
-    async def predict_dicom(request: fastapi.Request, name: str):
-        return await service.predict(request, name, None, service.read_dicom)
-
-    @app.post("/v1/models/{name}/versions/{version:digits}:predict_dicom")
-    async def predict_dicom_by_version(request: fastapi.Request, name: str, version: str):
-        return await service.predict(request, name, version, service.read_dicom)
-
-
-def _add_errors(app):
-    """Every error is {"error": "..."}, as TF Serving's."""
+def _add_error_handlers(app: fastapi.FastAPI) -> None:
+    """Makes every error {"error": "..."}, as in TF Serving."""
 
     @app.exception_handler(RequestError)
-    async def refused(request, error):
+    async def refused(request: fastapi.Request, error: RequestError) -> fastapi.Response:
         return _json({"error": str(error)}, error.status, error.headers)
 
     @app.exception_handler(HTTPException)
-    async def no_route(request, error):
+    async def no_route(request: fastapi.Request, error: HTTPException) -> fastapi.Response:
         message = (
-            "An address must be one of TF Serving's REST interface, by its method. Received: "
-            f"{request.method} {shown(request.url.path)}. For predictions, POST /v1/models/NAME:predict."
+            "An address must be one of TF Serving's REST interface, with its method. Received: "
+            f"{request.method} {shortened(request.url.path)}. For predictions, POST /v1/models/NAME:predict."
         )
         return _json({"error": message}, error.status_code, error.headers)
 
     @app.exception_handler(ClientDisconnect)
-    async def gone(request, error):
+    async def gone(request: fastapi.Request, error: ClientDisconnect) -> fastapi.Response:
         return fastapi.Response(status_code=_CLIENT_GONE)
 
     @app.exception_handler(Exception)
-    async def defect(request, error):
-        # Starlette raises it again, and uvicorn writes its traceback.
+    async def defect(request: fastapi.Request, error: Exception) -> fastapi.Response:
+        # Starlette raises the error again, and uvicorn logs its traceback.
         message = (
-            f"The server has a defect. Received: a request that it raised {type(error).__name__} on. "
+            f"The server has a defect. Received: a request that raised {type(error).__name__}. "
             "Report it with the server's log."
         )
         return _json({"error": message}, 500)
 
 
-def _json(content, status=200, headers=None):
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> fastapi.Response:
     return fastapi.Response(orjson.dumps(content), status, headers, "application/json")
 
 
-async def _unless_gone(request, work):
-    """Awaits `work`, but cancels it when the client's connection is cut."""
+async def _cancel_if_client_goes(request: fastapi.Request, work: Awaitable[_Result]) -> _Result:
+    """Returns the result of `work`, or cancels it when the client's connection is cut."""
     working = asyncio.ensure_future(work)
-    listening = asyncio.ensure_future(request.receive())
+    # The body was read whole: the next event can only be the end of the connection.
+    disconnected = asyncio.ensure_future(request.receive())
     try:
-        # After a body that was read whole, all that can be received is the end of the connection.
-        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             raise ClientDisconnect
         return working.result()
     finally:
         working.cancel()
-        listening.cancel()
+        disconnected.cancel()

@@ -1,4 +1,11 @@
-"""A connection of the server: uvicorn's, which closes those that send no request, and answers in JSON."""
+"""A client's connection: uvicorn's, with a time limit for request headers and errors in JSON.
+
+uvicorn limits only the time between two requests (`timeout_keep_alive`): a client that sends half of its
+headers keeps its connection for ever. Its own errors are plain text.
+"""
+
+import asyncio
+from typing import Any
 
 import h11
 import orjson
@@ -9,80 +16,62 @@ class HttpConnection(H11Protocol):
     """One connection of a client.
 
     Args:
-        *arguments: uvicorn's.
-        read_timeout: float, seconds that a request's headers may take.
-        **named: uvicorn's.
+        *args: arguments of uvicorn's class.
+        read_timeout: seconds within which the headers of a request must arrive.
+        **kwargs: arguments of uvicorn's class.
     """
 
-    def __init__(self, *arguments, read_timeout, **named):
-        super().__init__(*arguments, **named)
+    def __init__(self, *args: Any, read_timeout: float, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._read_timeout = read_timeout
-        self._headers_due = None
+        self._header_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: asyncio.Transport) -> None:
         """Called by asyncio when a client connects."""
         super().connection_made(transport)
-        self._watch_headers()
+        self._update_header_timer()
 
-    def data_received(self, data):
-        """Called by asyncio with what a client sends."""
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio with the bytes that a client sent."""
         super().data_received(data)
-        self._watch_headers()
+        self._update_header_timer()
 
-    def connection_lost(self, exc):
-        """Called by asyncio when the connection is closed or cut."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by asyncio when the connection was closed or cut."""
         super().connection_lost(exc)
-        self._stop_watching()
+        self._stop_header_timer()
 
-    def send_400_response(self, msg):
-        """Called by uvicorn for what is not HTTP: answers as TF Serving does, in JSON."""
-        self._refuse(
-            400, f"A request must be HTTP/1.1. Received: something else ({msg}) Send it by a client of HTTP."
-        )
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn for bytes that are not HTTP; answers in JSON, as TF Serving does."""
+        self._send_error(400, f"A request must be HTTP/1.1. Received: {msg} Use an HTTP client.")
 
-    def _should_upgrade(self):
-        """Called by uvicorn: answers in HTTP what asks for another protocol, as HTTP lets a server do.
-
-        uvicorn's own would advise a package for WebSockets in the log.
-
-        Reference:
-            RFC 9110, "HTTP Semantics", section 7.8.
-        """
-        return False
-
-    def _watch_headers(self):
-        """Starts the clock where headers are awaited; stops it where they have come."""
+    def _update_header_timer(self) -> None:
+        """Runs the timer exactly while headers are awaited."""
         if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
-            self._stop_watching()
-        elif self._headers_due is None:
-            self._headers_due = self.loop.call_later(self._read_timeout, self._headers_late)
+            self._stop_header_timer()
+        elif self._header_timer is None:
+            message = (
+                f"A request's headers must arrive within {self._read_timeout:g} s. Received: incomplete "
+                "headers. Send them faster, or raise --read-timeout."
+            )
+            self._header_timer = self.loop.call_later(self._read_timeout, self._send_error, 408, message)
 
-    def _stop_watching(self):
-        if self._headers_due is not None:
-            self._headers_due.cancel()
-            self._headers_due = None
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-    def _headers_late(self):
-        self._refuse(
-            408,
-            f"A request's headers must arrive within {self._read_timeout:g} s. Received: less than that. "
-            "Send them faster, or raise --read-timeout.",
-        )
-
-    def _refuse(self, status, message):
-        # While an answer is under way no other can be sent.
+    def _send_error(self, status: int, message: str) -> None:
+        # h11 refuses a second answer while one is being sent.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             body = orjson.dumps({"error": message})
+            length = str(len(body)).encode()
             headers = [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-                (b"connection", b"close"),
+                ("content-type", "application/json"),
+                ("content-length", length),
+                ("connection", "close"),
             ]
-            events = (
-                h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status]),
-                h11.Data(data=body),
-                h11.EndOfMessage(),
-            )
-            for event in events:
+            response = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event))
         self.transport.close()

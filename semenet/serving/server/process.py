@@ -1,70 +1,81 @@
-"""The server's process: its socket, its signals, and its end."""
+"""The server's process: signals, shutdown and uvicorn's settings.
+
+uvicorn's own shutdown closes the address on the first signal, and ends the process by that signal. Here the
+health checks still answer while running requests finish, and the process ends with status 0.
+"""
 
 import asyncio
 import functools
 import gc
 import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
-from semenet.serving.server.address import open_to_clients
+from semenet.serving.server.address import listen
 from semenet.serving.server.app import Service, create_app
 from semenet.serving.server.http_connection import HttpConnection
+from semenet.serving.server.options import ServerOptions
+from semenet.serving.server.served_model import ServedModel
 
-# Longer than the minute for which load balancers keep a connection: the side that closes first must not be
-# the one that requests are sent to.
+# Longer than the minute for which load balancers keep a connection: if the server closed it first, a request
+# that is on its way would be lost.
 _KEEP_ALIVE_SECONDS = 75
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
 class ServerProcess(uvicorn.Server):
-    """uvicorn, which finishes what it began when it is told to stop, and then ends with status 0.
+    """uvicorn's server, which finishes running requests when it is stopped, and then ends with status 0.
 
     Args:
-        config: `uvicorn.Config`.
-        service: `semenet.serving.server.app.Service`.
-        started: function without arguments, called when clients can connect.
+        config: uvicorn's settings.
+        service: the service that is stopped.
+        started: called when clients can connect.
     """
 
-    def __init__(self, config, service, started):
+    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._service, self._tell = service, started
+        self._service, self._started = service, started
         self._stopping = None
 
-    async def startup(self, sockets=None):
-        """Begins to listen."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to listen."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self._tell()
+        self._started()
 
-    def handle_exit(self, sig, frame):
-        """Called with a signal: ends the server when its requests are done, with a second SIGINT at once."""
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops the server when its requests are done; a second SIGINT stops it at once."""
         if self._stopping is not None:
             self.should_exit = True
             self.force_exit = sig == signal.SIGINT
             return
         self._service.ready = False
-        self._stopping = asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
+        self._stopping = asyncio.run_coroutine_threadsafe(self._finish_requests(), self._loop)
 
-    async def _finish(self):
+    async def _finish_requests(self) -> None:
         await asyncio.sleep(self._service.options.drain)
         self._service.accepts = False
         while self._service.active:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         self.should_exit = True
 
 
-def run(model, options, listener, started):
-    """Serves until the process is told to stop.
+def run(
+    model: ServedModel, options: ServerOptions, listener: socket.socket, started: Callable[[str], None]
+) -> None:
+    """Serves a model until the process receives SIGTERM or SIGINT.
 
     Args:
-        model: `semenet.serving.server.served_model.ServedModel`.
-        options: `semenet.serving.server.options.ServerOptions`.
-        listener: `socket.socket`, what `semenet.serving.server.address.take` gave.
-        started: function of the address, str, called when clients can connect.
+        model: the model.
+        options: address and limits.
+        listener: socket of `semenet.serving.server.address.bind_address`.
+        started: called with the server's address when clients can connect.
 
     Raises:
-        ValueError: it cannot listen at the address.
+        SemenetError: the server cannot listen at the address.
     """
     service = Service(model, options)
     host = f"[{options.host}]" if ":" in options.host else options.host
@@ -74,15 +85,17 @@ def run(model, options, listener, started):
         http=functools.partial(HttpConnection, read_timeout=options.read_timeout),
         ws="none",
         loop="asyncio",
-        log_level="warning",
+        # Below errors, uvicorn warns of requests that are not HTTP or ask for WebSocket: any client could
+        # fill the log.
+        log_level="error",
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        # Answers that clients do not take must not hold up the end.
+        # A client that does not read its answer must not delay the shutdown.
         timeout_graceful_shutdown=options.read_timeout,
     )
-    # TensorFlow's objects and the model's live as long as the process: no request waits for the collector to
-    # look through them.
+    # TensorFlow and the model live as long as the process: the garbage collector need not visit them during
+    # a request.
     gc.freeze()
-    open_to_clients(listener)
+    listen(listener)
     ServerProcess(config, service, lambda: started(address)).run(sockets=[listener])

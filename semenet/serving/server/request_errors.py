@@ -1,54 +1,50 @@
-"""The errors that answer a client of the server, with their HTTP status."""
+"""The errors with which requests are answered, and their HTTP status."""
 
 import itertools
 
 from semenet.errors import SemenetError
 
-# One batch of a full-size network on a processor takes about as long.
+# About the time of one batch of a full-size network on a CPU.
 RETRY_AFTER_SECONDS = 1
 _HEADERS = {503: {"Retry-After": str(RETRY_AFTER_SECONDS)}, 415: {"Accept-Encoding": "identity"}}
 
 
 class RequestError(SemenetError):
-    """A request that is not answered with a prediction.
+    """A request that is answered with an error.
 
     Args:
-        status: int, of HTTP.
-        message: str, the rule, what was received, and the remedy.
+        status: HTTP status.
+        message: the rule, what was received, and the remedy.
 
     Attributes:
         status: int.
-        headers: dict of str, the headers of the answer.
+        headers: dict of str, headers of the answer.
     """
 
-    def __init__(self, status, message):
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.headers = _HEADERS.get(status, {})
 
 
-def invalid(message):
-    """A `RequestError` of a request that will never be right: 400."""
+def invalid(message: str) -> RequestError:
+    """Returns the error, status 400, of a request that has to be changed."""
     return RequestError(400, message)
 
 
-def shown(value, length=80):
-    """A value as an error message shows it, cut short.
+def shortened(value: object, length: int = 80) -> str:
+    """Returns a value as error messages show it: at most `length` characters, then "...".
 
     Args:
-        value: anything that JSON holds.
-        length: int, the most characters.
-
-    Returns:
-        str; of a list or an object what it is and how long, since its contents may be huge.
+        value: any JSON value. Lists and objects are described by their size only.
+        length: largest number of characters.
     """
-    if isinstance(value, (list, dict)):
-        kind = "a list" if isinstance(value, list) else "an object"
-        keys = (
-            f" with the keys {list(itertools.islice(value, 5))}" if isinstance(value, dict) and value else ""
-        )
-        text = f"{kind} of {len(value)}{keys}"
+    if isinstance(value, dict):
+        keys = f" with the keys {list(itertools.islice(value, 5))}" if value else ""
+        text = f"an object of {len(value)}{keys}"
+    elif isinstance(value, list):
+        text = f"a list of {len(value)}"
     else:
-        # Cut first: a string may have as many characters as a request has bytes.
+        # Cut first: a string may be as long as the whole request.
         text = repr(value[:length] if isinstance(value, str) else value)
     return text if len(text) <= length else f"{text[:length]}..."

@@ -1,18 +1,22 @@
 """TF Serving's REST format: JSON to the arrays that a signature takes, and its outputs to JSON.
 
+TensorFlow Serving has this conversion in C++ only. orjson reads the JSON, NumPy checks nested lists.
+
 Reference:
     https://www.tensorflow.org/tfx/serving/api_rest
 """
 
 import binascii
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import orjson
 import tensorflow as tf
 
-from semenet.serving.server.request_errors import RequestError, invalid, shown
-from semenet.serving.server.served_model import Signature
+from semenet.serving.server.request_errors import RequestError, invalid, shortened
+from semenet.serving.server.served_model import ServedModel, Signature
 
 _BASE64 = "b64"
 _BYTES_SUFFIX = "_bytes"
@@ -20,12 +24,12 @@ _BYTES_SUFFIX = "_bytes"
 
 @dataclasses.dataclass(frozen=True)
 class PredictRequest:
-    """What a client asks for.
+    """A request for predictions.
 
     Attributes:
-        signature: `Signature`.
-        inputs: dict of names to arrays `(N, ...)` of the signature's types, strings as objects.
-        by_row: bool, whether the answer is one object an item rather than one array an output.
+        signature: the signature to call.
+        inputs: dict of names to arrays `(N, ...)` of the signature's types; strings as objects.
+        by_row: whether the answer has one object per item, rather than one array per output.
     """
 
     signature: Signature
@@ -33,92 +37,91 @@ class PredictRequest:
     by_row: bool
 
     @property
-    def count(self):
-        """int, N: the items."""
+    def count(self) -> int:
+        """N, the number of items."""
         return len(next(iter(self.inputs.values())))
 
 
-def read_request(body, model):
-    """Reads the body of a predict request.
+def read_request(body: bytes | bytearray, model: ServedModel) -> PredictRequest:
+    """Reads the JSON body of a predict request.
 
     Args:
-        body: bytes, JSON.
-        model: `semenet.serving.server.served_model.ServedModel`.
-
-    Returns:
-        `PredictRequest`.
+        body: the body.
+        model: the model that is served.
 
     Raises:
-        RequestError: 400, with what is wrong.
+        RequestError: 400, the body is not a request that the model can answer.
     """
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise invalid(
             "The body of a request must be JSON. "
-            f'Received: {shown(bytes(body[:40]))}, {error}. Send {{"instances": [...]}}.'
+            f'Received: {shortened(bytes(body[:40]))}, {error}. Send {{"instances": [...]}}.'
         ) from error
-    keys = {"instances", "inputs"} & set(asked) if isinstance(asked, dict) else set()
-    if len(keys) != 1:
+    formats = {"instances", "inputs"} & set(asked) if isinstance(asked, dict) else set()
+    if len(formats) != 1:
         raise invalid(
-            "A request is a JSON object with one of the keys instances (row format) and inputs (columns). "
-            f'Received: {shown(asked)}. Send {{"instances": [...]}}.'
+            "A request must be a JSON object with one of the keys instances (row format) and inputs (column "
+            f'format). Received: {shortened(asked)}. Send {{"instances": [...]}}.'
         )
     name = asked.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
-            f"signature_name must be a string. Received: {shown(name)}. Leave it out for the default."
+            f"signature_name must be a string. Received: {shortened(name)}. Leave it out for the default."
         )
     signature = model.signature(name)
-    by_row = keys == {"instances"}
-    columns = _of_rows(asked["instances"], signature) if by_row else _of_columns(asked["inputs"], signature)
+    by_row = formats == {"instances"}
+    columns = (_columns_of_rows if by_row else _columns)(asked[formats.pop()], signature)
     if set(columns) != set(signature.inputs):
         raise invalid(
             f"{signature.name} takes the inputs {sorted(signature.inputs)}. "
-            f"Received: {shown(columns)}. Send these and no others."
+            f"Received: {shortened(columns)}. Send exactly these."
         )
     inputs = {name: _array(columns[name], spec, name) for name, spec in signature.inputs.items()}
-    if len({len(values) for values in inputs.values()}) != 1:
-        counts = {name: len(values) for name, values in inputs.items()}
+    counts = {name: len(values) for name, values in inputs.items()}
+    if len(set(counts.values())) != 1:
         raise invalid(
             f"Every input must have as many items as the others. Received: {counts}. Send equal numbers."
         )
     return PredictRequest(signature, inputs, by_row)
 
 
-def write_response(outputs, by_row):
+def write_response(outputs: dict[str, np.ndarray], by_row: bool) -> bytes:
     """Writes the answer to a predict request.
 
     Args:
-        outputs: dict of names to arrays `(N, ...)`, strings as objects, which are bytes.
-        by_row: bool, as the request was.
+        outputs: dict of names to arrays `(N, ...)`; strings as objects, which are bytes.
+        by_row: as in `PredictRequest`.
 
     Returns:
-        bytes, JSON. Numbers that JSON lacks, NaN and the infinities, are null.
+        JSON, in which NaN and infinities are null.
 
     Raises:
-        RequestError: 500, an output that is text by its name is not UTF-8.
+        RequestError: 500, a text output is not UTF-8.
     """
-    values = {name: _writable(name, array) for name, array in outputs.items()}
+    columns = {name: _json_values(name, array) for name, array in outputs.items()}
+    single = next(iter(columns.values())) if len(columns) == 1 else None
     if by_row:
-        names, columns = list(values), values.values()
-        rows = zip(*columns, strict=True)
-        alone = len(names) == 1
-        answer = {"predictions": [row[0] if alone else dict(zip(names, row, strict=True)) for row in rows]}
+        rows = zip(*columns.values(), strict=True)
+        predictions = (
+            [dict(zip(columns, row, strict=True)) for row in rows] if single is None else list(single)
+        )
+        answer = {"predictions": predictions}
     else:
-        answer = {"outputs": next(iter(values.values())) if len(values) == 1 else values}
+        answer = {"outputs": columns if single is None else single}
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _is_base64(value):
+def _is_base64(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {_BASE64}
 
 
-def _of_rows(instances, signature):
-    """dict of each input's values, from one value or object an item."""
+def _columns_of_rows(instances: object, signature: Signature) -> dict[str, list]:
+    """Returns the values of each input, from one value or one object per item."""
     if not isinstance(instances, list) or not instances:
         raise invalid(
-            f"instances must be a list of one item or more. Received: {shown(instances)}. Send one."
+            f"instances must be a list of one item or more. Received: {shortened(instances)}. Send a list."
         )
     if not isinstance(instances[0], dict) or _is_base64(instances[0]):
         return {_only_input(signature): instances}
@@ -127,26 +130,25 @@ def _of_rows(instances, signature):
         if not isinstance(instance, dict) or set(instance) != keys:
             raise invalid(
                 f"All instances must have the keys of the first, {sorted(keys)}. "
-                f"Received: instance {number}, {shown(instance)}. Send equal keys."
+                f"Received: instance {number}, {shortened(instance)}. Send equal keys."
             )
     return {name: [instance[name] for instance in instances] for name in sorted(keys)}
 
 
-def _of_columns(inputs, signature):
-    """dict of each input's values, from one list an input."""
-    columns = inputs if isinstance(inputs, dict) and not _is_base64(inputs) else None
-    if columns is None:
-        columns = {_only_input(signature): inputs}
+def _columns(inputs: object, signature: Signature) -> dict[str, list]:
+    """Returns the values of each input, from one list per input."""
+    is_named = isinstance(inputs, dict) and not _is_base64(inputs)
+    columns = inputs if is_named else {_only_input(signature): inputs}
     for name, values in columns.items():
         if not isinstance(values, list) or not values:
             raise invalid(
                 "Each input must be a list of one item or more. "
-                f"Received: {shown(name)}, {shown(values)}. Send a list."
+                f"Received: {shortened(name)}, {shortened(values)}. Send a list."
             )
     return columns
 
 
-def _only_input(signature):
+def _only_input(signature: Signature) -> str:
     if len(signature.inputs) != 1:
         raise invalid(
             f"{signature.name} takes the inputs {sorted(signature.inputs)}, so they must be named. "
@@ -155,21 +157,21 @@ def _only_input(signature):
     return next(iter(signature.inputs))
 
 
-def _array(values, spec, name):
+def _array(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
     array = _strings(values, spec, name) if spec.dtype == tf.string else _numbers(values, spec, name)
     if not array.size or not spec.shape.is_compatible_with(array.shape):
         raise invalid(
-            f"{name} must have the shape {_words(spec.shape)}, and no axis of 0. Received: shape "
+            f"{name} must have the shape {_shape_text(spec.shape)}, and no axis of 0. Received: shape "
             f"{array.shape}. Send nested lists of equal lengths."
         )
     return array
 
 
-def _strings(values, spec, name):
+def _strings(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
     if spec.shape.rank != 1:
         raise invalid(
-            f"Strings are served as one an item. Received: {name}, an input of shape {_words(spec.shape)}. "
-            "Export a signature that takes one an item."
+            "A string input must take one string per item. "
+            f"Received: {name}, an input of shape {_shape_text(spec.shape)}. Export another signature."
         )
     array = np.empty(len(values), object)
     for number, value in enumerate(values):
@@ -177,40 +179,42 @@ def _strings(values, spec, name):
     return array
 
 
-def _string(value, where):
+def _string(value: object, description: str) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if not _is_base64(value) or not isinstance(value[_BASE64], str):
         raise invalid(
             'A string must be a JSON string, or bytes as {"b64": "..."}. '
-            f"Received: {where}, {shown(value)}. Send it so."
+            f"Received: {description}, {shortened(value)}. Send one of these."
         )
     try:
         return binascii.a2b_base64(value[_BASE64], strict_mode=True)
     except ValueError as error:
         raise invalid(
-            "b64 must be standard base64 with its padding, without line breaks. Received: "
-            f"{where}, {shown(value[_BASE64], 40)}, {error}. Encode the bytes with `base64 -w0`."
+            "b64 must be standard base64 with padding and without line breaks. Received: "
+            f"{description}, {shortened(value[_BASE64], 40)}, {error}. Encode the bytes with `base64 -w0`."
         ) from error
 
 
-def _numbers(values, spec, name):
-    dtype = spec.dtype.as_numpy_dtype
-    kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}.get(np.dtype(dtype).kind, "")
+def _numbers(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
+    dtype = np.dtype(spec.dtype.as_numpy_dtype)
+    accepted_kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}.get(dtype.kind, "")
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise invalid(
             f"{name} must be nested lists of equal lengths. Received: {error}. Pad or resize the items, or "
-            "send those of one shape together."
+            "send items of the same shape together."
         ) from error
-    # What is empty has no type yet: its shape is refused.
-    if array.size and array.dtype.kind not in kinds:
+    if not array.size:
+        # An empty array has no type yet. `_array` refuses its shape.
+        return array
+    if array.dtype.kind not in accepted_kinds:
         raise invalid(
             f"{name} must be nested lists of {spec.dtype.name}. "
-            f"Received: values that NumPy takes for {array.dtype}. Send numbers of that type."
+            f"Received: values that NumPy reads as {array.dtype}. Send numbers of the right type."
         )
-    if array.size and np.dtype(dtype).kind in "iu":
+    if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         low, high = int(array.min()), int(array.max())
         if low < limits.min or high > limits.max:
@@ -221,12 +225,12 @@ def _numbers(values, spec, name):
     return array.astype(dtype)
 
 
-def _words(shape):
+def _shape_text(shape: tf.TensorShape) -> str:
     return f"({', '.join('any' if size is None else str(size) for size in shape)})"
 
 
-def _writable(name, array):
-    """What orjson writes of an array: its numbers as they are, its strings by the output's name."""
+def _json_values(name: str, array: np.ndarray) -> np.ndarray | list:
+    """Returns an array as orjson can write it: numbers unchanged, strings by the output's name."""
     if array.dtype != object:
         return np.ascontiguousarray(array)
     if name.endswith(_BYTES_SUFFIX):
@@ -236,11 +240,11 @@ def _writable(name, array):
     except UnicodeDecodeError as error:
         raise RequestError(
             500,
-            f"An output of text must be UTF-8. Received: {name}, {error}. "
+            f"A text output must be UTF-8. Received: {name}, {error}. "
             f"Export it under a name that ends in {_BYTES_SUFFIX}.",
         ) from error
 
 
-def _nested(array, write):
-    """Lists of an array's entries, each written."""
-    return [_nested(entry, write) if isinstance(entry, np.ndarray) else write(entry) for entry in array]
+def _nested(array: np.ndarray, convert: Callable[[bytes], Any]) -> list:
+    """Returns an array's entries, converted, as nested lists."""
+    return [_nested(entry, convert) if isinstance(entry, np.ndarray) else convert(entry) for entry in array]

@@ -1,35 +1,51 @@
-"""The server of a SavedModel, for clients of TF Serving's REST interface."""
+"""Starts the server of a SavedModel, for clients of TF Serving's REST interface."""
 
 import importlib.util
+import pathlib
+from collections.abc import Callable
 
 from semenet.errors import SemenetError
-from semenet.serving.server.address import take
+from semenet.serving.server.address import bind_address
+from semenet.serving.server.options import ServerOptions
 
 _PACKAGES = ("fastapi", "orjson", "prometheus_client", "python_multipart", "uvicorn")
 
 
-def serve(folder, options, name=None, started=print, progress=lambda step, done, total: None):
-    """Serves a SavedModel until the process is told to stop by SIGTERM or SIGINT.
+def serve(
+    folder: pathlib.Path | str,
+    options: ServerOptions,
+    name: str | None = None,
+    started: Callable[[str], None] = print,
+    progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
+) -> None:
+    """Serves a SavedModel until the process receives SIGTERM or SIGINT.
 
     Args:
-        folder: as for `semenet.serving.server.served_model.ServedModel`.
-        options: `semenet.serving.server.options.ServerOptions`.
-        name: str, what clients call the model; None for the folder's name.
-        started: function of a line, str, called when clients can connect, and the model is warm.
-        progress: function of a step's name, the number done and of all, called until then.
+        folder: a SavedModel's folder, or a folder of versions, see `ServedModel`.
+        options: address and limits.
+        name: the model's name in addresses; None for the folder's name.
+        started: called with a line of text when the model is warm and clients can connect.
+        progress: called until then with a step's name, the number done and the total.
 
     Raises:
-        ValueError: a package of the extra `serve` is missing, there is no model to serve, it fails on its
-            own warm-up requests, or the address cannot be listened at.
+        SemenetError: a package of the extra `serve` is not installed, there is no model, the model fails on
+            its own warm-up requests, or the address cannot be used.
+
+    Example:
+        >>> from semenet.serving.server import ServerOptions, serve
+        >>> serve("no_such_folder", ServerOptions(port=0))
+        Traceback (most recent call last):
+        ...
+        semenet.errors.SemenetError: What is served must be ... Received: ...no_such_folder...
     """
     missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
         raise SemenetError(
-            f"`semenet serve` needs the extra serve. Received: an installation without {', '.join(missing)}. "
-            "Run pip install 'semenet[serve]'."
+            "`semenet serve` needs the extra serve. Received: an environment without "
+            f"{', '.join(missing)}. Run pip install 'semenet[serve]'."
         )
-    # Nobody waits for a model to be told that the port is in use.
-    with take(options.host, options.port) as listener:
+    # Before the model, whose loading takes longer: a port in use is reported at once.
+    with bind_address(options.host, options.port) as listener:
         progress("loading", 0, 1)
         from semenet.serving.server.process import run
         from semenet.serving.server.served_model import ServedModel
@@ -38,7 +54,7 @@ def serve(folder, options, name=None, started=print, progress=lambda step, done,
         progress("loading", 1, 1)
         model.warm_up(progress)
 
-        def tell(address):
+        def report(address: str) -> None:
             started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}")
 
-        run(model, options, listener, tell)
+        run(model, options, listener, report)

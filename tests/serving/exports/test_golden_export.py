@@ -23,7 +23,7 @@ def cascade(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared_in_graph(cascade):
-    """From files to what the exported graph makes of each, in one batch."""
+    """Function from image files to the images that the exported graph prepares, in one batch."""
     servable = CascadeServable(cascade)
     graph = tf.function(
         lambda contents: decode_batch(contents, servable.prepare, servable.specs),
@@ -44,8 +44,8 @@ def golden():
     return {name: values | {"file": base64.b64decode(values["file"])} for name, values in read.items()}
 
 
-def test_images_are_prepared_as_they_always_were(cascade, prepared_in_graph, golden):
-    """To the bit: in Python, and in the exported graph."""
+def test_prepared_images_equal_the_golden_file(cascade, prepared_in_graph, golden):
+    """Bit for bit, in Python and in the exported graph."""
     in_graph = prepared_in_graph([values["file"] for values in golden.values()])
     for (name, values), arrays in zip(golden.items(), in_graph, strict=True):
         by_python = cascade.prepare(read_image(values["file"]), is_coloured(values["file"]))
@@ -53,7 +53,7 @@ def test_images_are_prepared_as_they_always_were(cascade, prepared_in_graph, gol
         assert digest(arrays) == values["prepared_sha256"], f"{name} in the graph"
 
 
-def test_a_savedmodel_answers_as_it_always_did(cascade, golden, tmp_path):
+def test_the_answers_of_a_savedmodel_equal_the_golden_file(cascade, golden, tmp_path):
     saved = export(cascade.save(tmp_path / "cascade"), tmp_path / "saved")
     model = tf.saved_model.load(str(saved))
     answer = model.signatures["serving_default"](
@@ -65,9 +65,11 @@ def test_a_savedmodel_answers_as_it_always_did(cascade, golden, tmp_path):
         assert answer[output].numpy().astype(str).tolist() == [values[output] for values in golden.values()]
 
 
-@pytest.mark.skipif("SEMENET_DATA" not in os.environ, reason="SEMENET_DATA names no folder of radiographs")
-def test_real_radiographs_are_prepared_alike(cascade, prepared_in_graph):
-    """Some of each data set, of all sizes that the sets have."""
+@pytest.mark.skipif(
+    "SEMENET_DATA" not in os.environ, reason="SEMENET_DATA is not set to a folder of radiographs"
+)
+def test_real_radiographs_are_prepared_equally(cascade, prepared_in_graph):
+    """Images of each data set, of many sizes."""
     data = pathlib.Path(os.environ["SEMENET_DATA"])
     files = []
     for name in ("dataset1", "dataset1_hires", "dataset2"):

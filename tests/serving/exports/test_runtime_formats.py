@@ -18,7 +18,7 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.models.entries import CATALOG
 from semenet.serving.cascade.cascade import Cascade
-from semenet.serving.exports import runtime_formats as module
+from semenet.serving.exports import runtime_formats
 from semenet.serving.exports.runtime_formats import ExportError, export_format
 from semenet.serving.exports.runtimes import open_exported
 from semenet.serving.prediction.network_predictions import predict_arrays
@@ -36,7 +36,7 @@ def chests(count, size=64):
 
 @pytest.fixture(scope="module")
 def calibrated(tmp_path_factory):
-    """A network whose probabilities are divided by a temperature other than 1."""
+    """A network with a temperature other than 1."""
     file = tmp_path_factory.mktemp("calibrated") / "one.keras"
     brightness_network(file, CLASSES, [0.0, 0.01, 0.02])
     calibrate_by_hand(file, 2.0)
@@ -45,7 +45,7 @@ def calibrated(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", list(CATALOG))
-def test_every_entry_gives_keras_probabilities_in_every_runtime(entry, tmp_path):
+def test_every_entry_has_keras_probabilities_in_every_runtime(entry, tmp_path):
     model = semenet.build(entry, input_shape=(64, 64, 1), **SMALL)
     model.save(tmp_path / "model.keras")
     images = np.stack([prepare_image(image, (64, 64)) for image in chests(3, 96)])
@@ -59,39 +59,43 @@ def test_every_entry_gives_keras_probabilities_in_every_runtime(entry, tmp_path)
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_temperature_is_inside_and_the_description_says_what_goes_in(calibrated, format, tmp_path):
+def test_the_file_includes_the_temperature_and_is_described(calibrated, format, tmp_path):
     folder = export_format(calibrated, tmp_path / "out", format)
     images = chests(3, 96)
-    fed = np.stack([prepare_image(image, (48, 40)) for image in images])
-    found = open_exported(folder / FORMATS[format])(fed)
+    prepared = np.stack([prepare_image(image, (48, 40)) for image in images])
+    found = open_exported(folder / FORMATS[format])(prepared)
     np.testing.assert_allclose(found, predict_arrays(calibrated, images), atol=1e-5)
-    logits = np.array([0.0, 0.01, 0.02]) * fed.mean(axis=(1, 2, 3))[:, np.newaxis] / 2
+    logits = np.array([0.0, 0.01, 0.02]) * prepared.mean(axis=(1, 2, 3))[:, np.newaxis] / 2
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(found, powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
-    told = json.loads((folder / "semenet.json").read_text())
-    assert told["input"] == {
+    description = json.loads((folder / "semenet.json").read_text())
+    assert description["input"] == {
         "name": "images",
         "dtype": "uint8",
         "shape": [None, 48, 40, 1],
         "range": [0, 255],
         "prepared": "8-bit grey, stretched to 48 x 40 as semenet.data.transforms.host.resize does",
     }
-    assert told["output"] == {"name": "probabilities", "dtype": "float32", "shape": [None, 3]}
-    assert (told["file"], told["temperature"], told["class_names"]) == (FORMATS[format], 2.0, list(CLASSES))
-    assert told["converters"]
+    assert description["output"] == {"name": "probabilities", "dtype": "float32", "shape": [None, 3]}
+    assert (description["file"], description["temperature"], description["class_names"]) == (
+        FORMATS[format],
+        2.0,
+        list(CLASSES),
+    )
+    assert description["converters"]
     assert not list(tmp_path.glob(".out*"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_int8_is_written_calibrated_and_measured(format, phantoms, classifier_run, tmp_path):
-    """By the command; and tools/bench/int8_loss.py says what it loses on the manifest's val split."""
+    """Exports by the command, and runs tools/bench/int8_loss.py on the manifest's val split."""
     command = ["export", str(classifier_run), str(tmp_path / "out"), "--format", format]
     main([*command, "--int8", "--calibration", str(phantoms)])
-    told = json.loads((tmp_path / "out" / "semenet.json").read_text())
+    description = json.loads((tmp_path / "out" / "semenet.json").read_text())
     suffix = pathlib.Path(FORMATS[format]).suffix
-    assert told["int8"]["file"] == f"model_int8{suffix}"
-    assert 0 < told["int8"]["calibration_images"] <= 200
+    assert description["int8"]["file"] == f"model_int8{suffix}"
+    assert 0 < description["int8"]["calibration_images"] <= 200
     weights = [".bin" if format == "openvino" else suffix]
     sizes = [(tmp_path / "out" / f"{name}{weights[0]}").stat().st_size for name in ("model", "model_int8")]
     assert sizes[1] < sizes[0]
@@ -107,43 +111,41 @@ def test_int8_is_written_calibrated_and_measured(format, phantoms, classifier_ru
 
 
 @pytest.mark.slow
-def test_a_segmentation_network_s_int8_masks_are_nearly_the_same(unet_run, phantoms, tmp_path):
+def test_int8_masks_are_nearly_equal_to_float32(unet_run, phantoms, tmp_path):
     folder = export_format(unet_run, tmp_path / "out", "openvino", int8=True, calibration=phantoms)
     images = np.stack([prepare_image(image, (32, 32)) for image in chests(4)])
-    whole, small = (open_exported(folder / name)(images) for name in ("model.xml", "model_int8.xml"))
-    assert whole.shape == (4, 32, 32, 1)
-    assert 0 < np.abs(whole - small).mean() < 0.1
+    float32, int8 = (open_exported(folder / name)(images) for name in ("model.xml", "model_int8.xml"))
+    assert float32.shape == (4, 32, 32, 1)
+    assert 0 < np.abs(float32 - int8).mean() < 0.1
 
 
 @pytest.mark.slow
-def test_an_int8_network_that_its_runtime_refuses_is_not_left_behind(
-    classifier_run, phantoms, tmp_path, monkeypatch
-):
-    def refusing(file, threads=None):
+def test_an_int8_network_that_its_runtime_refuses_is_removed(classifier_run, phantoms, tmp_path, monkeypatch):
+    def fail_on_int8(file, threads=None):
         if "int8" in file.name:
             raise RuntimeError("failed to create XNNPACK runtime\nNode 3 failed to prepare.")
         return open_exported(file, threads)
 
-    monkeypatch.setattr(module, "open_exported", refusing)
-    with pytest.raises(
-        ExportError, match=r"as litert, which refuses it \(failed to create XNNPACK runtime\)"
-    ):
+    monkeypatch.setattr(runtime_formats, "open_exported", fail_on_int8)
+    with pytest.raises(ExportError, match=r"as litert, which fails \(failed to create XNNPACK runtime\)"):
         export_format(classifier_run, tmp_path / "out", "litert", int8=True, calibration=phantoms)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_differs_from_keras_is_not_left_behind(calibrated, tmp_path, monkeypatch):
-    def wrong(file, threads=None):
+def test_a_network_that_differs_from_keras_is_removed(calibrated, tmp_path, monkeypatch):
+    def open_wrong(file, threads=None):
         opened = open_exported(file, threads)
         return lambda images: opened(images) + np.float32(0.001)
 
-    monkeypatch.setattr(module, "open_exported", wrong)
-    with pytest.raises(ExportError, match=r"to 0.0001. Received: .*one.keras as litert, off by 0.001"):
+    monkeypatch.setattr(runtime_formats, "open_exported", open_wrong)
+    with pytest.raises(
+        ExportError, match=r"to 0.0001. Received: .*one.keras as litert, a difference of 0.001"
+    ):
         export_format(calibrated, tmp_path / "out", "litert")
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_exported_is_refused_before_the_work(calibrated, tmp_path):
+def test_wrong_arguments_are_refused_before_the_export(calibrated, tmp_path):
     cases = [
         ({"format": "caffe"}, "one of onnx, openvino, litert. Received: 'caffe'"),
         ({"format": "onnx", "int8": True}, "Give both --int8 and --calibration"),
@@ -159,14 +161,14 @@ def test_what_cannot_be_exported_is_refused_before_the_work(calibrated, tmp_path
     assert (tmp_path / "full" / "mine.txt").read_text() == "x"
 
 
-def test_a_cascade_is_for_a_savedmodel(calibrated, tmp_path):
+def test_a_cascade_can_only_be_a_savedmodel(calibrated, tmp_path):
     two = brightness_network(tmp_path / "two.keras", ("a", "b"), [0.0, 0.1], alone=True)
     saved = Cascade(calibrated, threshold_unet(tmp_path / "unet.keras"), two).save(tmp_path / "cascade")
-    with pytest.raises(SemenetError, match="other formats hold one network. Received: .*cascade for onnx"):
+    with pytest.raises(SemenetError, match="other formats hold one network. Received: .*cascade as onnx"):
         export_format(saved, tmp_path / "out", "onnx")
 
 
-def test_a_package_that_is_not_there_is_named_with_its_command(calibrated, tmp_path, monkeypatch):
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(calibrated, tmp_path, monkeypatch):
     version = importlib.metadata.version
 
     def without(package):
@@ -179,7 +181,7 @@ def test_a_package_that_is_not_there_is_named_with_its_command(calibrated, tmp_p
         export_format(calibrated, tmp_path / "out", "openvino")
 
 
-def test_a_savedmodel_takes_no_int8_and_other_formats_no_folder_of_models(calibrated, tmp_path, capsys):
+def test_a_savedmodel_has_no_int8_and_other_formats_no_tf_serving(calibrated, tmp_path, capsys):
     for words, message in (
         (["--int8"], "computes in float32"),
         (["--format", "onnx", "--tf-serving", "x"], "TensorFlow Serving serves a SavedModel"),
@@ -204,7 +206,7 @@ def test_a_network_trained_in_half_precision_is_exported_in_float32(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs_in_short(tmp_path):
+def test_the_benchmark_runs_on_a_small_network(tmp_path):
     tool = [sys.executable, TOOLS / "bench" / "serving.py", "--entries", "seme_resnet50", "--size", "64"]
     tool += ["--batches", "1", "--rounds", "2", "--width", "0.125", "--depth", "0.01", "--no-timm"]
     tool += ["--no-int8", "--runtimes", "keras", "savedmodel", "openvino", "--out", tmp_path / "bench.csv"]
@@ -214,8 +216,8 @@ def test_the_benchmark_runs_in_short(tmp_path):
     assert set(table["runtime"]) == {"keras", "savedmodel", "openvino"}
 
 
-def test_images_of_several_kinds_are_compared():
-    images = module.probe_images((40, 56), 3)
+def test_the_test_images_are_of_several_kinds():
+    images = runtime_formats.probe_images((40, 56), 3)
     assert images.shape == (4, 40, 56, 3)
     assert len({image.tobytes() for image in images}) == 4
     assert cv2.countNonZero(images[3][..., 0]) == 0

@@ -36,7 +36,7 @@ print(json.dumps({name: value.numpy().tolist() if value.dtype != tf.string
 
 @pytest.fixture(scope="module")
 def files(phantoms, tmp_path_factory):
-    """Images of several sizes and formats."""
+    """Image files of several sizes and formats."""
     folder = tmp_path_factory.mktemp("mixed")
     images = sorted((phantoms.parent / "images").glob("*.png"))[:3]
     grey = cv2.imread(str(images[0]), cv2.IMREAD_GRAYSCALE)
@@ -59,7 +59,9 @@ def saved_model(classifier_run, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_script_with_tensorflow_alone_gets_python_s_results(saved_model, classifier_run, files, tmp_path):
+def test_a_script_with_only_tensorflow_gets_the_results_of_predict(
+    saved_model, classifier_run, files, tmp_path
+):
     result = subprocess.run(
         [sys.executable, "-c", SERVE_WITHOUT_KERAS, saved_model, *files],
         capture_output=True,
@@ -84,7 +86,7 @@ def test_saved_model_cli_shows_the_signature(saved_model):
 
 
 @pytest.mark.parametrize("channels", [1, pytest.param(3, marks=pytest.mark.slow)])
-def test_prepares_images_with_clahe_as_python_does(phantoms, tiny_recipe, files, tmp_path, channels):
+def test_images_are_prepared_with_clahe_as_in_python(phantoms, tiny_recipe, files, tmp_path, channels):
     recipe = tiny_recipe("vgg19_gap", inference_clahe=True, channels=channels, epochs=1)
     run = train(recipe, phantoms, tmp_path / "run")
     served = tf.saved_model.load(str(export(run.path, tmp_path / "saved"))).signatures["serving_default"]
@@ -94,7 +96,7 @@ def test_prepares_images_with_clahe_as_python_does(phantoms, tiny_recipe, files,
 
 
 def write_calibration(run, temperature):
-    """calibration.json of a run folder."""
+    """Writes calibration.json of a run folder."""
     calibration = {
         "temperature": temperature,
         "model_sha256": file_sha256(run / "model.keras"),
@@ -136,8 +138,8 @@ def test_a_unet_serves_masks(unet_run, files, tmp_path):
 
 
 def served(path, name="serving_default"):
-    """A signature of a SavedModel, from what it takes to a dict of arrays and lists of str."""
-    # The signature lives as long as its model.
+    """Returns a signature as a function of its inputs to a dict of arrays and lists of str."""
+    # The signature works only as long as its model exists.
     model = tf.saved_model.load(str(path))
 
     def call(**inputs):
@@ -156,7 +158,9 @@ def contents(files):
     return [file.read_bytes() for file in files]
 
 
-def test_what_cannot_be_decoded_gets_a_code_and_leaves_the_others_right(saved_model, classifier_run, files):
+def test_an_item_that_cannot_be_decoded_gets_a_code_and_does_not_affect_the_others(
+    saved_model, classifier_run, files
+):
     good = contents(files[:5])
     call = served(saved_model)
     alone = call(image_bytes=good)
@@ -176,7 +180,7 @@ def test_what_cannot_be_decoded_gets_a_code_and_leaves_the_others_right(saved_mo
     nothing = call(image_bytes=[b"x"])
     assert nothing["error_code"].tolist() == [1]
     assert nothing["class_names"] == [["normal", "bacteria", "virus"]]
-    # It goes on as before.
+    # Later calls are not affected.
     np.testing.assert_array_equal(call(image_bytes=good)["probabilities"], alone["probabilities"])
 
 
@@ -186,7 +190,7 @@ def test_every_output_has_the_batch_first(saved_model, files):
         assert all(len(value) == 3 for value in answer.values())
 
 
-def test_heat_maps_are_grad_cam_s_and_pixels_are_taken_too(saved_model, classifier_run, files):
+def test_heat_maps_equal_grad_cam_and_pixels_are_accepted(saved_model, classifier_run, files):
     model = semenet.load_model(classifier_run)
     greys = [read_image(file) for file in files]
     prepared = np.stack([prepare_image(grey, (32, 32)) for grey in greys])
@@ -200,7 +204,7 @@ def test_heat_maps_are_grad_cam_s_and_pixels_are_taken_too(saved_model, classifi
 
 @pytest.fixture(scope="module")
 def cascade(classifier_run, unet_run, tmp_path_factory):
-    """A cascade of tiny networks, the folder it is saved in, and its SavedModel."""
+    """A cascade of tiny networks, its folder, and its SavedModel."""
     folder = tmp_path_factory.mktemp("cascade")
     stage2 = semenet.build(
         "seme_densenet169",
@@ -218,7 +222,7 @@ def cascade(classifier_run, unet_run, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_cascade_is_one_graph_that_gives_python_s_results(cascade, files):
+def test_the_graph_of_a_cascade_equals_python(cascade, files):
     made, _, exported = cascade
     prepared = [made.prepare(read_image(file), is_coloured(file.read_bytes())) for file in files]
     expected = made.decide(prepared, explain=True)
@@ -247,7 +251,7 @@ def test_a_cascade_is_one_graph_that_gives_python_s_results(cascade, files):
 
 
 @pytest.mark.slow
-def test_a_cascade_s_metadata_names_its_stages(cascade):
+def test_the_description_of_a_cascade_lists_its_stages(cascade):
     made, _, exported = cascade
     description = json.loads((exported / "assets.extra" / "semenet.json").read_text())
     assert description["class_names"] == list(made.class_names)
@@ -257,7 +261,7 @@ def test_a_cascade_s_metadata_names_its_stages(cascade):
     assert description["error_codes"]["0"] == "none"
 
 
-def test_metadata_says_what_the_network_is(saved_model):
+def test_the_description_of_a_network(saved_model):
     description = json.loads((saved_model / "assets.extra" / "semenet.json").read_text())
     assert description["class_names"] == ["normal", "bacteria", "virus"]
     assert description["input_size"] == [32, 32]
@@ -266,7 +270,7 @@ def test_metadata_says_what_the_network_is(saved_model):
     assert description["operating_points"] is description["abstain"] is None
 
 
-def test_a_network_that_is_fed_lungs_alone_is_not_exported_without_a_finder(classifier_run, tmp_path):
+def test_a_network_that_takes_lungs_alone_is_not_exported_without_a_u_net(classifier_run, tmp_path):
     model = semenet.load_model(classifier_run)
     model.get_layer("head").lungs_alone = True
     model.save(tmp_path / "alone.keras")
@@ -277,18 +281,18 @@ def test_a_network_that_is_fed_lungs_alone_is_not_exported_without_a_finder(clas
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_never_overwrites(classifier_run, tmp_path):
+def test_existing_files_are_not_overwritten(classifier_run, tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(OutputError, match="new or an empty folder. Received"):
         export(classifier_run, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_full_disk_leaves_no_half_model(classifier_run, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_incomplete_model(classifier_run, tmp_path, monkeypatch):
     def full(*_, **__):
         raise tf.errors.ResourceExhaustedError(None, None, "variables; No space left on device")
 
-    # The class is the backend's own.
+    # The class depends on the backend.
     monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", full)
     with pytest.raises(OutputError, match=r"saved \(No space left on device\). Make room"):
         export(classifier_run, tmp_path / "saved")

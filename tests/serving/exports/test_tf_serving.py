@@ -39,7 +39,7 @@ def models(run, tmp_path_factory):
     return folder
 
 
-def test_the_folder_is_as_the_server_wants_it(models):
+def test_the_folder_has_the_files_that_the_server_needs(models):
     assert (models / "chest" / "1" / "saved_model.pb").is_file()
     config = text_format.Parse(
         (models / "models.config").read_text(), model_server_config_pb2.ModelServerConfig()
@@ -60,7 +60,7 @@ def test_the_folder_is_as_the_server_wants_it(models):
         assert used in compose
 
 
-def test_another_export_is_the_next_version_and_keeps_your_configuration(run, tmp_path):
+def test_another_export_is_the_next_version_and_keeps_an_edited_configuration(run, tmp_path):
     export_for_tf_serving(run, tmp_path, "chest")
     (tmp_path / "batching.config").write_text("max_batch_size { value: 4 }\n")
     (tmp_path / "chest" / "7").mkdir()
@@ -75,7 +75,7 @@ def test_another_export_is_the_next_version_and_keeps_your_configuration(run, tm
         export_for_tf_serving(run, tmp_path, "../x")
 
 
-def test_warm_up_requests_are_ones_that_the_model_answers(models):
+def test_the_model_answers_its_warm_up_requests(models):
     saved = models / "chest" / "1"
     file = saved / "assets.extra" / "tf_serving_warmup_requests"
     records = tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
@@ -94,7 +94,7 @@ def test_warm_up_requests_are_ones_that_the_model_answers(models):
 
 @pytest.mark.slow
 def test_saved_model_cli_runs_it(models, run, tmp_path):
-    """The tool that comes with TensorFlow, on two files: one radiograph, one that is none."""
+    """TensorFlow's tool, on a radiograph and on a file that is not an image."""
     radiograph_file = tmp_path / "chest.png"
     cv2.imwrite(str(radiograph_file), draw_radiograph("virus", size=96, seed=4).image)
     np.savez(tmp_path / "in.npz", image_bytes=np.array([radiograph_file.read_bytes(), b"none"]))
@@ -112,9 +112,9 @@ def test_saved_model_cli_runs_it(models, run, tmp_path):
 
 @pytest.mark.skipif(
     "SEMENET_TF_SERVING" not in os.environ,
-    reason="SEMENET_TF_SERVING names no tensorflow_model_server to start",
+    reason="SEMENET_TF_SERVING is not set to a tensorflow_model_server",
 )
-def test_tensorflow_serving_gives_python_s_results(models, run, tmp_path):
+def test_tensorflow_serving_returns_the_results_of_predict(models, run, tmp_path):
     file = tmp_path / "chest.png"
     cv2.imwrite(str(file), draw_radiograph("virus", size=96, seed=4).image)
     with socket.socket() as free:

@@ -1,4 +1,4 @@
-"""Batching by itself, its computing a function of arrays that the test controls."""
+"""The batcher alone, with a compute function that the test controls."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from semenet.serving.server.request_errors import RequestError
 
 
 class Model:
-    """Doubles numbers, and keeps what it was called with; refuses negative ones; waits for `gate`."""
+    """Doubles numbers and records its calls; refuses negative numbers; waits for `gate`."""
 
     def __init__(self):
         self.calls, self.gate = [], threading.Event()
@@ -27,7 +27,7 @@ class Model:
 
 
 def run(test, model, **settings):
-    """Runs a coroutine function of a `Batcher` with that batcher at work."""
+    """Runs a coroutine function of a `Batcher` while that batcher computes."""
     defaults = {"max_batch": 4, "delay": 0.0, "max_queue": 16, "threads": 1}
 
     async def body():
@@ -47,8 +47,8 @@ def submit(batcher, *values, signature="s", shape=()):
     return asyncio.ensure_future(batcher.submit(signature, shape, {"x": x}, len(x)))
 
 
-async def busy(batcher, model):
-    """Has the model begin a batch that ends with its gate."""
+async def start_batch(batcher, model):
+    """Starts a batch that ends when the model's gate opens."""
     model.gate.clear()
     first = submit(batcher, 0)
     while not first.done() and (not batcher.waiting):
@@ -62,7 +62,7 @@ def test_joins_by_signature_and_shape_in_the_order_of_arrival():
     model = Model()
 
     async def test(batcher):
-        first = await busy(batcher, model)
+        first = await start_batch(batcher, model)
         waiting = [
             submit(batcher, 1, shape=(1,)),
             submit(batcher, 2, shape=(2,)),
@@ -77,11 +77,11 @@ def test_joins_by_signature_and_shape_in_the_order_of_arrival():
         return [(await future)["y"].tolist() for future in waiting]
 
     assert run(test, model) == [[2], [4], [6], [8, 10], [12, 14]]
-    # The last pair would make five of a batch of four.
+    # The last pair does not fit into the first batch, which has a limit of four items.
     assert model.calls == [("s", [0]), ("s", [1, 4, 5]), ("s", [2]), ("t", [3]), ("s", [6, 7])]
 
 
-def test_a_batch_that_is_full_does_not_wait_and_one_that_is_not_does():
+def test_a_full_batch_starts_at_once_and_an_incomplete_one_waits():
     model = Model()
 
     async def test(batcher):
@@ -96,7 +96,7 @@ def test_a_batch_that_is_full_does_not_wait_and_one_that_is_not_does():
     assert model.calls == [("s", [1, 2, 3, 4])]
 
 
-def test_items_that_came_later_join_while_the_first_waits():
+def test_later_items_join_while_the_first_waits():
     model = Model()
 
     async def test(batcher):
@@ -108,12 +108,12 @@ def test_items_that_came_later_join_while_the_first_waits():
     assert model.calls == [("s", [1, 2])]
 
 
-def test_a_long_request_is_put_together_again_and_one_failing_part_fails_it():
+def test_a_long_request_is_reassembled_and_fails_if_one_part_fails():
     model = Model()
 
     async def test(batcher):
         whole = await submit(batcher, *range(10))
-        first = await busy(batcher, model)
+        first = await start_batch(batcher, model)
         failing = submit(batcher, *range(5), -1, *range(6, 10))
         await asyncio.sleep(0)
         model.gate.set()
@@ -126,11 +126,11 @@ def test_a_long_request_is_put_together_again_and_one_failing_part_fails_it():
     assert run(test, model) == list(range(0, 20, 2))
 
 
-def test_a_failing_call_is_repeated_for_each_request_alone():
+def test_a_failed_batch_is_repeated_for_each_request_alone():
     model = Model()
 
     async def test(batcher):
-        first = await busy(batcher, model)
+        first = await start_batch(batcher, model)
         waiting = [submit(batcher, 1), submit(batcher, -2), submit(batcher, 3)]
         await asyncio.sleep(0)
         model.gate.set()
@@ -142,11 +142,11 @@ def test_a_failing_call_is_repeated_for_each_request_alone():
     assert [values for _, values in model.calls] == [[0], [1, -2, 3], [1], [-2], [3]]
 
 
-def test_what_was_cancelled_is_not_computed_and_frees_its_place():
+def test_a_cancelled_request_is_not_computed_and_leaves_the_queue():
     model = Model()
 
     async def test(batcher):
-        first = await busy(batcher, model)
+        first = await start_batch(batcher, model)
         gone = submit(batcher, 1, 2, 3, 4, 5)
         await asyncio.sleep(0)
         with pytest.raises(RequestError) as full:
@@ -166,12 +166,12 @@ def test_what_was_cancelled_is_not_computed_and_frees_its_place():
     assert [values for _, values in model.calls] == [[0], [6]]
 
 
-def test_several_batches_are_computed_at_once():
+def test_several_batches_are_computed_at_the_same_time():
     model = Model()
     inside = threading.Barrier(2)
 
     def compute(signature, inputs):
-        # Neither call ends before the other began.
+        # Neither call ends before the other has started.
         inside.wait(60)
         return model(signature, inputs)
 

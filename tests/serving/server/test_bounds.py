@@ -1,6 +1,6 @@
-"""The server's bounds: size, time, queue, memory, cut connections, and its end.
+"""The server's limits: size, time, queue, memory, cut connections and shutdown.
 
-The model waits for a file, so that what is computed, what waits and what is refused is no matter of speed.
+The model waits for a file, so that the results do not depend on the speed of the machine.
 """
 
 import concurrent.futures
@@ -53,7 +53,7 @@ def running(model):
 
 @pytest.fixture
 def server(running, gate):
-    """The server at rest, the gate closed; after a test it still answers."""
+    """The idle server with the gate closed; checks after each test that it still answers."""
     gate.open()
     wait_until(lambda: ask(running, "warm")[0] == 200)
     wait_until(lambda: running.metric("semenet_computing_items") == 0)
@@ -75,24 +75,24 @@ def ask(server, *texts):
     return status, answer.get("predictions", answer.get("error"))
 
 
-def computing(server, clients):
-    """Has the model begin a batch that ends with the gate; returns the future of its answer."""
+def start_batch(server, clients):
+    """Starts a batch that ends when the gate opens; returns the future of its answer."""
     first = clients.submit(ask, server, "first")
     wait_until(lambda: server.metric("semenet_computing_items") == 1)
     return first
 
 
-def queued(server, clients, *texts):
-    """Has a request wait; returns the future of its answer."""
+def queue_request(server, clients, *texts):
+    """Sends a request and waits until it is queued; returns the future of its answer."""
     before = server.metric("semenet_queue_length")
     waiting = clients.submit(ask, server, *texts)
     wait_until(lambda: server.metric("semenet_queue_length") == before + len(texts))
     return waiting
 
 
-def test_requests_that_wait_are_one_call_and_each_gets_its_own_answer(server, gate, clients):
-    first = computing(server, clients)
-    waiting = [queued(server, clients, text) for text in ("a", "b", "c", "d")]
+def test_waiting_requests_are_batched_and_each_gets_its_own_answer(server, gate, clients):
+    first = start_batch(server, clients)
+    waiting = [queue_request(server, clients, text) for text in ("a", "b", "c", "d")]
     gate.open()
     assert first.result() == (200, [{"text": "first", "batch": 1}])
     answers = [future.result() for future in waiting]
@@ -101,7 +101,7 @@ def test_requests_that_wait_are_one_call_and_each_gets_its_own_answer(server, ga
     ]
 
 
-def test_a_long_request_is_cut_into_batches_and_put_together_again(server, gate):
+def test_a_long_request_is_split_into_batches_and_reassembled(server, gate):
     gate.open()
     sizes = (3, 3, 3, 1)
     assert ask(server, *"abcd") == (
@@ -110,25 +110,25 @@ def test_a_long_request_is_cut_into_batches_and_put_together_again(server, gate)
     )
 
 
-def test_a_full_queue_is_answered_503_with_when_to_come_again(server, gate, clients):
-    first = computing(server, clients)
-    waiting = queued(server, clients, "a", "b", "c", "d")
+def test_a_full_queue_is_answered_503_with_retry_after(server, gate, clients):
+    first = start_batch(server, clients)
+    waiting = queue_request(server, clients, "a", "b", "c", "d")
     body = json.dumps({"instances": ["e"]})
     status, headers, content = server.send("POST", f"{server.path}:predict", body)
     assert status == 503
     assert headers["Retry-After"] == "1"
     assert "At most 4 items can wait. Received: 1 more, with 4 waiting" in json.loads(content)["error"]
-    # Health and metrics are answered meanwhile; what waits is not lost.
+    # Health and metrics are still answered, and no waiting request is lost.
     assert server.get("/healthz")[0] == 200
     gate.open()
     assert first.result()[0] == 200
     assert [row["text"] for row in waiting.result()[1]] == list("abcd")
 
 
-def test_a_model_that_takes_too_long_is_504_and_what_waits_is_not_computed(server, gate, clients):
+def test_a_slow_model_is_answered_504_and_waiting_requests_are_not_computed(server, gate, clients):
     before = server.metric("semenet_batch_size_sum")
-    first = computing(server, clients)
-    waiting = queued(server, clients, "a", "b")
+    first = start_batch(server, clients)
+    waiting = queue_request(server, clients, "a", "b")
     for future in (first, waiting):
         status, error = future.result()
         assert status == 504
@@ -140,17 +140,17 @@ def test_a_model_that_takes_too_long_is_504_and_what_waits_is_not_computed(serve
 
 
 def cut(connection):
-    """Closes a connection as a machine that fails does: by a reset."""
+    """Closes a connection by a reset, as a machine that fails does."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
 
 
 @pytest.mark.parametrize("leave", [cut, socket.socket.close], ids=["cut", "closed"])
-def test_what_a_client_that_went_away_waited_for_is_not_computed(server, gate, clients, leave):
+def test_the_request_of_a_client_that_went_away_is_not_computed(server, gate, clients, leave):
     before = server.metric("semenet_batch_size_sum")
     gone = 'semenet_requests_total{route="/v1/models/{name}:predict",status="499"}'
     before_gone = server.metric(gone)
-    first = computing(server, clients)
+    first = start_batch(server, clients)
     body = b'{"instances": ["gone"]}'
     connection = server.connect(server.head(f"Content-Length: {len(body)}"), body)
     wait_until(lambda: server.metric("semenet_queue_length") == 1)
@@ -163,8 +163,8 @@ def test_what_a_client_that_went_away_waited_for_is_not_computed(server, gate, c
     assert server.metric(gone) - before_gone == 1
 
 
-def test_one_item_that_the_model_refuses_leaves_those_of_other_clients_right(server, gate, clients):
-    first = computing(server, clients)
+def test_an_item_that_the_model_refuses_does_not_affect_other_clients(server, gate, clients):
+    first = start_batch(server, clients)
 
     def add(second):
         instance = {"first": [1, 2.5], "second": second}
@@ -183,7 +183,7 @@ def test_one_item_that_the_model_refuses_leaves_those_of_other_clients_right(ser
     assert "Received: inputs that add failed on (InvalidArgumentError" in bad[1]["error"]
 
 
-def test_one_output_is_bare_and_inputs_are_named(server):
+def test_a_single_output_has_no_name_and_several_inputs_are_named(server):
     rows = [{"first": [0, 1], "second": 1}, {"first": [2, 3], "second": 2}]
     sums = [[1.0, 2.0], [4.0, 5.0]]
     assert server.predict({"signature_name": "add", "instances": rows}) == (200, {"predictions": sums})
@@ -200,7 +200,7 @@ def test_one_output_is_bare_and_inputs_are_named(server):
         assert message in error
 
 
-def test_bytes_text_and_what_is_no_number_are_valid_json(server):
+def test_bytes_text_and_nan_are_valid_json(server):
     asked = {"signature_name": "encode", "instances": [encoded(b"\xff"), "é", encoded(b"")]}
     status, answer = server.predict(asked)
     assert status == 200
@@ -212,21 +212,21 @@ def test_bytes_text_and_what_is_no_number_are_valid_json(server):
     ]
 
 
-def test_a_body_that_says_it_is_too_long_is_not_read(server):
-    """Nothing of the body is sent, and the answer comes."""
+def test_a_body_with_a_declared_length_over_the_limit_is_not_read(server):
+    """The answer arrives although no byte of the body is sent."""
     with server.connect(server.head(f"Content-Length: {1 << 40}")) as connection:
         status, answer = received(connection)
     assert status == 413
-    assert f"at most {MAX_BYTES:,} bytes. Received: one that says it has {1 << 40:,}" in answer["error"]
+    assert f"at most {MAX_BYTES:,} bytes. Received: a declared length of {1 << 40:,}" in answer["error"]
 
 
-def test_a_chunked_body_that_does_not_end_is_cut_off(server):
+def test_an_endless_chunked_body_is_cut_off(server):
     before = server.memory()
     connection = server.connect(server.head("Transfer-Encoding: chunked"))
     chunk = b"%x\r\n" % (1 << 16) + b" " * (1 << 16) + b"\r\n"
     sent = 0
     try:
-        # For ever, were it not cut off.
+        # Endless unless the server cuts the connection.
         while sent < 64 << 30:
             connection.sendall(chunk)
             sent += len(chunk)
@@ -238,22 +238,22 @@ def test_a_chunked_body_that_does_not_end_is_cut_off(server):
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["length first", "length last"])
-def test_a_body_whose_length_is_told_in_two_ways_is_refused_and_what_follows_is_not_read(server, order):
-    """A proxy that goes by the other header would take what follows for another client's request."""
-    told = ("Content-Length: 4", "Transfer-Encoding: chunked")
+def test_a_body_with_two_declared_lengths_is_refused_and_smuggled_requests_are_not_read(server, order):
+    """A proxy that uses the other header would take the rest for another client's request."""
+    lengths = ("Content-Length: 4", "Transfer-Encoding: chunked")
     smuggled = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    head = server.head(*(told[number] for number in order))
+    head = server.head(*(lengths[number] for number in order))
     with server.connect(head, b"0\r\n\r\n", smuggled) as connection:
         status, answer = received(connection)
     assert status == 400
     assert "one of the headers Content-Length and Transfer-Encoding. Received: both" in answer["error"]
-    # Where a body is of no use the answer is not refused, but the last.
+    # A request that needs no body is answered, and its connection is closed.
     head = head.replace(b"POST", b"GET").replace(f"{server.path}:predict".encode(), b"/healthz")
     with server.connect(head, b"0\r\n\r\n", smuggled) as connection:
         assert received(connection) == (200, {"status": "ready"})
 
 
-def test_who_sends_too_much_before_reading_still_gets_the_answer(server):
+def test_a_client_that_sends_too_much_before_reading_still_gets_the_answer(server):
     status, error = server.refusal(b" " * (MAX_BYTES + 1))
     assert status == 413
     assert "Received: " in error
@@ -261,32 +261,32 @@ def test_who_sends_too_much_before_reading_still_gets_the_answer(server):
     chunks = (body[start : start + 50_000] for start in range(0, len(body), 50_000))
     status, _, content = server.send("POST", f"{server.path}:predict", chunks)
     assert status == 413
-    assert "one that is longer" in json.loads(content)["error"]
+    assert "Received: a longer one" in json.loads(content)["error"]
 
 
-def test_a_body_of_exactly_the_longest_is_taken(server, gate):
+def test_a_body_of_exactly_the_largest_size_is_accepted(server, gate):
     gate.open()
     body = b'{"instances": ["x"]}'
     assert server.predict(body + b" " * (MAX_BYTES - len(body)))[0] == 200
 
 
-def test_slow_clients_are_answered_408_and_hold_up_nobody(server, gate):
-    """One sends half a head, one half a body, one a byte now and then."""
+def test_slow_clients_are_answered_408_and_delay_nobody(server, gate):
+    """One client sends half of its headers, one half of its body, one a byte at a time."""
     gate.open()
     head = server.connect(b"POST /v1/models/gated:pre")
     body = server.connect(server.head("Content-Length: 100"), b'{"instances": ')
     dripping = server.connect(server.head("Content-Length: 100"))
     assert ask(server, "meanwhile")[0] == 200
     dripping.settimeout(0.2)
-    dropped = 0
-    while dropped < 60:
+    sent = 0
+    while sent < 60:
         try:
             dripping.recv(1, socket.MSG_PEEK)
             break
         except TimeoutError:
             dripping.sendall(b" ")
-            dropped += 1
-    assert dropped < 60, "who drips is never cut off"
+            sent += 1
+    assert sent < 60, "a client that sends one byte at a time is never cut off"
     dripping.settimeout(None)
     for connection, words in (
         (head, "headers must arrive"),
@@ -299,7 +299,7 @@ def test_slow_clients_are_answered_408_and_hold_up_nobody(server, gate):
         assert f"within {READ_TIMEOUT} s. Received: " in answer["error"]
 
 
-def test_what_is_not_http_is_answered_400_in_json(server):
+def test_bytes_that_are_not_http_are_answered_400_in_json(server):
     for sent in (b"\x16\x03\x01 hello\r\n\r\n", b"GET / HTTP/9\r\n\r\n", server.head("Content-Length: x")):
         status, answer = received(server.connect(sent))
         assert status == 400
@@ -309,7 +309,7 @@ def test_what_is_not_http_is_answered_400_in_json(server):
     assert "must be HTTP/1.1. Received: " in answer["error"]
 
 
-def test_memory_is_flat_over_bad_requests(server, clients):
+def test_bad_requests_do_not_increase_memory(server, clients):
     wrong = b'{"instances": [{"b64": "' + b"A" * (MAX_BYTES - 100) + b'?"}]}'
     many = json.dumps({"signature_name": "add", "instances": [[]] * (MAX_BYTES // 5)}).encode()
 
@@ -326,17 +326,17 @@ def test_memory_is_flat_over_bad_requests(server, clients):
     before = server.memory()
     list(clients.map(misbehave, range(240)))
     wait_until(lambda: server.metric("semenet_active_predictions") == 0)
-    # Some 200 MiB came in.
+    # About 200 MiB were received.
     assert server.memory() - before < 40
 
 
-def test_a_stopped_server_finishes_what_it_began(model, gate, clients):
+def test_a_stopped_server_finishes_running_requests(model, gate, clients):
     with RunningServer(model, "--batch-threads", 1) as server:
         gate.open()
         assert ask(server, "warm")[0] == 200
         gate.close()
-        first = computing(server, clients)
-        waiting = queued(server, clients, "second")
+        first = start_batch(server, clients)
+        waiting = queue_request(server, clients, "second")
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: server.get("/healthz") == (503, {"status": "shutting down"}))
         assert server.get("/healthz/live")[0] == 200
@@ -344,7 +344,7 @@ def test_a_stopped_server_finishes_what_it_began(model, gate, clients):
         assert status == 503
         assert headers["Retry-After"] == "1"
         assert "shutting down takes no requests. Received: one" in json.loads(content)["error"]
-        # It goes on as long as a request does.
+        # The process does not end while a request is running.
         time.sleep(0.5)
         assert server.process.poll() is None
         gate.open()

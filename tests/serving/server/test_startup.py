@@ -1,4 +1,4 @@
-"""The server's contract: TF Serving's REST interface, as a client in another process sees it."""
+"""The server as a client in another process sees it: TF Serving's REST interface, and how it starts."""
 
 import ast
 import asyncio
@@ -26,7 +26,7 @@ from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.exports.saved_model import export
 from semenet.serving.exports.warm_up import write_warm_up
-from semenet.serving.server.address import open_to_clients, take
+from semenet.serving.server.address import bind_address, listen
 from semenet.serving.server.app import Service, create_app
 from semenet.serving.server.options import ServerOptions
 from semenet.serving.server.served_model import ServedModel
@@ -45,13 +45,13 @@ def saved_model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """The path of what the server writes on standard error, which is no terminal."""
+    """Path of the server's standard error, which is not a terminal."""
     return tmp_path_factory.mktemp("log") / "log"
 
 
 @pytest.fixture(scope="module")
 def server(saved_model, log, tmp_path_factory):
-    """The model as versions 2 and 10 of `chest`; version 2 cannot be loaded."""
+    """Server of the model `chest`, versions 2 and 10; version 2 cannot be loaded."""
     folder = tmp_path_factory.mktemp("versions") / "chest"
     shutil.copytree(saved_model, folder / "10")
     (folder / "2").mkdir()
@@ -62,7 +62,7 @@ def server(saved_model, log, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def direct(saved_model):
-    """Function from a signature's name and its input to what the SavedModel gives, as JSON has it."""
+    """Function from a signature's name and its input to the SavedModel's outputs, as JSON has them."""
     model = tf.saved_model.load(str(saved_model))
 
     def call(name, value):
@@ -88,7 +88,7 @@ def images():
 
 
 def assert_equal(found, expected):
-    """Of outputs by name, arrays or lists: texts and whole numbers the same, others nearly."""
+    """Compares outputs by name: texts and integers exactly, floats with a tolerance."""
     assert set(found) == set(expected)
     for name, values in expected.items():
         if values.dtype.kind == "f":
@@ -101,7 +101,7 @@ def by_column(predictions):
     return {name: [row[name] for row in predictions] for name in predictions[0]}
 
 
-def test_the_status_is_tf_serving_s(server):
+def test_the_status_equals_tf_serving(server):
     expected = {
         "model_version_status": [
             {"version": "10", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
@@ -112,7 +112,7 @@ def test_the_status_is_tf_serving_s(server):
     assert server.get("/v1/models/chest/versions/10") == (200, expected)
 
 
-def test_the_metadata_are_tf_serving_s(server):
+def test_the_metadata_equal_tf_serving(server):
     status, metadata = server.get("/v1/models/chest/metadata")
     assert status == 200
     assert server.get("/v1/models/chest/versions/10/metadata") == (200, metadata)
@@ -131,7 +131,7 @@ def test_the_metadata_are_tf_serving_s(server):
 
 @pytest.mark.parametrize("signature", ["serving_default", "explain"])
 @pytest.mark.parametrize("suffix", [":predict", "/versions/10:predict"])
-def test_rows_and_columns_are_the_signature_s_own_answer(server, direct, images, signature, suffix):
+def test_rows_and_columns_equal_a_direct_call_of_the_signature(server, direct, images, signature, suffix):
     sent = [*images, b"", images[0][:50]]
     expected = direct(signature, sent)
     assert expected["error_code"].tolist() == [0] * len(images) + [1, 1]
@@ -158,7 +158,7 @@ def test_the_default_signature_needs_no_name(server, direct, images):
         assert_equal(by_column(answer["predictions"]), direct("serving_default", images[:1]))
 
 
-def test_pixels_are_taken_as_numbers(server, direct):
+def test_pixels_are_accepted_as_numbers(server, direct):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 31), "uint8")
     asked = {"signature_name": "predict_pixels", "instances": pixels.tolist()}
     status, answer = server.predict(asked)
@@ -167,7 +167,7 @@ def test_pixels_are_taken_as_numbers(server, direct):
 
 
 def test_many_clients_each_get_their_own_answer(server, direct, images):
-    """One item a request and several, good and bad, of all signatures, at once."""
+    """Requests of one item and of several, good and bad, to all signatures at the same time."""
     pixels = np.random.default_rng(1).integers(0, 256, (40, 1, 16, 16), "uint8")
     cases = []
     for number in range(160):
@@ -231,7 +231,7 @@ def test_many_clients_each_get_their_own_answer(server, direct, images):
         ({"signature_name": "predict_pixels", "instances": [[[-1]]]}, "from 0 to 255"),
         ({"signature_name": "predict_pixels", "instances": [[[0.5]]]}, "float64"),
         ({"signature_name": "predict_pixels", "instances": [[["1"]]]}, "lists of uint8"),
-        ({"signature_name": "predict_pixels", "instances": [[[True]]]}, "takes for bool"),
+        ({"signature_name": "predict_pixels", "instances": [[[True]]]}, "reads as bool"),
         ({"signature_name": "predict_pixels", "instances": [[[1], [2, 3]]]}, "equal lengths"),
         ({"signature_name": "predict_pixels", "instances": [[[1]], [[1, 2]]]}, "equal lengths"),
         ({"signature_name": "predict_pixels", "instances": [[1]]}, "shape (1, 1)"),
@@ -243,15 +243,15 @@ def test_many_clients_each_get_their_own_answer(server, direct, images):
         ({"instances": ["a"] * 257}, "at most 256 items. Received: 257"),
     ],
 )
-def test_what_is_no_request_is_answered_400(server, asked, message):
+def test_a_wrong_request_is_answered_400(server, asked, message):
     status, error = server.refusal(asked)
     assert status == 400
     assert message in error
 
 
-def test_what_is_not_there_is_answered_404_or_405_in_json(server):
+def test_a_wrong_address_or_method_is_answered_404_or_405_in_json(server):
     instances = {"instances": ["a"]}
-    # Python makes no number of so many digits.
+    # Python refuses to convert so many digits to a number.
     long = "/versions/" + "1" * 5000
     for suffix in ("x:predict", "/versions/2:predict", "/versions/2:predict_dicom", f"{long}:predict"):
         status, error = server.refusal(instances, suffix)
@@ -277,30 +277,30 @@ def test_what_is_not_there_is_answered_404_or_405_in_json(server):
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH"])
 @pytest.mark.parametrize("suffix", [":predict", ":predict_dicom", "/versions/10:predict"])
-def test_a_prediction_is_said_to_need_a_post(server, method, suffix):
+def test_a_prediction_by_another_method_than_post_is_answered_405(server, method, suffix):
     status, headers, _ = server.send(method, server.path + suffix)
     assert status == 405
     assert headers["Allow"] == "POST"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/healthz/ready", "/healthz/live"])
-def test_health_is_told_without_a_body_too(server, path):
+def test_health_is_answered_without_a_body_too(server, path):
     status, headers, content = server.send("HEAD", path)
     assert (status, content) == (200, b"")
     assert int(headers["Content-Length"]) == len(server.send("GET", path)[2])
 
 
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
-def test_who_asks_for_another_protocol_is_answered_in_http(server, log, protocol):
+def test_a_request_for_another_protocol_is_answered_in_http(server, log, protocol):
     before = log.read_text()
     status, _, content = server.send("GET", "/healthz", None, {"Connection": "Upgrade", "Upgrade": protocol})
     assert (status, json.loads(content)) == (200, {"status": "ready"})
     assert log.read_text() == before
 
 
-def test_a_log_says_what_the_server_does_until_clients_can_connect(server, log):
-    begun = [line for line in log.read_text().splitlines() if line.endswith(" ...")]
-    assert begun == ["loading ...", "warming up ..."]
+def test_the_log_shows_each_step_until_clients_can_connect(server, log):
+    steps = [line for line in log.read_text().splitlines() if line.endswith(" ...")]
+    assert steps == ["loading ...", "warming up ..."]
 
 
 def test_a_compressed_body_is_refused(server, images):
@@ -318,7 +318,7 @@ def test_a_compressed_body_is_refused(server, images):
 
 
 def test_a_defect_is_answered_and_counted_500(capsys):
-    """The model's status fails, which it never should."""
+    """The model's status raises an unexpected error."""
 
     def fail():
         raise RuntimeError("a defect")
@@ -332,22 +332,22 @@ def test_a_defect_is_answered_and_counted_500(capsys):
         sent.append(message)
 
     async def ask():
-        # The server writes the traceback.
+        # The server logs the traceback.
         with pytest.raises(RuntimeError, match="a defect"):
             await create_app(service)(scope, None, send)
 
     asyncio.run(ask())
     assert sent[0]["status"] == 500
-    assert "raised RuntimeError on" in json.loads(sent[1]["body"])["error"]
+    assert "raised RuntimeError." in json.loads(sent[1]["body"])["error"]
     counted = b'semenet_requests_total{route="/v1/models/{name}",status="500"} 1.0'
     assert counted in service.metrics.text()
 
 
-def test_a_dicom_file_is_read_as_semenet_reads_it(server, direct):
+def test_a_dicom_file_is_read_as_elsewhere_in_semenet(server, direct):
     ramp = np.arange(4096, dtype=np.uint16).reshape(64, 64)
     contents = written(ramp, PhotometricInterpretation="MONOCHROME1", WindowCenter=900, WindowWidth=600)
     expected = direct("predict_pixels", read_image(contents)[np.newaxis])
-    bare = server.send("POST", f"{server.path}:predict_dicom", contents)
+    as_body = server.send("POST", f"{server.path}:predict_dicom", contents)
     form = (
         b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.dcm"\r\n\r\n'
@@ -356,13 +356,13 @@ def test_a_dicom_file_is_read_as_semenet_reads_it(server, direct):
     )
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     in_form = server.send("POST", f"{server.path}/versions/10:predict_dicom", form, headers)
-    for status, _, content in (bare, in_form):
+    for status, _, content in (as_body, in_form):
         assert status == 200, content
         (row,) = json.loads(content)["predictions"]
         assert_equal(by_column([row]), expected)
 
 
-def test_a_bad_dicom_file_is_refused_in_the_reader_s_words(server):
+def test_a_bad_dicom_file_is_refused_with_the_error_of_the_reader(server):
     broken = written()[:-5000]
     with pytest.raises(ImageError) as reader:
         read_image(broken, name="the file sent")
@@ -389,7 +389,7 @@ def test_a_bad_dicom_file_is_refused_in_the_reader_s_words(server):
         ),
     ],
 )
-def test_a_form_has_one_file(server, kind, form):
+def test_a_form_must_have_one_file(server, kind, form):
     status, _, content = server.send("POST", f"{server.path}:predict_dicom", form, {"Content-Type": kind})
     assert status == 400
     assert "form-data with one file. Received: " in json.loads(content)["error"]
@@ -420,7 +420,7 @@ def test_health_and_metrics(server, images):
     assert b"# TYPE semenet_request_seconds histogram" in content
 
 
-def test_the_page_of_the_documentation_works_when_pasted(server, images, tmp_path):
+def test_the_commands_in_the_documentation_work(server, images, tmp_path):
     page = (ROOT / "docs" / "serving.md").read_text()
     blocks = page.split("## The server of semenet")[1].split("### Statuses")[0].split("```")[1::2]
     commands = [block.removeprefix("bash\n") for block in blocks if block.startswith("bash\ncurl")]
@@ -428,12 +428,12 @@ def test_the_page_of_the_documentation_works_when_pasted(server, images, tmp_pat
     (tmp_path / "radiograph.png").write_bytes(images[0])
     (tmp_path / "radiograph.dcm").write_bytes(written())
     for command in commands:
-        here = command.replace(
+        local = command.replace(
             "http://127.0.0.1:8501/v1/models/savedmodel", f"http://127.0.0.1:{server.port}{server.path}"
         )
-        here = here.replace("http://127.0.0.1:8501", f"http://127.0.0.1:{server.port}")
+        local = local.replace("http://127.0.0.1:8501", f"http://127.0.0.1:{server.port}")
         result = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", here], cwd=tmp_path, capture_output=True, text=True
+            ["bash", "-e", "-o", "pipefail", "-c", local], cwd=tmp_path, capture_output=True, text=True
         )
         assert result.returncode == 0, (command, result.stderr)
         assert '"error"' not in result.stdout, (command, result.stdout)
@@ -441,7 +441,7 @@ def test_the_page_of_the_documentation_works_when_pasted(server, images, tmp_pat
 
 
 def test_the_server_imports_no_network_of_the_zoo():
-    """What its modules import of semenet, and what those do, at their top."""
+    """Follows the imports of semenet at the top of its modules."""
     found, waiting = set(), ["semenet.serving.server.startup", "semenet.serving.server.process"]
     while waiting:
         name = waiting.pop()
@@ -465,8 +465,8 @@ def test_the_server_imports_no_network_of_the_zoo():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "Received: {folder}, which has neither"),
-        # Not the same folder: `semenet export` refuses one that holds something.
+        ([], "Received: {folder}, which is neither"),
+        # Another folder, because `semenet export` refuses one that is not empty.
         ([], "`semenet export RUN {folder}_savedmodel`"),
         (["--port", "70000"], "0 to 65535. Received: 70000"),
         (["--max-batch", "0"], "max_batch must be more than 0. Received: 0"),
@@ -474,14 +474,14 @@ def test_the_server_imports_no_network_of_the_zoo():
         (["--max-batch", "9", "--max-queue", "8"], "max_queue 8 with max_batch 9"),
     ],
 )
-def test_a_server_that_cannot_start_says_why(options, message, tmp_path, capsys):
+def test_a_server_that_cannot_start_reports_the_reason(options, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as exit_status:
         main(["serve", str(tmp_path), "--port", "0", *options])
     assert exit_status.value.code == 1
     assert message.format(folder=tmp_path) in capsys.readouterr().err
 
 
-def test_a_name_or_an_address_that_cannot_be_is_refused(saved_model, server, capsys):
+def test_an_invalid_name_or_address_is_refused(saved_model, server, capsys):
     for options, message in (
         (["--name", "a/b"], "Received: 'a/b'"),
         (["--host", "no.such.host.invalid"], "Received: no.such.host.invalid"),
@@ -491,7 +491,7 @@ def test_a_name_or_an_address_that_cannot_be_is_refused(saved_model, server, cap
         assert message in capsys.readouterr().err
 
 
-def test_a_port_in_use_is_told_before_the_model_is_loaded(saved_model, server, monkeypatch, capsys):
+def test_a_port_in_use_is_reported_before_the_model_is_loaded(saved_model, server, monkeypatch, capsys):
     monkeypatch.setattr(tf.saved_model, "load", lambda path: pytest.fail("it was loaded"))
     with pytest.raises(SystemExit):
         main(["serve", str(saved_model), "--port", str(server.port)])
@@ -499,21 +499,21 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded(saved_model, server, m
     assert received in capsys.readouterr().err
 
 
-def test_of_two_servers_that_start_at_once_the_second_is_told():
-    with take("127.0.0.1", 0) as first, take("127.0.0.1", first.getsockname()[1]) as second:
-        open_to_clients(first)
+def test_when_two_servers_start_at_the_same_time_the_second_fails():
+    with bind_address("127.0.0.1", 0) as first, bind_address("127.0.0.1", first.getsockname()[1]) as second:
+        listen(first)
         with pytest.raises(
             SemenetError, match=r"Received: 127\.0\.0\.1, port \d+ \(Address already in use\)\."
         ):
-            open_to_clients(second)
+            listen(second)
 
 
 def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatch):
-    with take("127.0.0.1", 0) as free:
+    with bind_address("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     steps = []
 
-    def refused(step, done, total):
+    def check_refused(step, done, total):
         steps.append((step, done))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
@@ -523,7 +523,7 @@ def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatc
         steps.append("clients can connect")
 
     monkeypatch.setattr("semenet.serving.server.process.run", run)
-    serve(saved_model, ServerOptions(port=port), progress=refused)
+    serve(saved_model, ServerOptions(port=port), progress=check_refused)
     assert steps == [
         ("loading", 0),
         ("loading", 1),
@@ -532,26 +532,26 @@ def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatc
     ]
 
 
-def test_a_broken_model_is_one_message(tmp_path, capsys):
+def test_a_broken_model_is_reported_in_one_message(tmp_path, capsys):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_bytes(b"no model")
     with pytest.raises(SystemExit):
         main(["serve", str(tmp_path), "--port", "0"])
-    assert f"must be a whole SavedModel. Received: {tmp_path / '1'}" in capsys.readouterr().err
+    assert f"must be a complete SavedModel. Received: {tmp_path / '1'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kept", [0, 0.5])
-def test_a_model_whose_variables_were_cut_short_is_one_message(saved_model, tmp_path, capsys, kept):
+def test_truncated_variables_are_reported_in_one_message(saved_model, tmp_path, capsys, kept):
     folder = tmp_path / "saved"
     shutil.copytree(saved_model, folder)
     variables = folder / "variables" / "variables.data-00000-of-00001"
     os.truncate(variables, int(kept * variables.stat().st_size))
     with pytest.raises(SystemExit):
         main(["serve", str(folder), "--port", "0"])
-    assert f"must be a whole SavedModel. Received: {folder}: " in capsys.readouterr().err
+    assert f"must be a complete SavedModel. Received: {folder}: " in capsys.readouterr().err
 
 
-def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_model, monkeypatch):
+def test_a_model_answers_its_warm_up_requests_before_it_is_served(saved_model, monkeypatch):
     model = ServedModel(saved_model)
     answered, steps = [], []
     compute = model.compute
@@ -570,7 +570,7 @@ def test_a_model_has_answered_its_warm_up_requests_before_it_is_served(saved_mod
         (["another"], "request 1 of 1: A signature must be one of the model's. Received: 'another'"),
     ],
 )
-def test_warm_up_requests_that_are_wrong_are_refused(records, message, saved_model, tmp_path, capsys):
+def test_wrong_warm_up_requests_are_refused(records, message, saved_model, tmp_path, capsys):
     folder = tmp_path / "saved"
     shutil.copytree(saved_model, folder)
     file = folder / "assets.extra" / "tf_serving_warmup_requests"
@@ -593,12 +593,12 @@ def test_a_model_without_warm_up_requests_is_served_too(saved_model, tmp_path):
     assert steps == [("warming up", 0, 0)]
 
 
-def test_what_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path, capsys):
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(monkeypatch, tmp_path, capsys):
     from semenet.serving.server import startup as server
 
-    found = server.importlib.util.find_spec
+    find_spec = server.importlib.util.find_spec
     monkeypatch.setattr(
-        server.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name)
+        server.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name)
     )
     with pytest.raises(SystemExit):
         main(["serve", str(tmp_path)])
