@@ -1,18 +1,19 @@
-"""Measures what an exported network loses in int8: its figures in float32 and in int8, on the same images.
+"""Measures the loss of an exported network in int8: its metrics in float32 and in int8 on the same images.
 
 Usage: semenet export RUN FOLDER --format openvino --int8 --calibration CSV
        python tools/bench/int8_loss.py RUN FOLDER --manifest CSV [--split val] [--resamples 2000]
                                        [--out FILE.csv]
 
-Prints a line a figure: in float32, in int8, and the difference with its 95 % interval over patients, both
-measured on the same resamples. Of a classifier: accuracy, macro F1, macro AUROC and the classes decided
-otherwise; of a segmentation network: Dice and IoU, means over the images. A network that is fed lungs alone
-gets the manifest's masks.
+Prints a line for each metric: in float32, in int8, and the difference with its 95 % interval over patients,
+all measured on the same resamples. For a classifier: accuracy, macro F1, macro AUROC and the share of images
+with another predicted class; for a segmentation network: Dice and IoU, means over the images. A network that
+takes lungs alone gets the manifest's masks.
 """
 
 import json
 import os
 import pathlib
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -32,8 +33,9 @@ from semenet.serving.exports.runtime_formats import DESCRIPTION
 from semenet.serving.exports.runtimes import open_exported
 from semenet.training.run_folder.run import Run
 
-FIGURES = ("accuracy", "macro_f1", "macro_auroc")
+METRICS = ("accuracy", "macro_f1", "macro_auroc")
 BATCH = 16
+Network = Callable[[np.ndarray], np.ndarray]
 
 
 def main(
@@ -44,13 +46,13 @@ def main(
     resamples: int = 2000,
     out: pathlib.Path | None = None,
 ) -> None:
-    """Prints the figures.
+    """Prints the metrics.
 
     Args:
-        run: What was exported.
-        folder: What `semenet export --int8` wrote of it.
+        run: The run that was exported.
+        folder: Its export by `semenet export --int8`.
         manifest: CSV of the images to measure on.
-        split: Split to measure on; not that of the calibration.
+        split: Split to measure on, other than that of the calibration.
         resamples: Bootstrap draws of patients.
         out: CSV to write as well.
     """
@@ -66,44 +68,46 @@ def main(
         table.to_csv(out, index=False)
 
 
-def exported_files(folder):
-    """Paths of the float32 and the int8 file of an exported folder.
+def exported_files(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Returns the float32 and the int8 file of an exported folder.
 
     Raises:
-        SemenetError: it has none in int8.
+        SemenetError: it has no int8 file.
     """
-    described = json.loads((folder / DESCRIPTION).read_text())
-    if "int8" not in described:
+    description = json.loads((folder / DESCRIPTION).read_text())
+    if "int8" not in description:
         raise SemenetError(
-            f"The loss is measured of an export with an int8 network. Received: {folder}, without one. "
+            f"The loss is measured on an export with an int8 network. Received: {folder}, without one. "
             "Export it with --int8 --calibration CSV."
         )
-    return folder / described["file"], folder / described["int8"]["file"]
+    return folder / description["file"], folder / description["int8"]["file"]
 
 
-def classification_loss(run, rows, networks, resamples):
-    """Figures of a classifier.
+def classification_loss(
+    run: Run, rows: pd.DataFrame, networks: list[Network], resamples: int
+) -> pd.DataFrame:
+    """Compares the metrics of a classifier.
 
     Args:
-        run: `Run`.
-        rows: DataFrame of the images.
+        run: the run that was exported.
+        rows: rows of the images.
         networks: functions of images to probabilities, in float32 and in int8.
-        resamples: int.
+        resamples: bootstrap draws of patients.
 
     Returns:
-        DataFrame, a row a figure.
+        A row for each metric.
     """
     batches = track(LungMasks().network_inputs(rows, run, BATCH), len(rows), "Predicting")
     first, second = (np.concatenate(part) for part in predicted(networks, batches))
     true_index = label_index(rows, run.class_names)
     found = paired_intervals(true_index, first, second, run.class_names, rows["patient"], resamples)
-    lines = [line(name, *(found[name][key] for key in KEYS)) for name in FIGURES]
+    lines = [line(name, *(found[name][key] for key in KEYS)) for name in METRICS]
     others = float((first.argmax(axis=1) != second.argmax(axis=1)).mean())
     return pd.DataFrame([*lines, line("share decided otherwise", 0.0, others, others, None)])
 
 
-def segmentation_loss(run, rows, networks, resamples):
-    """Figures of a segmentation network; as `classification_loss`."""
+def segmentation_loss(run: Run, rows: pd.DataFrame, networks: list[Network], resamples: int) -> pd.DataFrame:
+    """Compares the metrics of a segmentation network, as `classification_loss`."""
     dataset = evaluation_dataset(
         rows,
         input_size=run.input_size,
@@ -112,10 +116,10 @@ def segmentation_loss(run, rows, networks, resamples):
         inference_clahe=run.inference_clahe,
         masks=True,
     )
-    scores = [], []
+    scores: tuple[list, list] = ([], [])
     for images, masks in track(dataset, len(rows), "Predicting", size=lambda batch: len(batch[0])):
-        for network, gathered in zip(networks, scores, strict=True):
-            gathered.append(metrics.overlap(masks.numpy(), network(images.numpy())))
+        for network, collected in zip(networks, scores, strict=True):
+            collected.append(metrics.overlap(masks.numpy(), network(images.numpy())))
     first, second = (
         {name: np.concatenate([part[name] for part in parts]) for name in ("dice", "iou")} for parts in scores
     )
@@ -130,8 +134,10 @@ def segmentation_loss(run, rows, networks, resamples):
 KEYS = ("first", "second", "difference", "interval")
 
 
-def line(name, first, second, difference, interval):
-    """dict, a row of the table."""
+def line(
+    name: str, first: float, second: float, difference: float, interval: tuple[float, float] | None
+) -> dict[str, str | float | None]:
+    """Returns a row of the table."""
     low, high = interval or (None, None)
     return {
         "figure": name,
@@ -143,12 +149,12 @@ def line(name, first, second, difference, interval):
     }
 
 
-def predicted(networks, batches):
-    """What each network gives for each batch: a list of arrays for each network."""
-    outputs = [], []
+def predicted(networks: list[Network], batches: Iterable[np.ndarray]) -> tuple[list, list]:
+    """Returns a list for each network: its outputs for each batch."""
+    outputs: tuple[list, list] = ([], [])
     for images in batches:
-        for network, gathered in zip(networks, outputs, strict=True):
-            gathered.append(network(images))
+        for network, collected in zip(networks, outputs, strict=True):
+            collected.append(network(images))
     return outputs
 
 

@@ -70,7 +70,7 @@ def export_format(
         SemenetError: a cascade; another format; a package that is not installed; int8 without images.
 
     Example:
-        >>> from semenet.serving.exports import export_format
+        >>> from semenet.serving import export_format
         >>> export_format("run", "exported", "onnx", int8=True)
         Traceback (most recent call last):
         ...

@@ -29,7 +29,7 @@ def open_exported(file: pathlib.Path | str, threads: int | None = None) -> Calla
         SemenetError: a file of another format, or one that does not exist.
 
     Example:
-        >>> from semenet.serving.exports import open_exported
+        >>> from semenet.serving import open_exported
         >>> open_exported("model.h5")
         Traceback (most recent call last):
         ...

@@ -72,7 +72,7 @@ def export(
 
     Example:
         >>> import json
-        >>> from semenet.serving.exports import export
+        >>> from semenet.serving import export
         >>> folder = export("run", "saved")
         >>> json.loads((folder / "assets.extra" / "semenet.json").read_text())["class_names"]
         ['normal', 'bacteria', 'virus']

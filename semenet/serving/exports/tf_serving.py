@@ -47,9 +47,11 @@ def export_for_tf_serving(
         WeightsError, CascadeError, RunFolderError: as for `export`.
 
     Example:
-        >>> from semenet.serving.exports import export_for_tf_serving
-        >>> export_for_tf_serving("run", "models", "chest").parts
-        ('models', 'chest', '1')
+        >>> from semenet.serving import export_for_tf_serving
+        >>> export_for_tf_serving("run", "models", "../chest")
+        Traceback (most recent call last):
+        ...
+        semenet.errors.SemenetError: A model's name has letters, digits, ... Received: '../chest'. ...
     """
     if not _NAME.fullmatch(name):
         raise SemenetError(

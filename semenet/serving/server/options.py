@@ -27,7 +27,7 @@ class ServerOptions:
         SemenetError: a value out of range.
 
     Example:
-        >>> from semenet.serving.server import ServerOptions
+        >>> from semenet.serving import ServerOptions
         >>> ServerOptions(port=0, max_batch=8).max_queue
         256
     """

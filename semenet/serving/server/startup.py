@@ -32,7 +32,7 @@ def serve(
             its own warm-up requests, or the address cannot be used.
 
     Example:
-        >>> from semenet.serving.server import ServerOptions, serve
+        >>> from semenet.serving import ServerOptions, serve
         >>> serve("no_such_folder", ServerOptions(port=0))
         Traceback (most recent call last):
         ...
