@@ -5,10 +5,10 @@ Usage: python tools/bench/serving.py [--entries seme_resnet50 seme_densenet169] 
            [--out FILE.csv]
 
 Each runtime has its own process, because their libraries conflict in one, and as many threads as there are
-processors. All processes stay in memory and take turns: in each round each answers one request while the others
-wait. The ratio to PyTorch is the median over the rounds, above 1 if the runtime is faster than PyTorch in that
-round. Weights are random. Everything but int8 computes in float32, including OpenVINO, whose default is bfloat16
-on some processors. All runtimes take prepared images; decoding and resizing are not measured.
+processors. All processes stay in memory and take turns: in each round each answers one request while the
+others wait. The ratio to PyTorch is the median over the rounds, above 1 if the runtime is faster than PyTorch
+in that round. Weights are random. Everything but int8 computes in float32, including OpenVINO, whose default
+is bfloat16 on some processors. All runtimes take prepared images; decoding and resizing are not measured.
 
 - keras: `predict` of the trained network;
 - savedmodel_unfolded, savedmodel: its SavedModel, and that of
