@@ -1,4 +1,7 @@
-"""The server's metrics, for Prometheus."""
+"""The server's metrics, for Prometheus.
+
+prometheus_client counts and writes; it has no ASGI middleware that counts requests by route.
+"""
 
 import time
 from collections.abc import Callable
