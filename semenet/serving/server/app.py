@@ -10,6 +10,7 @@ import fastapi
 import numpy as np
 import orjson
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -103,7 +104,7 @@ class Service:
     async def predict(
         self,
         request: fastapi.Request,
-        read: Callable[[Mapping[str, str], bytearray], Awaitable[PredictRequest]],
+        read: Callable[[Headers, bytearray], Awaitable[PredictRequest]],
     ) -> fastapi.Response:
         """Answers a request for predictions.
 
@@ -143,11 +144,11 @@ class Service:
     def _in_thread(self, function: Callable[..., _Result], *args: Any) -> Awaitable[_Result]:
         return asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
-    async def read_json(self, headers: Mapping[str, str], body: bytearray) -> PredictRequest:
+    async def read_json(self, headers: Headers, body: bytearray) -> PredictRequest:
         """Reads TF Serving's JSON."""
         return await self._in_thread(read_request, body, self.model)
 
-    async def read_dicom(self, headers: Mapping[str, str], body: bytearray) -> PredictRequest:
+    async def read_dicom(self, headers: Headers, body: bytearray) -> PredictRequest:
         """Reads a DICOM file, alone or in a form, as a request of one item."""
         return await self._in_thread(self._decode_dicom, await uploaded_file(headers, body))
 

@@ -26,7 +26,7 @@ class HttpConnection(H11Protocol):
         self._read_timeout = read_timeout
         self._header_timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio when a client connects."""
         super().connection_made(transport)
         self._update_header_timer()
@@ -65,11 +65,10 @@ class HttpConnection(H11Protocol):
         # h11 refuses a second answer while one is being sent.
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             body = orjson.dumps({"error": message})
-            length = str(len(body)).encode()
             headers = [
-                ("content-type", "application/json"),
-                ("content-length", length),
-                ("connection", "close"),
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
             ]
             response = h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status])
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):

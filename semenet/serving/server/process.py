@@ -5,6 +5,7 @@ health checks still answer while running requests finish, and the process ends w
 """
 
 import asyncio
+import concurrent.futures
 import functools
 import gc
 import signal
@@ -38,7 +39,7 @@ class ServerProcess(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._service, self._started = service, started
-        self._stopping = None
+        self._stopping: concurrent.futures.Future[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen."""

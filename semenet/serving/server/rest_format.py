@@ -117,7 +117,7 @@ def _is_base64(value: object) -> bool:
     return isinstance(value, dict) and set(value) == {_BASE64}
 
 
-def _columns_of_rows(instances: object, signature: Signature) -> dict[str, list]:
+def _columns_of_rows(instances: Any, signature: Signature) -> dict[str, list]:
     """Returns the values of each input, from one value or one object per item."""
     if not isinstance(instances, list) or not instances:
         raise invalid(
@@ -135,7 +135,7 @@ def _columns_of_rows(instances: object, signature: Signature) -> dict[str, list]
     return {name: [instance[name] for instance in instances] for name in sorted(keys)}
 
 
-def _columns(inputs: object, signature: Signature) -> dict[str, list]:
+def _columns(inputs: Any, signature: Signature) -> dict[str, list]:
     """Returns the values of each input, from one list per input."""
     is_named = isinstance(inputs, dict) and not _is_base64(inputs)
     columns = inputs if is_named else {_only_input(signature): inputs}
@@ -179,7 +179,7 @@ def _strings(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
     return array
 
 
-def _string(value: object, description: str) -> bytes:
+def _string(value: Any, description: str) -> bytes:
     if isinstance(value, str):
         return value.encode()
     if not _is_base64(value) or not isinstance(value[_BASE64], str):
