@@ -43,7 +43,7 @@ class HttpConnection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn for bytes that are not HTTP; answers in JSON, as TF Serving does."""
-        self._send_error(400, f"A request must be HTTP/1.1. Received: {msg} Use an HTTP client.")
+        self._send_error(400, "A request must be HTTP/1.1. Received: other bytes. Use an HTTP client.")
 
     def _update_header_timer(self) -> None:
         """Runs the timer exactly while headers are awaited."""
