@@ -2,11 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from semenet.errors import SemenetError
 
@@ -74,7 +74,7 @@ def clustered_delong(
     is_true: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
-    patients: Sequence[Hashable],
+    patients: ArrayLike,
     level: float = 0.95,
 ) -> dict[str, Any]:
     """Runs `delong` for data in which a patient may have several images.
@@ -139,19 +139,19 @@ def clustered_delong(
 
 def _checked(is_true: np.ndarray, *scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     is_true = np.asarray(is_true)
-    scores = [np.asarray(score, dtype=np.float64) for score in scores]
-    if is_true.ndim != 1 or is_true.dtype != bool or any(score.shape != is_true.shape for score in scores):
+    arrays = [np.asarray(score, dtype=np.float64) for score in scores]
+    if is_true.ndim != 1 or is_true.dtype != bool or any(array.shape != is_true.shape for array in arrays):
         raise SemenetError(
             "The truth must be an array (N,) of bool, and each score an array of N numbers. "
             f"Received: {is_true.dtype} of shape {is_true.shape}, and scores of shapes "
-            f"{', '.join(str(score.shape) for score in scores)}. Give one column of each network."
+            f"{', '.join(str(array.shape) for array in arrays)}. Give one column of each network."
         )
-    if not all(np.isfinite(score).all() for score in scores):
+    if not all(np.isfinite(array).all() for array in arrays):
         raise SemenetError(
             "Scores must be finite. Received: NaN or infinite values among "
             f"{len(is_true)}. NaN are the result of a training that diverged."
         )
-    return is_true, np.stack(scores)
+    return is_true, np.stack(arrays)
 
 
 def _check_enough(trues: int, others: int, what: str) -> None:
@@ -168,19 +168,15 @@ def _components(is_true: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     Returns:
         float64 arrays `(2,)`, `(2, true)` and `(2, other)`.
     """
-    true_parts, other_parts = [], []
-    for score in scores:
-        true, other = np.sort(score[is_true]), np.sort(score[~is_true])
-        true_parts.append(_share_below(other, score[is_true]))
-        other_parts.append(1 - _share_below(true, score[~is_true]))
-    true_parts, other_parts = np.stack(true_parts), np.stack(other_parts)
+    true_parts = np.stack([_share_below(np.sort(score[~is_true]), score[is_true]) for score in scores])
+    other_parts = np.stack([1 - _share_below(np.sort(score[is_true]), score[~is_true]) for score in scores])
     return true_parts.mean(axis=1), true_parts, other_parts
 
 
 def _share_below(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Returns the share of `ascending` below each value; equal values count half."""
-    places = [np.searchsorted(ascending, values, side=side) for side in ("left", "right")]
-    return sum(places) / (2 * len(ascending))
+    below, at_most = (np.searchsorted(ascending, values, side=side) for side in ("left", "right"))
+    return (below + at_most) / (2 * len(ascending))
 
 
 def _with_difference(parts: np.ndarray) -> np.ndarray:

@@ -19,10 +19,11 @@ Reference:
     bootstrap).
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from semenet.errors import SemenetError
 from semenet.metrics.patient_resamples import draw_patients, percentile_interval, resample, two_sided_p_value
@@ -33,7 +34,7 @@ def classification_intervals(
     true_index: np.ndarray,
     probabilities: np.ndarray,
     class_names: Sequence[str],
-    patients: Sequence[Hashable],
+    patients: ArrayLike,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -82,7 +83,7 @@ def classification_intervals(
 
 def mean_intervals(
     scores: Mapping[str, np.ndarray],
-    patients: Sequence[Hashable],
+    patients: ArrayLike,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -128,7 +129,7 @@ def mean_intervals(
 
 def share_intervals(
     shares: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    patients: Sequence[Hashable],
+    patients: ArrayLike,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -168,7 +169,7 @@ def paired_intervals(
     first: np.ndarray,
     second: np.ndarray,
     class_names: Sequence[str],
-    patients: Sequence[Hashable],
+    patients: ArrayLike,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,

@@ -1,9 +1,10 @@
 """Resamples of patients, and what an interval needs of the values of a metric over them."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from semenet.errors import SemenetError
 
@@ -38,19 +39,19 @@ class PatientBootstrap:
         ((3, 3), np.True_)
     """
 
-    def __init__(self, patients: Sequence[Hashable], resamples: int = 2000, seed: int = 0) -> None:
-        patients = np.asarray(patients, dtype=object)
-        if patients.ndim != 1 or not len(patients):
+    def __init__(self, patients: ArrayLike, resamples: int = 2000, seed: int = 0) -> None:
+        names = np.asarray(patients, dtype=object)
+        if names.ndim != 1 or not len(names):
             raise SemenetError(
                 "Patients must be a sequence of one name or number per image, for one or more images. "
-                f"Received: shape {patients.shape}. Give the column `patient` of the manifest."
+                f"Received: shape {names.shape}. Give the column `patient` of the manifest."
             )
         if resamples < 1 or seed < 0:
             raise SemenetError(
                 "A bootstrap needs one or more resamples, and a seed of 0 or more. "
                 f"Received: resamples={resamples}, seed={seed}. 2000 and 0 are usual."
             )
-        self.patients, known = pd.factorize(patients, use_na_sentinel=False)
+        self.patients, known = pd.factorize(names, use_na_sentinel=False)
         self.count = len(known)
         self.resamples, self.seed = resamples, seed
 
@@ -80,7 +81,7 @@ def check_resamples(resamples: int) -> None:
 
 
 def draw_patients(
-    patients: Sequence[Hashable], images: int, resamples: int, seed: int, level: float
+    patients: ArrayLike, images: int, resamples: int, seed: int, level: float
 ) -> PatientBootstrap:
     """Returns the resamples of the patients of `images` images, and checks the arguments of an interval.
 

@@ -123,7 +123,7 @@ def _foldings(model: keras.Model) -> dict[str, keras.layers.BatchNormalization]:
     Returns:
         dict of the name of a convolution to this batch normalisation.
     """
-    consumers = {}
+    consumers: dict[int, list[keras.layers.Layer]] = {}
     for layer in model.layers:
         for tensor in keras.tree.flatten(layer.input):
             consumers.setdefault(id(tensor), []).append(layer)

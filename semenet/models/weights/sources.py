@@ -18,7 +18,7 @@ from semenet.models.weights.keras_files import load_keras_file
 from semenet.models.weights.published import PublishedSet, find_published, published_names
 from semenet.storage.hashing import file_sha256
 
-_NO_ARGUMENTS = types.MappingProxyType({})
+_NO_ARGUMENTS: Mapping[str, Any] = types.MappingProxyType({})
 
 
 def find_source(
