@@ -345,7 +345,7 @@ def test_a_damaged_file_is_named_by_the_original_error(rows, tmp_path):
         message = str(error.value)
         assert str(broken) in message
         assert message.startswith("An image file must be complete and undamaged.")
-        assert message.endswith("Fetch or save it again.")
+        assert message.endswith("Download or save the file again.")
         assert "Traceback" not in message
 
 
