@@ -19,11 +19,7 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def public_names():
-    return [
-        (package, name)
-        for package in PACKAGES
-        for name in getattr(importlib.import_module(package), "__all__", [])
-    ]
+    return [(package, name) for package in PACKAGES for name in importlib.import_module(package).__all__]
 
 
 def public_object(package, name):
