@@ -294,6 +294,6 @@ def test_a_full_disk_leaves_no_incomplete_model(classifier_run, tmp_path, monkey
 
     # The class depends on the backend.
     monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", full)
-    with pytest.raises(OutputError, match=r"saved \(No space left on device\). Make room"):
+    with pytest.raises(OutputError, match=r"saved \(No space left on device\). Free some disk space"):
         export(classifier_run, tmp_path / "saved")
     assert not list(tmp_path.iterdir())
