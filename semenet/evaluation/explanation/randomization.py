@@ -1,7 +1,6 @@
 """The parameter randomisation test: heat maps that survive random weights do not explain the network."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -166,11 +165,11 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
         float64 array `(N,)` in [-1, 1]; NaN if one map of a pair is constant.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return np.array(
-            [stats.spearmanr(x, y, axis=None).statistic for x, y in zip(first, second, strict=True)]
-        )
+    # `scipy.stats.spearmanr` compares columns of one table; here each pair of maps is its own comparison.
+    ranks = [stats.rankdata(np.reshape(maps, (len(maps), -1)), axis=1) for maps in (first, second)]
+    x, y = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    norms = np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), norms, out=np.full(len(x), np.nan), where=norms > 0)
 
 
 def structural_similarity(first: np.ndarray, second: np.ndarray) -> float | None:
