@@ -120,7 +120,7 @@ def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
         (["list", "zzz"], "must match at least one entry. Received: 'zzz'"),
         (["train", "seme"], "Received: 'seme'"),
         (["predict", "nowhere", "image.png", "--out", "p.csv"], "image.png, which does not"),
-        (["export", "nowhere", "saved"], "holds model.keras"),
+        (["export", "nowhere", "saved"], "folder with model.keras"),
         (["evaluate", "nowhere", "--manifest", "m.csv", "--out", "e"], "nowhere|m.csv"),
     ],
 )
