@@ -339,7 +339,7 @@ def test_a_full_disk_keeps_the_last_evaluation(data, run, monkeypatch):
 
 def test_logits_are_refused(data):
     brightness_classifier(activation="linear").save(data / "logits.keras")
-    with pytest.raises(ValueError, match=r"gives probabilities.*whose head is linear"):
+    with pytest.raises(ValueError, match=r"must return probabilities.*whose head has linear"):
         evaluate(data / "logits.keras", data / "manifest.csv", "val", out=data / "out")
 
 

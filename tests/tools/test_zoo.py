@@ -127,7 +127,7 @@ def test_figures_alone_are_published_with_those_of_other_seeds(publication, tool
     assert "figures" not in published_names("seme_resnet50")
     with pytest.raises(ValueError, match=r"resnet50:figures, for which the zoo has only a card .*card\.md"):
         semenet.build("seme_resnet50", weights="figures")
-    with pytest.raises(ValueError, match="figures alone"):
+    with pytest.raises(ValueError, match="only a card with metrics"):
         Run.open("seme_resnet50:figures")
     # A card with weights is none with figures alone.
     (folder / "model.weights.h5").write_bytes(b"")

@@ -59,7 +59,7 @@ def main(
         before, probabilities = inference(opened, rows, batch_size)
         resident = peak_memory()
         evaluation, _ = timed(
-            evaluate, run, manifest, split, pathlib.Path(folder) / "out", batch_size=batch_size
+            evaluate, run, manifest, split, out=pathlib.Path(folder) / "out", batch_size=batch_size
         )
         grown = peak_memory() - resident
         after, _ = inference(opened, rows, batch_size)

@@ -143,8 +143,9 @@ def test_fields_of_millions_of_values_are_refused_without_reading_them():
 
 
 def test_a_damaged_tiff_prints_nothing(capfd):
-    for compression in ("tiff_lzw", "packbits"):
+    # In PackBits a byte of 128 means nothing, so the strips end before their rows do.
+    for compression, damage in (("tiff_lzw", b"\0"), ("packbits", b"\x80")):
         contents = encoded(GREY, "TIFF", compression=compression)
         with pytest.raises(ImageError):
-            read_image(contents[:300] + bytes(400) + contents[700:])
+            read_image(contents[:300] + damage * (len(contents) - 300))
     assert capfd.readouterr().err == ""
