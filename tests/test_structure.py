@@ -24,7 +24,16 @@ ROOMS = {
         "loading",
     ],
     "metrics": [],
-    "training": ["options", "recipe", "presets", "run_folder", "devices", "distillation", "loop"],
+    "training": [
+        "options",
+        "recipe_rules",
+        "recipe",
+        "presets",
+        "run_folder",
+        "devices",
+        "distillation",
+        "loop",
+    ],
     "inference": [],
     "evaluation": [
         "command_lines",

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import math
 import pathlib
 import runpy
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +12,7 @@ import tyro
 from semenet.data.transforms.augmentation import Augmentation
 from semenet.errors import SemenetError
 from semenet.models.entries import find_entry
+from semenet.training.recipe_rules import recipe_rules
 
 
 def _comma_separated(metavar: str) -> tyro.constructors.PrimitiveConstructorSpec:
@@ -134,86 +134,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Checks every value."""
-        # Building the augmentation checks its values.
-        augmentation, entry, classifies = self.augmentation, find_entry(self.entry), not self.segments
-        if self.segments:
-            augmentation.check_for_segmentation()
-        taught = self.teacher is not None
-        monitors = ["val_macro_auroc", "val_accuracy", "val_macro_f1"]
-        if self.segments:
-            monitors = ["val_mean_iou", "val_dice"]
-        classifiers_only = "is only for networks that classify"
-        moex_rule = "must be in [0, 1], and is only for networks with MoEx"
-        rules = {
-            "input_size": (self.input_size >= 32, "must be 32 or more"),
-            "learning_rate": (0 < self.learning_rate < math.inf, "must be positive"),
-            "momentum": (0 <= self.momentum < 1, "must be in [0, 1)"),
-            "minimum_learning_rate": (
-                0 <= self.minimum_learning_rate <= self.learning_rate or self.schedule == "constant",
-                "must be between 0 and the learning rate",
-            ),
-            "epochs": (self.epochs >= 1, "must be 1 or more"),
-            "batch_size": (self.batch_size >= 1, "must be 1 or more"),
-            "weight_decay": (
-                self.weight_decay == 0 or (self.optimizer == "adamw" and 0 < self.weight_decay < 1),
-                "must be in [0, 1), and is only for adamw",
-            ),
-            "cycles": (
-                self.cycles == 1 or (self.schedule == "cosine" and 1 <= self.cycles <= self.epochs),
-                "must be 1 or more, at most the number of epochs, and is only for the cosine schedule",
-            ),
-            "warmup": (
-                self.warmup == 0 or (self.schedule == "cosine" and self.cycles == 1 and 0 < self.warmup < 1),
-                "must be in [0, 1), and is only for the cosine schedule of one cycle",
-            ),
-            "clip_norm": (0 <= self.clip_norm < math.inf, "must be 0 or more"),
-            "label_smoothing": (0 <= self.label_smoothing < 1, "must be in [0, 1)"),
-            "class_weights": (classifies or self.class_weights == "none", classifiers_only),
-            "ema": (0 <= self.ema < 1, "must be in [0, 1)"),
-            "patience": (self.patience >= 0, "must be 0 or more"),
-            "teacher": (classifies or not taught, classifiers_only),
-            "freeze_backbone": (
-                not self.freeze_backbone or self.weights is not None,
-                "needs --weights, because it freezes trained weights",
-            ),
-            "distill_temperature": (
-                0 < self.distill_temperature < math.inf and (taught or self.distill_temperature == 4),
-                "must be positive, and needs --teacher",
-            ),
-            "distill_weight": (
-                0 <= self.distill_weight <= 1
-                and (self.distill_weight > 0 or self.attention_weight != 0)
-                and (taught or self.distill_weight == 0.5),
-                "must be in [0, 1], must be positive if attention_weight is 0, and needs --teacher",
-            ),
-            "attention_weight": (
-                0 <= self.attention_weight < math.inf and (taught or self.attention_weight == 0),
-                "must be 0 or more, and needs --teacher",
-            ),
-            "classes": (
-                (len(self.classes) == 1 if self.segments else len(self.classes) > 1)
-                and len(set(self.classes)) == len(self.classes)
-                and all(self.classes),
-                f"of `{self.entry}` must be {'one name' if self.segments else 'two or more distinct names'}",
-            ),
-            "se_ratio": (
-                self.se_ratio is None or (entry.squeeze_excite and self.se_ratio >= 1),
-                "must be 1 or more, and is only for networks with squeeze-and-excitation",
-            ),
-            "moex_p": (self.moex_p is None or (entry.moment_exchange and 0 <= self.moex_p <= 1), moex_rule),
-            "moex_lam": (
-                self.moex_lam is None or (entry.moment_exchange and 0 <= self.moex_lam <= 1),
-                moex_rule,
-            ),
-            "width": (0 < self.width < math.inf, "must be positive"),
-            "depth": (0 < self.depth < math.inf, "must be positive"),
-            "seed": (0 <= self.seed < 2**31, "must be in [0, 2**31)"),
-            "monitor": (
-                self.monitor in (*monitors, "val_loss", "loss"),
-                f"of `{self.entry}` must be one of {', '.join(monitors)}, val_loss, loss",
-            ),
-        }
-        for name, (holds, rule) in rules.items():
+        for name, (holds, rule) in recipe_rules(self).items():
             if not holds:
                 raise RecipeError(
                     f"`{name}` {rule}. Received: {getattr(self, name)!r}. "
@@ -257,6 +178,7 @@ class Recipe:
         try:
             values = json.loads(text)
             tuples = {name: tuple(values[name]) for name in ("classes", "views")}
+            tuples |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
             return cls(**values | tuples)
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise RecipeError(

@@ -1,0 +1,100 @@
+"""The rules that the values of a recipe must keep, each with the words of its error."""
+
+import math
+from typing import Any
+
+from semenet.models.entries import find_entry
+
+
+def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
+    """Checks every value of a recipe.
+
+    Args:
+        recipe: the `Recipe`, which this module cannot import because recipes import it.
+
+    Returns:
+        dict from the name of a field to (whether its value is valid, the rule, to follow the field's name).
+
+    Raises:
+        SemenetError: a value of the augmentation is out of range, or there is no such entry.
+    """
+    # Building the augmentation checks its values.
+    augmentation, entry, classifies = recipe.augmentation, find_entry(recipe.entry), not recipe.segments
+    if recipe.segments:
+        augmentation.check_for_segmentation()
+    taught = recipe.teacher is not None
+    monitors = ["val_macro_auroc", "val_accuracy", "val_macro_f1"]
+    if recipe.segments:
+        monitors = ["val_mean_iou", "val_dice"]
+    classifiers_only = "is only for networks that classify"
+    moex_rule = "must be in [0, 1], and is only for networks with MoEx"
+    return {
+        "input_size": (recipe.input_size >= 32, "must be 32 or more"),
+        "learning_rate": (0 < recipe.learning_rate < math.inf, "must be positive"),
+        "momentum": (0 <= recipe.momentum < 1, "must be in [0, 1)"),
+        "minimum_learning_rate": (
+            0 <= recipe.minimum_learning_rate <= recipe.learning_rate or recipe.schedule == "constant",
+            "must be between 0 and the learning rate",
+        ),
+        "epochs": (recipe.epochs >= 1, "must be 1 or more"),
+        "batch_size": (recipe.batch_size >= 1, "must be 1 or more"),
+        "weight_decay": (
+            recipe.weight_decay == 0 or (recipe.optimizer == "adamw" and 0 < recipe.weight_decay < 1),
+            "must be in [0, 1), and is only for adamw",
+        ),
+        "cycles": (
+            recipe.cycles == 1 or (recipe.schedule == "cosine" and 1 <= recipe.cycles <= recipe.epochs),
+            "must be 1 or more, at most the number of epochs, and is only for the cosine schedule",
+        ),
+        "warmup": (
+            recipe.warmup == 0
+            or (recipe.schedule == "cosine" and recipe.cycles == 1 and 0 < recipe.warmup < 1),
+            "must be in [0, 1), and is only for the cosine schedule of one cycle",
+        ),
+        "clip_norm": (0 <= recipe.clip_norm < math.inf, "must be 0 or more"),
+        "label_smoothing": (0 <= recipe.label_smoothing < 1, "must be in [0, 1)"),
+        "class_weights": (classifies or recipe.class_weights == "none", classifiers_only),
+        "ema": (0 <= recipe.ema < 1, "must be in [0, 1)"),
+        "patience": (recipe.patience >= 0, "must be 0 or more"),
+        "teacher": (classifies or not taught, classifiers_only),
+        "freeze_backbone": (
+            not recipe.freeze_backbone or recipe.weights is not None,
+            "needs --weights, because it freezes trained weights",
+        ),
+        "distill_temperature": (
+            0 < recipe.distill_temperature < math.inf and (taught or recipe.distill_temperature == 4),
+            "must be positive, and needs --teacher",
+        ),
+        "distill_weight": (
+            0 <= recipe.distill_weight <= 1
+            and (recipe.distill_weight > 0 or recipe.attention_weight != 0)
+            and (taught or recipe.distill_weight == 0.5),
+            "must be in [0, 1], must be positive if attention_weight is 0, and needs --teacher",
+        ),
+        "attention_weight": (
+            0 <= recipe.attention_weight < math.inf and (taught or recipe.attention_weight == 0),
+            "must be 0 or more, and needs --teacher",
+        ),
+        "classes": (
+            (len(recipe.classes) == 1 if recipe.segments else len(recipe.classes) > 1)
+            and len(set(recipe.classes)) == len(recipe.classes)
+            and all(recipe.classes),
+            f"of `{recipe.entry}` must be {'one name' if recipe.segments else 'two or more distinct names'}",
+        ),
+        "se_ratio": (
+            recipe.se_ratio is None or (entry.squeeze_excite and recipe.se_ratio >= 1),
+            "must be 1 or more, and is only for networks with squeeze-and-excitation",
+        ),
+        "moex_p": (recipe.moex_p is None or (entry.moment_exchange and 0 <= recipe.moex_p <= 1), moex_rule),
+        "moex_lam": (
+            recipe.moex_lam is None or (entry.moment_exchange and 0 <= recipe.moex_lam <= 1),
+            moex_rule,
+        ),
+        "width": (0 < recipe.width < math.inf, "must be positive"),
+        "depth": (0 < recipe.depth < math.inf, "must be positive"),
+        "seed": (0 <= recipe.seed < 2**31, "must be in [0, 2**31)"),
+        "monitor": (
+            recipe.monitor in (*monitors, "val_loss", "loss"),
+            f"of `{recipe.entry}` must be one of {', '.join(monitors)}, val_loss, loss",
+        ),
+    }
