@@ -32,6 +32,7 @@ ROOMS = {
         "run_folder",
         "devices",
         "distillation",
+        "unlearning",
         "loop",
     ],
     "inference": [],

@@ -123,6 +123,22 @@ class Recipe:
     """Weight of the teacher's soft labels; the true labels have the rest."""
     attention_weight: float = 0.0
     """Weight of attention transfer, which compares where the features of the two networks are active."""
+    group_by: Names = ()
+    """Columns of the manifest whose combined values are the groups of group DRO, such as label,source."""
+    dro_step: float = 0.0
+    """Step size of the weights of groups, which rise where the loss is high (group DRO); 0 for none."""
+    dro_adjustment: float = 0.0
+    """Added to a group's loss for its weight, divided by the square root of its number of images."""
+    unlearn: str | None = None
+    """Unlearn this column of the manifest, such as source: a classifier of it, whose gradient reaches the
+    network reversed, is trained beside the network and is not saved."""
+    unlearn_weight: float = 1.0
+    """Weight of the reversed gradient at the end of its rise from 0."""
+    unlearn_within: str | None = None
+    """Compare only images of the same value in this column, such as label: needed where sources differ in
+    how frequent the labels are, because unlearning the source would then unlearn the label too."""
+    lung_attention_weight: float = 0.0
+    """Weight of the share of the class activation map outside the lung mask; needs masks and a GAP head."""
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     """Numeric policy; "auto" is mixed on a GPU (bfloat16 where it is supported) and float32 on a CPU."""
     monitor: Literal[
@@ -150,6 +166,11 @@ class Recipe:
     def lungs_alone(self) -> bool:
         """Whether the network sees nothing but lungs: all views of its training images are masked."""
         return self.augmentation.only_masked
+
+    @property
+    def unlearns(self) -> bool:
+        """Whether training has losses that unlearn the source: group DRO, a source classifier, attention."""
+        return bool(self.dro_step or self.unlearn is not None or self.lung_attention_weight)
 
     @functools.cached_property
     def augmentation(self) -> Augmentation:

@@ -53,7 +53,10 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         ),
         "clip_norm": (0 <= recipe.clip_norm < math.inf, "must be 0 or more"),
         "label_smoothing": (0 <= recipe.label_smoothing < 1, "must be in [0, 1)"),
-        "class_weights": (classifies or recipe.class_weights == "none", classifiers_only),
+        "class_weights": (
+            recipe.class_weights == "none" or (classifies and not recipe.dro_step),
+            f"{classifiers_only}, and group DRO sets the weights of its groups itself",
+        ),
         "ema": (0 <= recipe.ema < 1, "must be in [0, 1)"),
         "patience": (recipe.patience >= 0, "must be 0 or more"),
         "teacher": (classifies or not taught, classifiers_only),
@@ -75,6 +78,7 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
             0 <= recipe.attention_weight < math.inf and (taught or recipe.attention_weight == 0),
             "must be 0 or more, and needs --teacher",
         ),
+        **_unlearning_rules(recipe, classifies, entry.head),
         "classes": (
             (len(recipe.classes) == 1 if recipe.segments else len(recipe.classes) > 1)
             and len(set(recipe.classes)) == len(recipe.classes)
@@ -96,5 +100,41 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         "monitor": (
             recipe.monitor in (*monitors, "val_loss", "loss"),
             f"of `{recipe.entry}` must be one of {', '.join(monitors)}, val_loss, loss",
+        ),
+    }
+
+
+def _unlearning_rules(recipe: Any, classifies: bool, head: str) -> dict[str, tuple[bool, str]]:
+    columns, unlearns = recipe.group_by, recipe.unlearn is not None
+    within = recipe.unlearn_within
+    return {
+        "group_by": (
+            not columns or (classifies and all(columns) and len(set(columns)) == len(columns)),
+            "must be distinct names of columns, and is only for networks that classify",
+        ),
+        "dro_step": (
+            0 <= recipe.dro_step < math.inf and bool(recipe.dro_step) == bool(columns),
+            "must be 0 or more, and positive exactly with --group-by",
+        ),
+        "dro_adjustment": (
+            0 <= recipe.dro_adjustment < math.inf and bool(recipe.dro_step or not recipe.dro_adjustment),
+            "must be 0 or more, and needs --dro-step",
+        ),
+        "unlearn": (
+            not unlearns or (classifies and recipe.unlearn != ""),
+            "must be the name of a column, and is only for networks that classify",
+        ),
+        "unlearn_weight": (
+            0 < recipe.unlearn_weight < math.inf and (unlearns or recipe.unlearn_weight == 1),
+            "must be positive, and needs --unlearn",
+        ),
+        "unlearn_within": (
+            within is None or (unlearns and within not in ("", recipe.unlearn)),
+            "must be the name of another column than that of --unlearn, which it needs",
+        ),
+        "lung_attention_weight": (
+            0 <= recipe.lung_attention_weight < math.inf
+            and (head == "gap" or recipe.lung_attention_weight == 0),
+            "must be 0 or more, and is only for networks with global average pooling (GAP)",
         ),
     }

@@ -33,8 +33,9 @@ def check_dataset_arguments(
         )
     if needs_masks and ("mask_path" not in rows or (rows["mask_path"] == "").any()):
         raise SemenetError(
-            "Segmentation and masked views need a lung mask for every row. Received: rows "
-            f"with the columns {', '.join(rows.columns)}. Fill the manifest's column `mask` in every row."
+            "Segmentation, masked views and the attention to lungs need a lung mask for every row. Received: "
+            f"rows with the columns {', '.join(rows.columns)}. "
+            "Fill the manifest's column `mask` in every row."
         )
 
 

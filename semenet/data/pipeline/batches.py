@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -51,6 +52,9 @@ class TrainingBatches:
         part: (rank, processes): only this process's contiguous share of each batch is made, and only its
             files are read. The concatenated shares of all ranks are the batch of (0, 1).
         multiple: every batch's length is a multiple of this number, itself a multiple of `processes`.
+        row_values: values of the rows that training needs beside the images, such as the number of a row's
+            source: arrays (rows,) by name. They do not change with the augmentation.
+        lung_masks: whether the lung masks, warped with their images, are delivered beside them.
 
     Attributes:
         steps: batches per epoch, the same for every part.
@@ -72,6 +76,8 @@ class TrainingBatches:
         shuffle: bool,
         part: tuple[int, int] = (0, 1),
         multiple: int = 1,
+        row_values: Mapping[str, np.ndarray] | None = None,
+        lung_masks: bool = False,
     ) -> None:
         _check_part(part, multiple, batch_size)
         self.images = images
@@ -83,6 +89,8 @@ class TrainingBatches:
         self.shuffle = shuffle
         self.part = tuple(part)
         self.multiple = multiple
+        self.row_values = dict(row_values or {})
+        self.lung_masks = lung_masks
         self.items = len(images) * len(augmentation.views)
         self.steps = -(-self.items // batch_size)
         # Two epochs overlap while one ends and the next begins.
@@ -97,7 +105,13 @@ class TrainingBatches:
         """The shape of one item's target: (classes,), or (height, width, 1) of a mask."""
         return (*self.images.size, 1) if self.labels is None else self.labels.shape[1:]
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def extra_inputs(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+        """The shape of one item and the dtype of everything delivered beside the images, by name."""
+        values = {name: (array.shape[1:], array.dtype) for name, array in self.row_values.items()}
+        return values | ({"lungs": (self.images.size, np.dtype(np.uint8))} if self.lung_masks else {})
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray | dict[str, np.ndarray], np.ndarray]:
         """Makes a batch, or this process's part of it.
 
         Args:
@@ -105,7 +119,9 @@ class TrainingBatches:
 
         Returns:
             (images, targets): uint8 (batch, height, width, channels) in [0, 255], and float32 one-hot
-            (batch, classes) or masks (batch, height, width, 1) in {0, 1}.
+            (batch, classes) or masks (batch, height, width, 1) in {0, 1}. With `row_values` or `lung_masks`,
+            a dict instead of the images: `images`, the values by name, and `lungs`, uint8 (batch, height,
+            width) in {0, 1}.
 
         Raises:
             ImageError: an image or mask cannot be read.
@@ -118,7 +134,8 @@ class TrainingBatches:
         # Allocating memory costs a tenth of CLAHE itself: all images share one or two arrays.
         enhanced = np.empty(self.images.size, np.uint8)
         toned = np.empty_like(enhanced) if self.augmentation.changes_tone else None
-        masks = np.empty_like(images) if self.labels is None else [None] * len(items)
+        wants_masks = self.labels is None or self.lung_masks
+        masks = np.empty_like(images) if wants_masks else [None] * len(items)
         for place, item in enumerate(items):
             image, mask = self.images[rows[place]]
             *geometry, gamma, contrast = plan.changes_of(item)
@@ -130,9 +147,11 @@ class TrainingBatches:
             if self.augmentation.views[views[place]].startswith("masked"):
                 image = image * mask
             self._warp(image, mask, plan.degrees[item], geometry, images[place], masks[place])
-        if self.labels is None:
-            return _with_channels(images, self.channels), _as_targets(masks)
-        return _with_channels(images, self.channels), self.labels[rows]
+        inputs = _with_channels(images, self.channels)
+        if self.extra_inputs:
+            inputs = {"images": inputs} | {name: values[rows] for name, values in self.row_values.items()}
+            inputs |= {"lungs": masks} if self.lung_masks else {}
+        return inputs, (_as_targets(masks) if self.labels is None else self.labels[rows])
 
     def _select_part(self, items: np.ndarray) -> np.ndarray:
         rank, processes = self.part
@@ -188,6 +207,8 @@ class EvaluationBatches:
         self.batch_size = batch_size
         self.inference_clahe = inference_clahe
         self.steps = -(-len(images) // batch_size)
+
+    extra_inputs: ClassVar[dict] = {}
 
     @property
     def target_shape(self) -> tuple[int, ...] | None:

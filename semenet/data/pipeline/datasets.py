@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,8 @@ def training_batches(
     cache_folder: pathlib.Path | str | None = None,
     part: tuple[int, int] = (0, 1),
     multiple: int = 1,
+    row_values: Mapping[str, np.ndarray] | None = None,
+    lung_masks: bool = False,
 ) -> TrainingBatches:
     """Makes the numbered batches of a training run, which `as_dataset` turns into a dataset.
 
@@ -60,6 +62,8 @@ def training_batches(
         cache_folder: the folder of a cache on disk, which other runs may use too.
         part: (rank, processes): the share of each batch to make, as in `TrainingBatches`.
         multiple: every batch's length is a multiple of this number, as in `TrainingBatches`.
+        row_values: values of the rows to deliver beside the images, as in `TrainingBatches`.
+        lung_masks: whether to deliver the lung masks beside the images, as in `TrainingBatches`.
 
     Returns:
         The batches.
@@ -69,7 +73,7 @@ def training_batches(
         ManifestError: a label is not among `class_names`.
         SemenetError: an argument is out of its range, or masks are needed and `rows` has none.
     """
-    needs_masks = masks or augmentation.needs_masks
+    needs_masks = masks or augmentation.needs_masks or lung_masks
     check_dataset_arguments(rows, input_size, channels, batch_size, needs_masks)
     if seed < 0:
         raise SemenetError(f"`seed` must be 0 or more. Received: {seed}. Use any such number.")
@@ -90,6 +94,8 @@ def training_batches(
         shuffle=shuffle,
         part=part,
         multiple=multiple,
+        row_values=row_values,
+        lung_masks=lung_masks,
     )
 
 

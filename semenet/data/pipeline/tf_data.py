@@ -42,6 +42,7 @@ def as_dataset(batches: TrainingBatches | EvaluationBatches, start: int, stop: i
     Returns:
         A dataset of images, uint8 (batch, height, width, channels) in [0, 255], or of pairs (images,
         targets), targets float32: one-hot (batch, classes), or masks (batch, height, width, 1) in {0, 1}.
+        A dict takes the place of the images where the batches have extra inputs.
 
     Raises:
         ImageError: inside `unwrapped_errors`, when an image or mask cannot be read.
@@ -54,14 +55,19 @@ def as_dataset(batches: TrainingBatches | EvaluationBatches, start: int, stop: i
             f"Received: start={start}, stop={stop}. An epoch has {batches.steps} batches."
         )
     cv2.setNumThreads(1)
-    specs = [tf.TensorSpec((None, *batches.images.size, batches.channels), tf.uint8)]
+    images = tf.TensorSpec((None, *batches.images.size, batches.channels), tf.uint8)
+    extra = {
+        name: tf.TensorSpec((None, *shape), dtype) for name, (shape, dtype) in batches.extra_inputs.items()
+    }
+    structure = [{"images": images} | extra if extra else images]
     if batches.target_shape is not None:
-        specs.append(tf.TensorSpec((None, *batches.target_shape), tf.float32))
+        structure.append(tf.TensorSpec((None, *batches.target_shape), tf.float32))
+    specs = tf.nest.flatten(structure)
 
     @host_call
     def make(step: np.ndarray) -> tuple[np.ndarray, ...]:
         try:
-            return batches[int(step)]
+            return tuple(tf.nest.flatten(batches[int(step)]))
         except _ERRORS as error:
             marked = f"{_ERROR_START}{type(error).__name__}:{error}{_ERROR_END}"
             raise type(error)(marked) from None
@@ -69,7 +75,8 @@ def as_dataset(batches: TrainingBatches | EvaluationBatches, start: int, stop: i
     def load(step: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, ...]:
         parts = tf.numpy_function(make, [step], [spec.dtype for spec in specs], stateful=False)
         shaped = [tf.ensure_shape(part, spec.shape) for part, spec in zip(parts, specs, strict=True)]
-        return tuple(shaped) if len(shaped) > 1 else shaped[0]
+        packed = tf.nest.pack_sequence_as(structure, shaped)
+        return tuple(packed) if len(packed) > 1 else packed[0]
 
     dataset = tf.data.Dataset.range(start, stop)
     dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)

@@ -1,4 +1,4 @@
-"""Rolls a batch by one image, also if several devices share the batch."""
+"""Rolls a batch by one image, and sums over its parts, also if several devices share the batch."""
 
 from typing import Any
 
@@ -32,6 +32,15 @@ def roll_batch(batch: keras.KerasTensor) -> keras.KerasTensor:
     all_last = replica.all_reduce("SUM", ops.where(is_own, last, ops.zeros_like(last)))
     before = (own - 1) % count
     return ops.concatenate([all_last[before : before + 1], batch[:-1]], axis=0)
+
+
+def sum_over_replicas(values: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns the sum of a tensor over all replicas that share the batch; without any, the tensor itself.
+
+    Call it on all replicas or on none, and outside any control flow, as `roll_batch`.
+    """
+    replica = _replica()
+    return values if replica is None else replica.all_reduce("SUM", values)
 
 
 def is_divided() -> bool:

@@ -97,10 +97,10 @@ class Distillation(keras.Model):
         super().__init__(name=f"{student.name}_distillation", autocast=False)
         _check_settings(temperature, soft_weight, attention_weight)
         self.student = student
-        self.student_taps = _taps(student, find_head(student, "The student", student.name))
+        self.student_taps = network_taps(student, find_head(student, "The student", student.name))
         teacher.trainable = False
         self.teacher = teacher
-        self.teacher_taps = _taps(teacher, find_head(teacher, "The teacher", teacher.name))
+        self.teacher_taps = network_taps(teacher, find_head(teacher, "The teacher", teacher.name))
         if attention_weight:
             _check_maps(student, teacher)
         self.soft_weight = soft_weight
@@ -245,7 +245,7 @@ def _unit_length(vectors: keras.KerasTensor) -> keras.KerasTensor:
     return vectors * ops.rsqrt(ops.maximum(squares, SMALLEST))
 
 
-def _taps(model: keras.Model, head: ClassifierHead) -> keras.Model:
+def network_taps(model: keras.Model, head: ClassifierHead) -> keras.Model:
     """Returns a network of the same layers that also outputs the head's input and the feature map."""
     features = model.get_layer("features").output
     outputs = {"outputs": model.outputs[0], "pooled": head.input, "features": features}

@@ -40,6 +40,9 @@ from semenet.training.run_folder.run_folder_setup import (
     resume_record,
     start_record,
 )
+from semenet.training.unlearning.group_weights import GroupWeightsLog
+from semenet.training.unlearning.row_values import UnlearningValues, unlearning_values
+from semenet.training.unlearning.source_unlearning import group_record, unlearn_source
 
 
 def train(
@@ -100,6 +103,8 @@ def train(
     table = read_manifest(manifest, root, required=("mask",) if recipe.segments else ("label",))
     rows, val_rows, inputs = select_rows(table, data, masks=recipe.segments)
     _check_classes(recipe, rows, table.path)
+    values = unlearning_values(recipe, rows, table.path)
+    inputs["columns_sha256"] = values.sha256
     inputs["teacher_sha256"] = None if recipe.teacher is None else _sha256(find_teacher(recipe.teacher, out))
     inputs["weights_sha256"] = None if recipe.weights is None else _sha256(pathlib.Path(recipe.weights))
     record = find_earlier_record(out, recipe, table, inputs)
@@ -116,7 +121,9 @@ def train(
         stack.enter_context(devices.scope())
         keras.utils.set_random_seed(recipe.seed)
         model, network = _build_model(recipe, out, devices)
-        batches = _batches(recipe, rows, data, devices)
+        batches = _batches(recipe, rows, data, devices, values)
+        if recipe.unlearns:
+            model = unlearn_source(model, network, recipe, values, recipe.epochs * batches.steps)
         compile_network(model, recipe, batches.steps, jit_compile=devices.jit_compile)
         average = WeightAverage(network, recipe.ema)
         validation = Validation(val_rows, recipe, devices, **data.cache_arguments)
@@ -146,6 +153,7 @@ def train(
         if devices.is_chief:
             checkpoints.write_last_weights()
             result = {"best_epoch": checkpoints.best_epoch, "best": checkpoints.best}
+            result |= group_record(model, values)
             record |= {"status": "finished"} | result
             write_text(out / RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
     return Run.open(out)
@@ -189,7 +197,9 @@ def _build_model(recipe: Recipe, out: pathlib.Path, devices: Devices) -> tuple[k
     return (network if recipe.teacher is None else distil(network, recipe, out)), network
 
 
-def _batches(recipe: Recipe, rows: pd.DataFrame, data: DataOptions, devices: Devices) -> TrainingBatches:
+def _batches(
+    recipe: Recipe, rows: pd.DataFrame, data: DataOptions, devices: Devices, values: UnlearningValues
+) -> TrainingBatches:
     return training_batches(
         rows,
         class_names=None if recipe.segments else recipe.classes,
@@ -201,6 +211,8 @@ def _batches(recipe: Recipe, rows: pd.DataFrame, data: DataOptions, devices: Dev
         masks=recipe.segments,
         part=devices.part,
         multiple=devices.replicas,
+        row_values=values.of_rows,
+        lung_masks=recipe.lung_attention_weight > 0,
         **data.cache_arguments,
     )
 
@@ -217,7 +229,8 @@ def _fit(
     position = checkpoints.epoch * batches.steps + checkpoints.step
     end = recipe.epochs * batches.steps
     progress = ProgressCallback(recipe.epochs, batches.steps, recipe.batch_size, start=position)
-    callbacks = [checkpoints]
+    # Before the callbacks that write the logs of an epoch.
+    callbacks = [GroupWeightsLog(), checkpoints] if recipe.dro_step else [checkpoints]
     if checkpoints.devices.is_chief:
         callbacks.append(progress)
     if checkpoints.devices.is_chief and tensorboard:

@@ -40,8 +40,9 @@ class TensorBoardCallback(keras.callbacks.Callback):
         recipe: the recipe, for the class names.
         steps_per_epoch: number of steps in an epoch.
         start_step: number of training steps before the state that the run resumes from; 0 for a new run.
-        batches: pairs (images, targets) after augmentation, images uint8 `(N, H, W, C)` in [0, 255], targets
-            `(N, K)` or masks `(N, H, W, 1)`; only the first pair is used. None for no image of the inputs.
+        batches: pairs (images, targets) after augmentation, images uint8 `(N, H, W, C)` in [0, 255] or a dict
+            with them as `images`, targets `(N, K)` or masks `(N, H, W, 1)`; only the first pair is used. None
+            for no image of the inputs.
         confusion: returns the confusion matrix of the last validation, int `(K, K)` with a row for each true
             class, or None. None for no matrices.
     """
@@ -70,6 +71,8 @@ class TensorBoardCallback(keras.callbacks.Callback):
         self.by_epoch = EventFile(self.folder / EPOCHS, self.step // self.steps_per_epoch)
         if self.batches is not None:
             images, targets = next(iter(self.batches))
+            if isinstance(images, dict):
+                images = images["images"]
             sheet = input_sheet(np.asarray(images), np.asarray(targets), self.recipe.classes)
             self.by_step.image(
                 "inputs", self.step + 1, sheet, "The first batch of this start, after augmentation"

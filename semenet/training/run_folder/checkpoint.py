@@ -95,6 +95,6 @@ def state_of(model: keras.Model, network: keras.Model) -> list[keras.Variable]:
         network: the network, with its weights, random seeds and moment exchange.
 
     Returns:
-        The network's variables, then the optimizer's.
+        The network's variables, then those that only the model has (`own_variables`), then the optimizer's.
     """
-    return [*network.variables, *model.optimizer.variables]
+    return [*network.variables, *getattr(model, "own_variables", ()), *model.optimizer.variables]
