@@ -52,6 +52,7 @@ ROOMS = {
         "recipe",
         "doctor",
         "data",
+        "combine",
         "manifest",
         "evaluation",
         "serving",

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli.combine import COMBINE_COMMANDS
 from semenet.cli.data import SOURCE_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, RunPath
 from semenet.cli.manifest import MANIFEST_COMMANDS
@@ -169,11 +170,11 @@ def train_by_name(arguments: list[str]) -> None:
 
 
 def data() -> None:
-    """Creates manifests of downloaded data sets; splits, checks, searches and packs them."""
+    """Creates manifests of downloaded data sets; combines, splits, checks, searches and packs them."""
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
 
 
-DATA_COMMANDS = SOURCE_COMMANDS | MANIFEST_COMMANDS
+DATA_COMMANDS = SOURCE_COMMANDS | COMBINE_COMMANDS | MANIFEST_COMMANDS
 COMMANDS = {
     "list": list_entries,
     "doctor": doctor,

@@ -26,6 +26,7 @@ from .pipeline.datasets import training_dataset as training_dataset
 from .pipeline.sharding import write_shards as write_shards
 from .pipeline.tf_data import unwrapped_errors as unwrapped_errors
 from .sources.class_folders import read_class_folders as read_class_folders
+from .sources.combining.combine import combine_manifests as combine_manifests
 from .transforms.augmentation import Augmentation as Augmentation
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "check_manifest",
     "check_patients",
     "checks",
+    "combine_manifests",
     "draw_radiograph",
     "evaluation_dataset",
     "find_image",

@@ -1,4 +1,5 @@
 from .class_folders import read_class_folders as read_class_folders
+from .combining.combine import combine_manifests as combine_manifests
 from .covid_chestxray import read_covid_chestxray as read_covid_chestxray
 from .covidx import read_covidx as read_covidx
 from .kermany import parse_kermany_name as parse_kermany_name
@@ -21,6 +22,7 @@ __all__ = [
     "SourceError",
     "SourceNotFoundError",
     "SourceWarning",
+    "combine_manifests",
     "compare_counts",
     "covid_chestxray_patients",
     "draw_dataset1",

@@ -20,7 +20,7 @@ from source_folders import (
 
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
-from semenet.data.manifest.table import read_manifest
+from semenet.data.manifest.table import read_manifest, write_manifest
 from semenet.data.phantom.dataset import write_phantoms
 from semenet.data.sources.source_rows import SPLITS
 
@@ -68,14 +68,27 @@ def test_every_command_makes_a_readable_manifest(downloads):
         assert not pd.read_csv(out)["file"].str.startswith("/").any(), command
 
 
+def write_separate_manifests():
+    """Writes a.csv and b.csv, two halves of tree.csv with the labels that the command in the docs maps."""
+    rows = read_manifest("tree.csv").rows
+    for name, half, labels in (
+        ("a.csv", rows[:15], {"bacteria": "pneumonia", "virus": "pneumonia"}),
+        ("b.csv", rows[15:], {"bacteria": "COVID-19", "virus": "other"}),
+    ):
+        half = half.assign(label=half["label"].replace(labels))
+        write_manifest(half.assign(patient=name + half["patient"]), name)
+
+
 def test_the_commands_on_manifests_run_in_order(tmp_path, monkeypatch, capfd):
     write_phantoms(tmp_path / "set", count=30, size=96, seed=1).rename(tmp_path / "set" / "tree.csv")
     monkeypatch.chdir(tmp_path / "set")
+    write_separate_manifests()
     cv2.imwrite("radiograph.jpeg", read_image(read_manifest("tree.csv").rows["path"][5]))
     commands = [command for command in ALL_COMMANDS if command not in COMMANDS]
-    assert [command[2] for command in commands] == ["split", "check", "contains"]
+    assert [command[2] for command in commands] == ["combine", "split", "check", "contains"]
     for command in commands:
         main(command[1:])
+    assert set(read_manifest("all.csv").rows["label"]) == {"bacteria|virus", "normal", "virus"}
     drawn = read_manifest("split.csv")
     answer = "yes" if drawn.rows["split"][5] == "train" else "no"
     assert f"\n{answer}\n" in capfd.readouterr().out
