@@ -8,6 +8,7 @@ from .entries import Entry as Entry
 from .entries import find_entry as find_entry
 from .entries import list_models as list_models
 from .folded_inference import inference_network as inference_network
+from .layers.fused_normalization import BatchNormalization as BatchNormalization
 from .layers.heads import ClassifierHead as ClassifierHead
 from .layers.heads import SegmentationHead as SegmentationHead
 from .layers.moment_exchange import MoExModel as MoExModel
@@ -23,6 +24,7 @@ from .weights.published import parse_published_name as parse_published_name
 from .weights.published import published_names as published_names
 
 __all__ = [
+    "BatchNormalization",
     "ClassifierHead",
     "Entry",
     "MoExModel",

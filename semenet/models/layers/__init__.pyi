@@ -3,6 +3,7 @@ from .batch_rolling import roll_batch as roll_batch
 from .convolutions import batch_normalization as batch_normalization
 from .convolutions import convolution as convolution
 from .convolutions import stem as stem
+from .fused_normalization import BatchNormalization as BatchNormalization
 from .heads import ClassifierHead as ClassifierHead
 from .heads import SegmentationHead as SegmentationHead
 from .heads import check_class_names as check_class_names
@@ -16,6 +17,7 @@ from .moment_exchange import exchange_moments as exchange_moments
 from .squeeze_excitation import squeeze_excite as squeeze_excite
 
 __all__ = [
+    "BatchNormalization",
     "ClassifierHead",
     "MoExModel",
     "MomentExchange",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 
 from semenet.errors import SemenetError
+from semenet.models.layers.fused_normalization import BatchNormalization
 from semenet.models.layers.moment_exchange import MomentExchange
 
 # The epsilon of ResNet and DenseNet in keras.applications.
@@ -74,7 +75,7 @@ def convolution(
 
 def batch_normalization(x: keras.KerasTensor, momentum: float, name: str) -> keras.KerasTensor:
     """Applies batch normalisation with the epsilon of ResNet and DenseNet in keras.applications."""
-    return keras.layers.BatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
+    return BatchNormalization(momentum=momentum, epsilon=EPSILON, name=name)(x)
 
 
 def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:

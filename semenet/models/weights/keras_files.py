@@ -6,13 +6,22 @@ from pathlib import Path
 import keras
 
 from semenet.models.backbones.u_net import CropToMatch
+from semenet.models.layers.fused_normalization import BatchNormalization
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.models.layers.moment_exchange import MoExModel, MomentExchange
 from semenet.models.weights.errors import MissingWeightsError, WeightsError
 
 MODEL_FILE = "model.keras"
 CUSTOM_OBJECTS = {
-    item.__name__: item for item in (ClassifierHead, CropToMatch, MoExModel, MomentExchange, SegmentationHead)
+    item.__name__: item
+    for item in (
+        BatchNormalization,
+        ClassifierHead,
+        CropToMatch,
+        MoExModel,
+        MomentExchange,
+        SegmentationHead,
+    )
 }
 
 
