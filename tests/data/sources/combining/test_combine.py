@@ -67,7 +67,7 @@ def test_labels_are_mapped_for_all_manifests_or_for_one(children, adults, tmp_pa
         "adults:normal": "",
     }
     rows = combine_manifests([children, adults], tmp_path / "m.csv", labels=labels, drop=["bacteria"]).rows
-    assert rows["label"].tolist() == ["well", "viral", "viral", "bacteria|viral"]
+    assert rows["label"].tolist() == ["healthy", "viral", "viral", "bacteria|viral"]
 
 
 def test_the_classes_of_a_partial_label_are_mapped_one_by_one(tmp_path):
