@@ -23,6 +23,7 @@ from .pipeline.cache import CacheError as CacheError
 from .pipeline.datasets import evaluation_dataset as evaluation_dataset
 from .pipeline.datasets import prepare_image as prepare_image
 from .pipeline.datasets import training_dataset as training_dataset
+from .pipeline.sampling import Sampling as Sampling
 from .pipeline.sharding import write_shards as write_shards
 from .pipeline.tf_data import unwrapped_errors as unwrapped_errors
 from .sources.class_folders import read_class_folders as read_class_folders
@@ -35,6 +36,7 @@ __all__ = [
     "ImageError",
     "Manifest",
     "ManifestError",
+    "Sampling",
     "check_manifest",
     "check_patients",
     "checks",

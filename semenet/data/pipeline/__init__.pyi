@@ -9,6 +9,7 @@ from .datasets import training_dataset as training_dataset
 from .resized import ResizedImages as ResizedImages
 from .resized import check_mask_size as check_mask_size
 from .resized import read_image_and_mask as read_image_and_mask
+from .sampling import Sampling as Sampling
 from .sharding import write_shards as write_shards
 from .tf_data import as_dataset as as_dataset
 from .tf_data import unwrapped_errors as unwrapped_errors
@@ -18,6 +19,7 @@ __all__ = [
     "CacheKind",
     "EvaluationBatches",
     "ResizedImages",
+    "Sampling",
     "TrainingBatches",
     "as_dataset",
     "check_mask_size",

@@ -1,11 +1,11 @@
 """Batches of a manifest's rows as arrays, each a function of its number alone.
 
-An image goes through these steps, in this order: decode, resize to the network's input size, CLAHE if it is
-selected, a tone change (training only), the lung mask if a view needs it, and one warp that rotates, scales
-and moves (training only). The tone change comes after CLAHE, which would undo it, and before mask and warp,
-so that what these make black stays black. Every random choice is a function of (seed, epoch, item), so that
-batches may be made in any order and by any number of threads. `semenet.data.pipeline.tf_data` passes them to
-TensorFlow.
+An image goes through these steps, in this order: decode, resize to the network's input size, changes of how
+it was acquired and stored (training only), CLAHE if it is selected, a tone change (training only), the lung
+mask if a view needs it, and one warp that rotates, scales and moves (training only). The tone change comes
+after CLAHE, which would undo it, and before mask and warp, so that what these make black stays black. Every
+random choice is a function of (seed, epoch, item), so that batches may be made in any order and by any number
+of threads. `semenet.data.pipeline.tf_data` passes them to TensorFlow.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ import numpy as np
 
 from semenet.data.pipeline.epoch_plan import draw_epoch_plan
 from semenet.data.transforms import host as host_transforms
+from semenet.data.transforms.acquisition_draw import change_acquisition
 from semenet.errors import SemenetError
 
 if TYPE_CHECKING:
+    from semenet.data.pipeline.balanced_draw import BalancedDraw
     from semenet.data.pipeline.resized import ResizedImages
     from semenet.data.transforms.augmentation import Augmentation
 
@@ -32,8 +34,9 @@ _ALIGNMENT = 64
 class TrainingBatches:
     """The batches of a training run, numbered from 0 through all its epochs.
 
-    An item is one view of one row. A batch never holds items of two epochs: an epoch's last batch is smaller
-    if the number of items is not a multiple of `batch_size`.
+    An item is one view of one row, or of one draw of a row if rows are drawn by weight. A batch never holds
+    items of two epochs: an epoch's last batch is smaller if the number of items is not a multiple of
+    `batch_size`.
 
     On several devices every batch must split evenly, which `multiple` ensures: an epoch's last batch is
     filled up to a multiple with the epoch's first items, in their order. No item is lost, and up to
@@ -55,6 +58,8 @@ class TrainingBatches:
         row_values: values of the rows that training needs beside the images, such as the number of a row's
             source: arrays (rows,) by name. They do not change with the augmentation.
         lung_masks: whether the lung masks, warped with their images, are delivered beside them.
+        draw: which rows each epoch holds; None for each row once. Two draws of the same row in one epoch are
+            two items, with different random changes.
 
     Attributes:
         steps: batches per epoch, the same for every part.
@@ -78,6 +83,7 @@ class TrainingBatches:
         multiple: int = 1,
         row_values: Mapping[str, np.ndarray] | None = None,
         lung_masks: bool = False,
+        draw: BalancedDraw | None = None,
     ) -> None:
         _check_part(part, multiple, batch_size)
         self.images = images
@@ -91,12 +97,13 @@ class TrainingBatches:
         self.multiple = multiple
         self.row_values = dict(row_values or {})
         self.lung_masks = lung_masks
-        self.items = len(images) * len(augmentation.views)
+        self.draws = len(images) if draw is None else draw.count
+        self.items = self.draws * len(augmentation.views)
         self.steps = -(-self.items // batch_size)
         # Two epochs overlap while one ends and the next begins.
         self._plan = functools.lru_cache(2)(
             lambda epoch: draw_epoch_plan(
-                augmentation, len(images), seed, epoch, shuffle=shuffle, multiple=multiple
+                augmentation, len(images), seed, epoch, shuffle=shuffle, multiple=multiple, draw=draw
             )
         )
 
@@ -129,7 +136,8 @@ class TrainingBatches:
         epoch, step = divmod(int(step), self.steps)
         plan = self._plan(epoch)
         items = self._select_part(plan.order[step * self.batch_size : (step + 1) * self.batch_size])
-        views, rows = np.divmod(items, len(self.images))
+        views, draws = np.divmod(items, self.draws)
+        rows = plan.drawn[draws]
         images = _aligned_empty((len(items), *self.images.size))
         # Allocating memory costs a tenth of CLAHE itself: all images share one or two arrays.
         enhanced = np.empty(self.images.size, np.uint8)
@@ -139,6 +147,8 @@ class TrainingBatches:
         for place, item in enumerate(items):
             image, mask = self.images[rows[place]]
             *geometry, gamma, contrast = plan.changes_of(item)
+            if self.augmentation.acquisition:
+                image = change_acquisition(image, self.augmentation, (epoch, self.seed, int(item)))
             if plan.has_clahe[item]:
                 image = host_transforms.clahe(image, out=enhanced)
             if toned is not None:

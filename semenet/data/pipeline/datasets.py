@@ -10,9 +10,11 @@ import numpy as np
 
 from semenet.data.manifest.table import label_index
 from semenet.data.pipeline.arguments import check_dataset_arguments, check_input
+from semenet.data.pipeline.balanced_draw import BalancedDraw
 from semenet.data.pipeline.batches import EvaluationBatches, TrainingBatches
 from semenet.data.pipeline.cache import CacheKind, open_cache
 from semenet.data.pipeline.resized import ResizedImages
+from semenet.data.pipeline.sampling import Sampling
 from semenet.data.pipeline.tf_data import as_dataset
 from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.augmentation import Augmentation
@@ -40,6 +42,7 @@ def training_batches(
     multiple: int = 1,
     row_values: Mapping[str, np.ndarray] | None = None,
     lung_masks: bool = False,
+    sampling: Sampling = Sampling(),
 ) -> TrainingBatches:
     """Makes the numbered batches of a training run, which `as_dataset` turns into a dataset.
 
@@ -64,13 +67,14 @@ def training_batches(
         multiple: every batch's length is a multiple of this number, as in `TrainingBatches`.
         row_values: values of the rows to deliver beside the images, as in `TrainingBatches`.
         lung_masks: whether to deliver the lung masks beside the images, as in `TrainingBatches`.
+        sampling: how many images an epoch has, and how often each is drawn.
 
     Returns:
         The batches.
 
     Raises:
         CacheError: memory or disk is too small for the cache.
-        ManifestError: a label is not among `class_names`.
+        ManifestError: a label is not among `class_names`, or a column to balance by is missing or not filled.
         SemenetError: an argument is out of its range, or masks are needed and `rows` has none.
     """
     needs_masks = masks or augmentation.needs_masks or lung_masks
@@ -96,6 +100,7 @@ def training_batches(
         multiple=multiple,
         row_values=row_values,
         lung_masks=lung_masks,
+        draw=BalancedDraw(rows, sampling) if sampling.draws else None,
     )
 
 
@@ -116,6 +121,7 @@ def training_dataset(
     cache_folder: pathlib.Path | str | None = None,
     part: tuple[int, int] = (0, 1),
     multiple: int = 1,
+    sampling: Sampling = Sampling(),
 ) -> tuple[tf.data.Dataset, int]:
     """Makes one dataset of all epochs of a training run, and the number of its steps per epoch.
 
@@ -141,6 +147,7 @@ def training_dataset(
         cache_folder: the folder of a cache on disk, which other runs may use too.
         part: (rank, processes): the share of each batch to make, as in `TrainingBatches`.
         multiple: every batch's length is a multiple of this number, as in `TrainingBatches`.
+        sampling: how many images an epoch has, and how often each is drawn.
 
     Returns:
         (dataset, steps per epoch). The dataset yields pairs (images, targets): images uint8 (batch, height,
@@ -150,7 +157,7 @@ def training_dataset(
     Raises:
         ImageError: inside `unwrapped_errors`, when an image or mask cannot be read.
         CacheError: memory or disk is too small for the cache.
-        ManifestError: a label is not among `class_names`.
+        ManifestError: a label is not among `class_names`, or a column to balance by is missing or not filled.
         SemenetError: an argument is out of its range, or masks are needed and `rows` has none.
 
     Example:
@@ -188,6 +195,7 @@ def training_dataset(
         cache_folder=cache_folder,
         part=part,
         multiple=multiple,
+        sampling=sampling,
     )
     return as_dataset(batches, start_epoch * batches.steps, epochs * batches.steps), batches.steps
 

@@ -8,7 +8,21 @@ from semenet.errors import SemenetError
 
 View = Literal["original", "clahe", "masked", "masked_clahe"]
 ClaheDraw = Literal["epoch", "fixed"]
+AcquisitionChange = Literal[
+    "collimation",
+    "resolution",
+    "blur",
+    "sharpness",
+    "clahe",
+    "tone",
+    "noise",
+    "letters",
+    "borders",
+    "jpeg",
+]
 VIEWS = get_args(View)
+# In the order in which they are made.
+ACQUISITION_CHANGES: tuple[AcquisitionChange, ...] = get_args(AcquisitionChange)
 CLAHE_DRAWS = get_args(ClaheDraw)
 
 
@@ -29,6 +43,7 @@ _RANGES = {
     "shift": _Range(0.5, "", "0.05 moves by up to 5 % of each side"),
     "gamma": _Range(1.0, "", "0.2 raises grey levels to a power of 1/1.2 to 1.2"),
     "contrast": _Range(1.0, "", "0.2 scales grey levels by 1/1.2 to 1.2"),
+    "acquisition": _Range(1.0, "", "0.4 makes each of the changes in 40 % of the images"),
 }
 
 
@@ -57,6 +72,11 @@ class Augmentation:
         contrast: grey levels are then scaled about mid-grey, 127.5, by a factor drawn log-uniformly from
             [1 / (1 + contrast), 1 + contrast], and clipped; in [0, 1]. Mid-grey is used and not the image's
             mean, because the mean depends on how much black surrounds the patient.
+        acquisition: the probability, in [0, 1], of each change of how an image was acquired and stored. The
+            changes come first, before CLAHE and masks; masks stay as they are.
+        acquisition_changes: the names of these changes, each one of `ACQUISITION_CHANGES`. They are always
+            made in that order: collimation, resolution, blur, sharpness, clahe (of random strength), tone,
+            noise, letters, borders, jpeg.
 
     Raises:
         SemenetError: a value is out of its range.
@@ -79,6 +99,8 @@ class Augmentation:
     shift: float = 0.0
     gamma: float = 0.0
     contrast: float = 0.0
+    acquisition: float = 0.0
+    acquisition_changes: tuple[AcquisitionChange, ...] = ACQUISITION_CHANGES
 
     def __post_init__(self) -> None:
         """Checks every value."""
@@ -101,6 +123,13 @@ class Augmentation:
                 f"Received: {self.views!r}. Use ('original',) for unchanged images."
             )
         object.__setattr__(self, "views", views)
+        changes = () if isinstance(self.acquisition_changes, str) else tuple(self.acquisition_changes or ())
+        if not changes or len(set(changes)) < len(changes) or not set(changes) <= set(ACQUISITION_CHANGES):
+            raise SemenetError(
+                f"`acquisition_changes` must be one or more of {', '.join(ACQUISITION_CHANGES)}, without "
+                f"repeats. Received: {self.acquisition_changes!r}. Use acquisition=0 for no change."
+            )
+        object.__setattr__(self, "acquisition_changes", changes)
 
     @property
     def needs_masks(self) -> bool:

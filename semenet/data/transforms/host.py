@@ -155,19 +155,19 @@ def warp_mask(
     return _warp(mask, degrees, zoom, shift, cv2.INTER_NEAREST, out)
 
 
-def tone_table(gamma: float = 1.0, contrast: float = 1.0) -> np.ndarray:
-    """Computes the new value of each grey level: raised to a power, scaled about mid-grey, rounded once.
+def tone_table(gamma: float = 1.0, contrast: float = 1.0, brightness: float = 0.0) -> np.ndarray:
+    """Computes a table of grey levels: raised to a power, scaled about mid-grey, shifted, rounded once.
 
     Args:
         gamma: the power, above 0, of the level as a share of 255; below 1 brightens.
-        contrast: the factor, 0 or more, by which the distance from 127.5 is multiplied; the result is clipped
-            to [0, 255].
+        contrast: the factor, 0 or more, by which the distance from 127.5 is multiplied.
+        brightness: the number of grey levels that is then added; the result is clipped to [0, 255].
 
     Returns:
-        A uint8 array of 256 levels that never decreases; for a `gamma` and `contrast` of 1 the identity.
+        A uint8 array of 256 levels that never decreases; for the default values the identity.
     """
     levels = 255 * (np.arange(256) / 255) ** gamma
-    return np.rint(np.clip(127.5 + contrast * (levels - 127.5), 0, 255)).astype(np.uint8)
+    return np.rint(np.clip(127.5 + contrast * (levels - 127.5) + brightness, 0, 255)).astype(np.uint8)
 
 
 def change_tone(image: np.ndarray, table: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
