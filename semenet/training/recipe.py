@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 import tyro
 
-from semenet.data.transforms.augmentation import Augmentation
+from semenet.data.pipeline.sampling import Sampling
+from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
 from semenet.errors import SemenetError
 from semenet.models.entries import find_entry
 from semenet.training.recipe_rules import recipe_rules
@@ -19,7 +20,9 @@ def _comma_separated(metavar: str) -> tyro.constructors.PrimitiveConstructorSpec
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs=1,
         metavar=metavar,
-        instance_from_str=lambda arguments: tuple(name.strip() for name in arguments[0].split(",")),
+        instance_from_str=lambda arguments: (
+            tuple(name.strip() for name in arguments[0].split(",")) if arguments[0].strip() else ()
+        ),
         is_instance=lambda value: isinstance(value, tuple),
         str_from_instance=lambda value: [",".join(value)],
     )
@@ -92,7 +95,14 @@ class Recipe:
     ema: float = 0.0
     """Momentum per step of a moving average of the weights, which is validated and saved; 0 for none."""
     epochs: int = 80
-    """Number of times that all training images are used."""
+    """Number of times that all training images are used, or that `epoch_images` of them are drawn."""
+    epoch_images: int | None = None
+    """Training images that are drawn in an epoch; None for as many as there are."""
+    balance: Names = ()
+    """Columns, comma-separated: draw images by weight so that small cells, such as a label of a source, occur
+    more often, and the values of the first column equally often. Empty: all images equally often."""
+    balance_power: float = 0.5
+    """An image of a cell of n images has the weight 1 / n ** balance_power; 1 makes cells equal."""
     patience: int = 0
     """Stop after this many epochs without an improvement of the monitored metric; 0 for never."""
     batch_size: int = 16
@@ -111,6 +121,10 @@ class Recipe:
     """Grey levels of training images get an exponent from 1 / (1 + gamma) to 1 + gamma."""
     contrast: float = 0.0
     """Contrast of training images is scaled by 1 / (1 + contrast) to 1 + contrast."""
+    acquisition: float = 0.0
+    """Probability of each change of how a training image was acquired and stored."""
+    acquisition_changes: Names = ACQUISITION_CHANGES
+    """These changes; "clahe" is one of random strength."""
     views: Names = ("original",)
     """The training set is the union of these views of its images: original, clahe, masked, masked_clahe."""
     inference_clahe: bool = False
@@ -177,6 +191,11 @@ class Recipe:
         """The augmentation of the training images. It checks its own values."""
         names = (field.name for field in dataclasses.fields(Augmentation))
         return Augmentation(**{name: getattr(self, name) for name in names})
+
+    @functools.cached_property
+    def sampling(self) -> Sampling:
+        """How training images are drawn. It checks its own values."""
+        return Sampling(self.balance, self.balance_power, self.epoch_images)
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -18,8 +18,9 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
     Raises:
         SemenetError: a value of the augmentation is out of range, or there is no such entry.
     """
-    # Building the augmentation checks its values.
+    # Building the augmentation and the sampling checks their values.
     augmentation, entry, classifies = recipe.augmentation, find_entry(recipe.entry), not recipe.segments
+    sampling = recipe.sampling
     if recipe.segments:
         augmentation.check_for_segmentation()
     taught = recipe.teacher is not None
@@ -54,8 +55,8 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         "clip_norm": (0 <= recipe.clip_norm < math.inf, "must be 0 or more"),
         "label_smoothing": (0 <= recipe.label_smoothing < 1, "must be in [0, 1)"),
         "class_weights": (
-            recipe.class_weights == "none" or (classifies and not recipe.dro_step),
-            f"{classifiers_only}, and group DRO sets the weights of its groups itself",
+            recipe.class_weights == "none" or (classifies and not recipe.dro_step and not sampling.balance),
+            f"{classifiers_only}; --dro-step and --balance exclude it, because they balance classes themselves",
         ),
         "ema": (0 <= recipe.ema < 1, "must be in [0, 1)"),
         "patience": (recipe.patience >= 0, "must be 0 or more"),

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 
@@ -81,6 +82,12 @@ def test_the_defaults_are_the_settings_of_the_paper():
         ({"ema": 1.0}, r"\[0, 1\)"),
         ({"patience": -1}, "0 or more"),
         ({"zoom": 0.6}, "zoom"),
+        ({"acquisition": 2.0}, r"`acquisition` must be a number in \[0, 1\]"),
+        ({"acquisition_changes": ("jpg",)}, "`acquisition_changes` must be one or more of"),
+        ({"balance": ("label", "label")}, "`balance` must be a tuple of names"),
+        ({"balance_power": -1.0}, "`balance_power` must be"),
+        ({"epoch_images": 0}, "`epoch_images` must be"),
+        ({"balance": ("label",), "class_weights": "balanced"}, "--balance exclude it"),
         ({"contrast": -0.1}, "contrast"),
         ({"teacher": "run", "distill_temperature": 0.0}, "positive"),
         ({"teacher": "run", "distill_weight": 0.0}, "be positive if attention_weight is 0"),
@@ -102,6 +109,22 @@ def test_a_value_out_of_range_raises(change, message):
 def test_an_unknown_recipe_raises_and_lists_all_recipes():
     with pytest.raises(RecipeError, match="Received: 'seme'.*seme_resnet50"):
         find_recipe("seme")
+
+
+def test_a_recipe_file_from_before_a_field_was_added_is_read():
+    recipe = find_recipe("seme_resnet50")
+    added = ("balance", "balance_power", "epoch_images", "acquisition", "acquisition_changes")
+    old = {name: value for name, value in dataclasses.asdict(recipe).items() if name not in added}
+    assert Recipe.from_json(json.dumps(old)) == recipe
+
+
+def test_names_are_read_from_a_recipe_file_as_tuples():
+    recipe = dataclasses.replace(
+        find_recipe("seme_resnet50"), balance=("label", "source"), acquisition_changes=("jpeg", "tone")
+    )
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert recipe.sampling.balance == ("label", "source")
+    assert recipe.augmentation.acquisition_changes == ("jpeg", "tone")
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"entry": "unet", "classes": [], "views": [], "new": 1}'])

@@ -72,12 +72,15 @@ class BalancedDraw:
 
         Returns:
             dict of `images`, the number of images in an epoch; `cells`, a list of one dict for each cell, in
-            sorted order: its value of each column, `rows`, and its `share` of an epoch's images; and
-            `columns_sha256`, a hash of the columns' values.
+            sorted order: its `values` of the columns, its number of `rows`, and its `share` of an epoch's
+            images; and `columns_sha256`, a hash of the columns' values.
         """
         cells = [
-            dict(zip(self.columns, name, strict=True))
-            | {"rows": int(size), "share": round(float(total) / self.count, 6)}
+            {
+                "values": dict(zip(self.columns, name, strict=True)),
+                "rows": int(size),
+                "share": round(float(total) / self.count, 6),
+            }
             for name, size, total in zip(self._names, self._sizes, self._totals, strict=True)
         ]
         return {"images": self.count, "cells": cells, "columns_sha256": self._sha256}
@@ -95,10 +98,10 @@ def format_cells(described: dict[str, Any], rows: int) -> str:
     """
     lines = [f"{described['images']} images are drawn in each epoch from {rows} rows:"]
     for cell in described["cells"]:
-        names = [value for key, value in cell.items() if key not in ("rows", "share")]
         times = described["images"] * cell["share"] / cell["rows"]
+        name = ", ".join(cell["values"].values()) or "all"
         lines.append(
-            f"  {', '.join(names) or 'all'}: {cell['rows']} rows, {cell['rows'] / rows:.1%} of all; "
+            f"  {name}: {cell['rows']} rows, {cell['rows'] / rows:.1%} of all; "
             f"{cell['share']:.1%} of the draws, each image {times:.2f} times"
         )
     return "\n".join(lines)

@@ -12,6 +12,7 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet.data.manifest.table import ManifestError, label_index, read_manifest
+from semenet.data.pipeline.balanced_draw import format_cells
 from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.datasets import training_batches
 from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
@@ -27,7 +28,7 @@ from semenet.training.loop.averaging import WeightAverage
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
 from semenet.training.loop.optimization import class_weights, compile_network, precision_policy, quick_start
 from semenet.training.loop.progress import ProgressCallback
-from semenet.training.loop.selection import select_rows
+from semenet.training.loop.selection import describe_sampling, select_rows
 from semenet.training.loop.tensorboard import TensorBoardCallback
 from semenet.training.loop.validation import Validation
 from semenet.training.options import DataOptions, RunOptions
@@ -105,6 +106,7 @@ def train(
     _check_classes(recipe, rows, table.path)
     values = unlearning_values(recipe, rows, table.path)
     inputs["columns_sha256"] = values.sha256
+    inputs["sampling"] = describe_sampling(recipe, rows)
     inputs["teacher_sha256"] = None if recipe.teacher is None else _sha256(find_teacher(recipe.teacher, out))
     inputs["weights_sha256"] = None if recipe.weights is None else _sha256(pathlib.Path(recipe.weights))
     record = find_earlier_record(out, recipe, table, inputs)
@@ -135,6 +137,8 @@ def train(
                 record = start_record(out, recipe, table, inputs, options, policy)
             else:
                 record = resume_record(out, record, options, policy)
+            if recipe.sampling.draws:
+                print(format_cells(inputs["sampling"], len(rows)), file=sys.stderr)
         # The other processes wait until rank 0 has created the folder.
         devices.broadcast("folder")
         checkpoints = CheckpointCallback(
@@ -213,6 +217,7 @@ def _batches(
         multiple=devices.replicas,
         row_values=values.of_rows,
         lung_masks=recipe.lung_attention_weight > 0,
+        sampling=recipe.sampling,
         **data.cache_arguments,
     )
 

@@ -6,11 +6,13 @@ import pandas as pd
 
 from semenet.data.checks.screening import screen_rows
 from semenet.data.manifest.table import check_patients
+from semenet.data.pipeline.balanced_draw import BalancedDraw
 from semenet.progress import show_steps
 from semenet.training.options import DataOptions
 
 if TYPE_CHECKING:
     from semenet.data.manifest.table import Manifest
+    from semenet.training.recipe import Recipe
 
 
 def select_rows(
@@ -44,3 +46,19 @@ def select_rows(
             skipped += bad.assign(split=split).to_dict("records")
         selected.append(rows)
     return *selected, {"patient_overlap": overlap.to_dict(), "skipped": skipped}
+
+
+def describe_sampling(recipe: "Recipe", rows: pd.DataFrame) -> dict[str, Any] | None:
+    """Describes how often the images of each cell are drawn, for the run's record.
+
+    Args:
+        recipe: the recipe.
+        rows: the rows to train on.
+
+    Returns:
+        The result of `BalancedDraw.describe`; None if each image is used once in an epoch.
+
+    Raises:
+        ManifestError: a column to balance by is missing or has empty cells.
+    """
+    return BalancedDraw(rows, recipe.sampling).describe() if recipe.sampling.draws else None

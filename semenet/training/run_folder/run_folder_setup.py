@@ -30,6 +30,7 @@ LOCK = ".lock"
 # Other inputs of a run that its record stores, and how an error says that they have changed.
 _OTHER_INPUTS = {
     "skipped": "other files left out",
+    "sampling": "other values of the columns to balance by",
     "teacher_sha256": "another teacher",
     "weights_sha256": "other weights to start from",
     "columns_sha256": "other values in the columns of --group-by, --unlearn or --unlearn-within",
@@ -45,8 +46,8 @@ def find_earlier_record(
         out: the run folder.
         recipe: the recipe of this start.
         manifest: the manifest of this start.
-        inputs: the other inputs of this start: the dict of `select_rows`, `teacher_sha256`, `weights_sha256`
-            and `columns_sha256`.
+        inputs: the other inputs of this start: the dict of `select_rows`, `sampling`, `teacher_sha256`,
+            `weights_sha256` and `columns_sha256`.
 
     Returns:
         The content of run.json; None where the folder holds no run yet.

@@ -20,6 +20,7 @@ from semenet.errors import SemenetError
         ("gamma", 1.1, "1"),
         ("gamma", None, "1"),
         ("contrast", float("nan"), "1"),
+        ("acquisition", 1.5, "1"),
     ],
 )
 def test_values_out_of_range_are_rejected(name, value, maximum):
@@ -37,6 +38,14 @@ def test_wrong_views_are_rejected(views):
         SemenetError, match="`views` must be one or more of original, clahe, masked, masked_clahe"
     ):
         Augmentation(views=views)
+
+
+@pytest.mark.parametrize("names", [(), ("jpeg", "jpeg"), ("jpg",), "jpeg", None])
+def test_wrong_changes_of_acquisition_are_rejected(names):
+    with pytest.raises(
+        SemenetError, match="`acquisition_changes` must be one or more of collimation, .*jpeg,"
+    ):
+        Augmentation(acquisition_changes=names)
 
 
 def test_unknown_clahe_draw_is_rejected():

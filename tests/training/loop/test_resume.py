@@ -22,7 +22,7 @@ SMALL = ["--input-size", "32", "--width", "0.25", "--depth", "0.01", "--epochs",
 
 def command(manifest, out, *options):
     recipe = ROOT / "recipes" / "seme_resnet50.py"
-    fixed = ["--deterministic", "--checkpoint-every", "2", "--ema", "0.9", "--class-weights", "balanced"]
+    fixed = ["--deterministic", "--checkpoint-every", "2", "--ema", "0.9"]
     arguments = ["--manifest", manifest, "--out", out, *SMALL, *fixed, *options]
     return [sys.executable, str(recipe), *map(str, arguments)]
 
@@ -61,9 +61,17 @@ def arrays(path):
 
 
 @pytest.mark.slow
-def test_a_run_killed_several_times_ends_like_an_uninterrupted_one(phantoms, tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--class-weights", "balanced"],
+        ["--balance", "label", "--epoch-images", "30", "--acquisition", "0.5", "--rotation", "10"],
+    ],
+    ids=["class_weights", "sampling"],
+)
+def test_a_run_killed_several_times_ends_like_an_uninterrupted_one(phantoms, tmp_path, options):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    run(phantoms, whole)
+    run(phantoms, whole, *options)
     checkpoint = killed / "checkpoints" / "last.npz"
     moments = [
         lambda: (killed / "run.json").exists(),
@@ -74,11 +82,11 @@ def test_a_run_killed_several_times_ends_like_an_uninterrupted_one(phantoms, tmp
     ]
     for moment in moments:
         process = subprocess.Popen(
-            command(phantoms, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command(phantoms, killed, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         kill_once(process, moment)
     assert not (killed / "last.weights.h5").exists()
-    assert "after epoch" in run(phantoms, killed)
+    assert "after epoch" in run(phantoms, killed, *options)
 
     mine, theirs = arrays(killed / "last.weights.h5"), arrays(whole / "last.weights.h5")
     assert mine.keys() == theirs.keys()
