@@ -51,8 +51,9 @@ def run_recipe(
             out: Run folder: a new or empty folder, or that of the same run, which is then resumed.
             recipe: The recipe.
             root: Folder that the manifest's relative paths start from. None: the manifest's own folder.
-            preset: Source of the default values of the other options: the paper, or today's practice with the
-                same networks. Options on the command line take precedence.
+            preset: Source of the default values of the other options: the paper, today's practice with the
+                same networks, or what helps in hospitals that the network never saw. Options on the command
+                line take precedence.
             data: How the run reads its data.
             options: How the run is carried out.
         """

@@ -1,11 +1,11 @@
-"""Presets: settings of a recipe as in the paper, or as in today's practice with the same networks."""
+"""Presets: settings as in the paper, as in today's practice, or for networks that hold in other hospitals."""
 
 import dataclasses
 
 from semenet.errors import SemenetError
 from semenet.training.recipe import Recipe
 
-PRESETS = ("paper", "modern")
+PRESETS = ("paper", "modern", "hospitals")
 
 # tools/paper/presets.py measures the effect of each of these.
 MODERN = {
@@ -17,7 +17,18 @@ MODERN = {
     "label_smoothing": {"label_smoothing": 0.1},
     "class_weights": {"class_weights": "balanced"},
 }
-_ONLY_FOR_CLASSIFIERS = ("label_smoothing", "class_weights")
+HOSPITALS = {
+    "cosine": {"schedule": "cosine", "minimum_learning_rate": 1e-6, "warmup": 0.05},
+    "adamw": {"optimizer": "adamw", "learning_rate": 1e-3, "weight_decay": 0.05},
+    "ema": {"ema": 0.995},
+    "geometry": {"rotation": 10.0, "zoom": 0.1, "shift": 0.05},
+    "batch": {"batch_size": 32},
+    "acquisition": {"acquisition": 0.4},
+    "label_smoothing": {"label_smoothing": 0.05},
+    "balance": {"balance": ("label", "source")},
+}
+_SETTINGS = {"modern": MODERN, "hospitals": HOSPITALS}
+_ONLY_FOR_CLASSIFIERS = ("label_smoothing", "class_weights", "balance")
 
 
 def with_preset(recipe: Recipe, preset: str) -> Recipe:
@@ -27,7 +38,11 @@ def with_preset(recipe: Recipe, preset: str) -> Recipe:
         recipe: the recipe.
         preset: "paper" for the unchanged recipe; "modern" for AdamW with warm-up and cosine annealing, a
             moving average of the weights, stronger augmentation and, for networks that classify, label
-            smoothing and class weights. docs/training.md reports the effect of each on validation.
+            smoothing and class weights; docs/training.md reports the effect of each on validation.
+            "hospitals" for networks that hold in hospitals they never saw, trained on several sources: as
+            "modern", but with changes of acquisition in place of those of the tone, and with images that are
+            drawn with equal classes and nearly equal sources instead of class weights. The manifest needs the
+            column `source`.
 
     Raises:
         SemenetError: there is no such preset.
@@ -45,7 +60,7 @@ def with_preset(recipe: Recipe, preset: str) -> Recipe:
     if preset == "paper":
         return recipe
     settings = {}
-    for part, values in MODERN.items():
+    for part, values in _SETTINGS[preset].items():
         if not (recipe.segments and part in _ONLY_FOR_CLASSIFIERS):
             settings |= values
     return dataclasses.replace(recipe, **settings)

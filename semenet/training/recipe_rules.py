@@ -56,7 +56,7 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         "label_smoothing": (0 <= recipe.label_smoothing < 1, "must be in [0, 1)"),
         "class_weights": (
             recipe.class_weights == "none" or (classifies and not recipe.dro_step and not sampling.balance),
-            f"{classifiers_only}; --dro-step and --balance exclude it, because they balance classes themselves",
+            f"{classifiers_only}; --dro-step and --balance, which balance classes themselves, exclude it",
         ),
         "ema": (0 <= recipe.ema < 1, "must be in [0, 1)"),
         "patience": (recipe.patience >= 0, "must be 0 or more"),

@@ -18,9 +18,13 @@ def test_every_recipe_takes_every_preset(name):
         field: getattr(recipe, field) for field in kept
     }
     assert modern.class_weights == ("none" if recipe.segments else "balanced")
+    hospitals = with_preset(recipe, "hospitals")
+    assert (hospitals.acquisition, hospitals.batch_size, hospitals.ema) == (0.4, 32, 0.995)
+    assert hospitals.balance == (() if recipe.segments else ("label", "source"))
+    assert hospitals.class_weights == "none"
 
 
 def test_an_unknown_preset_raises():
-    with pytest.raises(SemenetError, match="paper, modern.*Received: 'old'"):
+    with pytest.raises(SemenetError, match="paper, modern, hospitals.*Received: 'old'"):
         with_preset(find_recipe("unet"), "old")
     assert dataclasses.asdict(find_recipe("unet"))["optimizer"] == "adam"

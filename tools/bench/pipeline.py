@@ -1,11 +1,14 @@
 """Times the pipeline and its peers alternately in one run: decode, resize, CLAHE, rotation, batch.
 
-    python tools/bench/pipeline.py --manifest dataset1_hires/manifest.csv
+    python tools/bench/pipeline.py --manifest dataset1_hires/manifest.csv [--acquisition 0.4 --size 128]
 
 Each pipeline reads all images of the manifest, resizes them to one size, applies CLAHE (clip limit 2.0, 8 x 8
 tiles), rotates them by a random angle within ±30 degrees, and returns batches of uint8, with one worker per
 core. In each round the pipelines run one after another; the result is the median ratio over the rounds.
 PyTorch with albumentations is included if installed; semenet does not depend on them.
+
+With --acquisition, only semenet's pipeline is timed, from a cache in memory: without and with changes of
+acquisition of that probability, in alternating epochs, and each change alone at a probability of 1.
 """
 
 import concurrent.futures
@@ -28,7 +31,7 @@ import tyro
 
 from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import training_dataset
-from semenet.data.transforms.augmentation import Augmentation
+from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
 
 # The number of threads that semenet uses.
 WORKERS = os.cpu_count()
@@ -37,7 +40,7 @@ ROTATION = 30
 BATCH = 16
 
 
-def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1):
+def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1, **changes):
     """Returns an iterator of semenet's batches, through tf.data, and the number of batches per epoch."""
     dataset, steps = training_dataset(
         rows,
@@ -46,7 +49,7 @@ def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1):
         batch_size=BATCH,
         epochs=epochs,
         seed=0,
-        augmentation=Augmentation(clahe=1.0, rotation=ROTATION),
+        augmentation=Augmentation(**{"clahe": 1.0, "rotation": ROTATION} | changes),
         cache=cache,
         cache_folder=folder,
     )
@@ -161,6 +164,33 @@ def measure_caches(rows, size):
             print(f"cache {cache}: images/s by epoch {', '.join(speeds)}; MiB resident {', '.join(memory)}")
 
 
+def measure_acquisition(rows, size, probability, rounds):
+    """Prints the speed without and with changes of acquisition, and what each change costs alone."""
+    cases = {"none": {}, f"all, {probability:g}": {"acquisition": probability}}
+    cases |= {name: {"acquisition": 1.0, "acquisition_changes": (name,)} for name in ACQUISITION_CHANGES}
+    epochs, runs = rounds + 1, {}
+    for name, changes in cases.items():
+        settings = {"clahe": 0.0, "rotation": 10} | changes
+        batches, steps = semenet_pipeline(rows, size, "memory", epochs=epochs, **settings)
+        runs[name] = batches
+    seconds = {name: [] for name in runs}
+    for _ in rich.progress.track(range(epochs), "Epochs", console=rich.console.Console(stderr=True)):
+        for name, batches in runs.items():
+            start = time.perf_counter()
+            for _ in range(steps):
+                next(batches)
+            seconds[name].append(time.perf_counter() - start)
+    base = seconds["none"][1:]
+    for name, values in seconds.items():
+        ratio = statistics.median(one / other for one, other in zip(base, values[1:], strict=True))
+        speed = len(rows) / statistics.median(values[1:])
+        extra = statistics.median(one - other for one, other in zip(values[1:], base, strict=True))
+        print(
+            f"{name}: {speed:.0f} images/s, {ratio:.2f} of the speed without; "
+            f"{1000 * WORKERS * extra / len(rows):.2f} ms of a processor per image"
+        )
+
+
 def _resident_mebibytes():
     statm = pathlib.Path("/proc/self/statm")
     if statm.exists():
@@ -168,7 +198,13 @@ def _resident_mebibytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def main(manifest: pathlib.Path, size: int = 512, rounds: int = 5, images: int | None = None) -> None:
+def main(
+    manifest: pathlib.Path,
+    size: int = 512,
+    rounds: int = 5,
+    images: int | None = None,
+    acquisition: float = 0.0,
+) -> None:
     """Compares the pipeline with its peers.
 
     Args:
@@ -176,6 +212,7 @@ def main(manifest: pathlib.Path, size: int = 512, rounds: int = 5, images: int |
         size: Height and width after resizing, in pixels.
         rounds: How often each pipeline reads all images. The first round also warms the disk cache.
         images: Number of images to read; None for all.
+        acquisition: Probability of each change of acquisition; 0 compares with other pipelines instead.
     """
     rows = read_manifest(manifest).rows.iloc[:images]
     print(f"{len(rows)} images to {size} x {size}, batches of {BATCH}, {os.cpu_count()} processors")
@@ -183,6 +220,9 @@ def main(manifest: pathlib.Path, size: int = 512, rounds: int = 5, images: int |
         pathlib.Path(path).read_bytes()
     cv2.setNumThreads(1)
     tf.config.set_visible_devices([], "GPU")
+    if acquisition:
+        measure_acquisition(rows, size, acquisition, rounds)
+        return
     compare(rows, size, rounds)
     measure_caches(rows, size)
 

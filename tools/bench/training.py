@@ -57,6 +57,8 @@ def main(
     width: float = 1.0,
     depth: float = 1.0,
     batch_size: int | None = None,
+    acquisition: float = 0.0,
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto",
     steps: int = 20,
     rounds: int = 3,
     cache: tuple[Literal["none", "memory", "disk"], ...] = ("none", "memory"),
@@ -73,6 +75,8 @@ def main(
         width: Scales the networks' channels.
         depth: Scales the networks' layers.
         batch_size: Images per step; None for the recipe's value.
+        acquisition: Probability of each change of acquisition.
+        precision: Numeric policy.
         steps: Timed steps per block.
         rounds: Number of alternating pairs of blocks.
         cache: Kinds of cache, one line for each.
@@ -84,7 +88,7 @@ def main(
     from semenet.training.loop.optimization import quick_start
     from semenet.training.recipe import find_recipe, list_recipes
 
-    changes = {"width": width, "depth": depth}
+    changes = {"width": width, "depth": depth, "acquisition": acquisition, "precision": precision}
     changes |= {} if size is None else {"input_size": size}
     changes |= {} if batch_size is None else {"batch_size": batch_size}
     names = fnmatch.filter(list_recipes(), pattern)
