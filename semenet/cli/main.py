@@ -170,7 +170,7 @@ def train_by_name(arguments: list[str]) -> None:
 
 
 def data() -> None:
-    """Creates manifests of downloaded data sets; combines, splits, checks, searches and packs them."""
+    """Creates manifests of downloaded data sets; combines, splits, checks, draws, searches and packs them."""
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
 
 

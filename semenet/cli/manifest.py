@@ -1,4 +1,4 @@
-"""The sub-commands of `semenet data` that read a manifest: split, check, contains and shard."""
+"""The sub-commands of `semenet data` that read a manifest: split, check, contains, examples and shard."""
 
 import os
 import pathlib
@@ -7,7 +7,9 @@ from typing import Annotated
 import tyro
 
 from semenet.cli.progress import progress_bars
+from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
 from semenet.errors import SemenetError
+from semenet.training.recipe import Names
 
 Positional = tyro.conf.Positional
 ManifestPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="CSV"), Positional]
@@ -193,9 +195,52 @@ def data_shard(
         )
 
 
+def data_examples(
+    manifest: ManifestPath,
+    out: pathlib.Path,
+    root: pathlib.Path | None = None,
+    split: str = "train",
+    side: int = 256,
+    count: int = 6,
+    acquisition: float = 0.4,
+    acquisition_changes: Names = ACQUISITION_CHANGES,
+    seed: int = 0,
+) -> None:
+    """Draws radiographs of a split with the changes of acquisition that training makes.
+
+    Args:
+        manifest: CSV with the columns file, patient and split.
+        out: PNG file to write.
+        root: Folder that the manifest's paths start from. None: the manifest's own folder.
+        split: Split of the radiographs, which are evenly spaced over its rows.
+        side: Height and width of a picture in pixels; use a network's input size.
+        count: Number of radiographs.
+        acquisition: Probability of each change in the last pictures of a line, where all are drawn together.
+        acquisition_changes: Changes to show, comma-separated.
+        seed: Seed of the draws.
+    """
+    import cv2
+
+    from semenet.data.manifest.table import read_manifest
+    from semenet.evaluation.drawing.acquisition_sheet import acquisition_sheet
+    from semenet.storage.atomic import output_file, write_bytes
+
+    augmentation = Augmentation(acquisition=acquisition, acquisition_changes=acquisition_changes)
+    if side < 32 or count < 1:
+        raise SemenetError(
+            "A sheet needs a `side` of 32 pixels or more and 1 radiograph or more. "
+            f"Received: side={side}, count={count}. The defaults are 256 and 6."
+        )
+    rows = read_manifest(manifest, root, required=()).split(split)
+    sheet = acquisition_sheet(rows, augmentation, side=side, count=count, seed=seed)
+    write_bytes(output_file(out), cv2.imencode(".png", sheet)[1].tobytes())
+    print(out)
+
+
 MANIFEST_COMMANDS = {
     "split": data_split,
     "check": data_check,
     "contains": data_contains,
+    "examples": data_examples,
     "shard": data_shard,
 }

@@ -70,7 +70,7 @@ def _equalize_locally(image: np.ndarray, numbers: Sequence[float]) -> np.ndarray
 def _change_tone(image: np.ndarray, numbers: Sequence[float]) -> np.ndarray:
     gamma = math.exp(_between(-0.5, 0.5, numbers[0]))
     return acquisition.change_tone(
-        image, gamma, _between(0.7, 1.3, numbers[1]), _between(-20, 20, numbers[2])
+        image, gamma, _between(0.7, 1.3, numbers[1]), _between(-12, 12, numbers[2])
     )
 
 
