@@ -11,6 +11,7 @@ from .images.errors import ImageError as ImageError
 from .images.reading import image_size as image_size
 from .images.reading import read_image as read_image
 from .images.reading import read_mask as read_mask
+from .manifest.class_labels import possible_classes as possible_classes
 from .manifest.csv_file import ManifestError as ManifestError
 from .manifest.splitting import split_patients as split_patients
 from .manifest.table import Manifest as Manifest
@@ -49,6 +50,7 @@ __all__ = [
     "manifest",
     "phantom",
     "pipeline",
+    "possible_classes",
     "prepare_image",
     "read_class_folders",
     "read_image",

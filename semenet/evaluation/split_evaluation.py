@@ -15,7 +15,8 @@ import tensorflow as tf
 from semenet import metrics
 from semenet.data.checks.screening import ON_ERROR, screen_masks, screen_rows
 from semenet.data.images.errors import ImageError
-from semenet.data.manifest.table import label_index, read_manifest
+from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.errors import SemenetError
@@ -233,10 +234,15 @@ def _evaluate_classification(
     resamples: int,
     masks: LungMasks,
 ) -> _Measured:
-    true_index = label_index(rows, run.class_names)
+    possible = possible_classes(rows, run.class_names)
+    if not complete_labels(possible).any():
+        raise ManifestError(
+            "An evaluation needs images whose label names one class. Received: only partial labels, such as "
+            f"{rows['label'][0]!r}. Add rows with complete labels."
+        )
     predictions = Predictions(run, rows, score, masks, batch_size)
     probabilities = predictions.probabilities
-    values, details = measure_classification(run, rows, true_index, probabilities, by, resamples)
+    values, details = measure_classification(run, rows, possible, probabilities, by, resamples)
     names = np.array(run.class_names, dtype=object)
     table = pd.concat(
         [
@@ -247,8 +253,8 @@ def _evaluate_classification(
         axis=1,
     )
     details["where"] = analyse_heat_maps(run, rows, predictions, masks, batch_size)
-    cards, cells = grad_cam_sheet(run, rows, true_index, predictions)
-    shown = classification_sections(values, details, true_index, probabilities, cards, cells)
+    cards, cells = grad_cam_sheet(run, rows, possible, predictions)
+    shown = classification_sections(values, details, possible, probabilities, cards, cells)
     return _Measured(values, details, table, shown)
 
 

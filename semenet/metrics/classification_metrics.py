@@ -2,6 +2,10 @@
 
 Classes are numbered from 0, in the order of the network's outputs. The predicted class is the one with the
 highest probability; of equal probabilities, the first.
+
+A label may be partial: one of several classes. Metrics of one class against the rest use the images whose
+label decides whether they are of the class: complete labels, and partial ones that leave the class out.
+Metrics of all classes at once (accuracy, confusion matrix) use complete labels alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +14,10 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sk
 
-from semenet.metrics.probabilities import check_classification
+from semenet.metrics.probabilities import check_labels, decided
+
+# Metrics that images with a partial label are left out of.
+COMPLETE_LABELS_ONLY = ("accuracy", "balanced_accuracy", "confusion_matrix", "brier", "ece")
 
 
 def classification(
@@ -32,7 +39,8 @@ def classification(
     those of a clinic.
 
     Args:
-        true_index: int array `(N,)`, the class of each image, in [0, K).
+        true_index: int array `(N,)`, the class of each image, in [0, K); or, if labels are partial, `(N, K)`,
+            1 or True for each possible class.
         probabilities: float array `(N, K)`, in [0, 1]. Rows need not add up to 1.
         class_names: K names, in the order of the columns.
 
@@ -42,7 +50,8 @@ def classification(
         `macro_average_precision`, int `count` (N), `per_class` {name: {`precision`, `recall`, `f1`,
         `auroc`, `support`, `sensitivity`, `specificity`, `ppv`, `npv`, `average_precision`}},
         `class_names` and `confusion_matrix` (K lists of K counts; rows are true classes, columns
-        predicted classes).
+        predicted classes). If labels are partial, also `partial_labels`: their `count`, and `left_out`, from
+        each metric or class that leaves partial labels out to how many.
 
     Raises:
         SemenetError: for no images, fewer than two classes, shapes that do not fit, a class outside
@@ -63,42 +72,44 @@ def classification(
         >>> result["confusion_matrix"]
         [[1, 1], [0, 2]]
     """
-    true_index, probabilities = check_classification(true_index, probabilities, class_names)
-    matrix = confusion_matrix(true_index, probabilities)
-    precision, recall, f1 = _precision_recall_f1(matrix)
-    npv, specificity = _npv_specificity(matrix)
+    possible, probabilities = check_labels(true_index, probabilities, class_names)
+    matrix, excluded = _confusion(possible, probabilities), _excluded(possible, probabilities)
+    precision, recall, f1 = _precision_recall_f1(matrix, excluded)
+    npv, specificity = _npv_specificity(matrix, excluded)
     columns = {
         "precision": precision,
         "recall": recall,
         "f1": f1,
-        "auroc": _auroc(true_index, probabilities),
+        "auroc": _auroc(possible, probabilities),
         "support": matrix.sum(axis=1).tolist(),
         "sensitivity": recall,
         "specificity": specificity,
         "ppv": precision,
         "npv": npv,
-        "average_precision": _average_precision(true_index, probabilities),
+        "average_precision": _average_precision(possible, probabilities),
     }
     per_class = {
         name: {metric: values[index] for metric, values in columns.items()}
         for index, name in enumerate(class_names)
     }
-    return {
-        "accuracy": accuracy(true_index, probabilities),
+    values = {
+        "accuracy": accuracy(possible, probabilities),
         "balanced_accuracy": _mean_of_defined(recall),
         "macro_f1": _mean_of_defined(f1),
         "macro_auroc": _mean_of_defined(columns["auroc"]),
-        "micro_auroc": micro_auroc(true_index, probabilities),
+        "micro_auroc": micro_auroc(possible, probabilities),
         "macro_average_precision": _mean_of_defined(columns["average_precision"]),
-        "count": len(true_index),
+        "count": len(possible),
         "per_class": per_class,
         "class_names": list(class_names),
         "confusion_matrix": matrix.tolist(),
     }
+    partial = _describe_partial(possible, class_names)
+    return values | ({"partial_labels": partial} if partial["count"] else {})
 
 
-def accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float:
-    """Computes the share of images whose predicted class is true.
+def accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Computes the share of images whose predicted class is true; None if all labels are partial.
 
     Arguments and errors are those of `classification`.
 
@@ -108,12 +119,15 @@ def accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float:
         >>> semenet.metrics.accuracy(true_index, probabilities)
         0.75
     """
-    true_index, probabilities = check_classification(true_index, probabilities)
-    return float(np.mean(probabilities.argmax(axis=1) == true_index))
+    possible, probabilities = check_labels(true_index, probabilities)
+    complete = possible.sum(axis=1) == 1
+    if not complete.any():
+        return None
+    return float(np.mean(probabilities[complete].argmax(axis=1) == possible[complete].argmax(axis=1)))
 
 
-def balanced_accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float:
-    """Computes the mean recall over the classes that have images.
+def balanced_accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Computes the mean recall over the classes that have images; None if all labels are partial.
 
     Arguments and errors are those of `classification`.
 
@@ -123,12 +137,13 @@ def balanced_accuracy(true_index: np.ndarray, probabilities: np.ndarray) -> floa
         >>> round(semenet.metrics.balanced_accuracy(true_index, probabilities), 3)
         0.833
     """
-    _, recall, _ = _precision_recall_f1(confusion_matrix(true_index, probabilities))
+    possible, probabilities = check_labels(true_index, probabilities)
+    recall = _recall(np.diagonal(matrix := _confusion(possible, probabilities)), matrix.sum(axis=1))
     return _mean_of_defined(recall)
 
 
-def macro_f1(true_index: np.ndarray, probabilities: np.ndarray) -> float:
-    """Computes the mean F1 over the classes that have images.
+def macro_f1(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Computes the mean F1 over the classes that have images; None if all labels are partial.
 
     Arguments and errors are those of `classification`.
 
@@ -138,7 +153,9 @@ def macro_f1(true_index: np.ndarray, probabilities: np.ndarray) -> float:
         >>> round(semenet.metrics.macro_f1(true_index, probabilities), 3)
         0.778
     """
-    _, _, f1 = _precision_recall_f1(confusion_matrix(true_index, probabilities))
+    possible, probabilities = check_labels(true_index, probabilities)
+    matrix, excluded = _confusion(possible, probabilities), _excluded(possible, probabilities)
+    _, _, f1 = _precision_recall_f1(matrix, excluded)
     return _mean_of_defined(f1)
 
 
@@ -153,11 +170,13 @@ def macro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float | No
         >>> round(semenet.metrics.macro_auroc(true_index, probabilities), 3)
         0.847
     """
-    return _mean_of_defined(_auroc(*check_classification(true_index, probabilities)))
+    return _mean_of_defined(_auroc(*check_labels(true_index, probabilities)))
 
 
-def micro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float:
-    """Computes the area under the ROC curve of all N * K decisions "image i is of class k" together.
+def micro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """Computes the area under the ROC curve of all decisions "image i is of class k" together.
+
+    There are N * K decisions, fewer if labels are partial; None if all labels are.
 
     Arguments and errors are those of `classification`.
 
@@ -167,8 +186,11 @@ def micro_auroc(true_index: np.ndarray, probabilities: np.ndarray) -> float:
         >>> round(semenet.metrics.micro_auroc(true_index, probabilities), 3)
         0.922
     """
-    true_index, probabilities = check_classification(true_index, probabilities)
-    return float(sk.roc_auc_score(_one_hot(true_index, probabilities).ravel(), probabilities.ravel()))
+    possible, probabilities = check_labels(true_index, probabilities)
+    known = decided(possible)
+    if not possible[known].any():
+        return None
+    return float(sk.roc_auc_score(possible[known], probabilities[known]))
 
 
 def macro_average_precision(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
@@ -182,13 +204,13 @@ def macro_average_precision(true_index: np.ndarray, probabilities: np.ndarray) -
         >>> round(semenet.metrics.macro_average_precision(true_index, probabilities), 3)
         0.778
     """
-    return _mean_of_defined(_average_precision(*check_classification(true_index, probabilities)))
+    return _mean_of_defined(_average_precision(*check_labels(true_index, probabilities)))
 
 
 def confusion_matrix(true_index: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Counts images by true class (row) and predicted class (column): int `(K, K)`.
 
-    Arguments and errors are those of `classification`.
+    Images with a partial label are left out. Arguments and errors are those of `classification`.
 
     Example:
         >>> true_index = np.array([0, 1, 2, 2])
@@ -196,27 +218,52 @@ def confusion_matrix(true_index: np.ndarray, probabilities: np.ndarray) -> np.nd
         >>> semenet.metrics.confusion_matrix(true_index, probabilities).tolist()
         [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
     """
-    true_index, probabilities = check_classification(true_index, probabilities)
-    labels = range(probabilities.shape[1])
-    return sk.confusion_matrix(true_index, probabilities.argmax(axis=1), labels=labels)
+    return _confusion(*check_labels(true_index, probabilities))
 
 
-def _one_hot(true_index: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return true_index[:, None] == np.arange(probabilities.shape[1])
+def _confusion(possible: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    complete = possible.sum(axis=1) == 1
+    classes = probabilities.shape[1]
+    if not complete.any():
+        return np.zeros((classes, classes), int)
+    true, predicted = possible[complete].argmax(axis=1), probabilities[complete].argmax(axis=1)
+    return sk.confusion_matrix(true, predicted, labels=range(classes))
 
 
-def _precision_recall_f1(matrix: np.ndarray) -> tuple[list[float | None], ...]:
+def _excluded(possible: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts the partial labels that leave out each class: int `(2, K)`, predicted as the class, and not."""
+    partial = possible.sum(axis=1) > 1
+    is_predicted = probabilities[partial].argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])
+    left_out = ~possible[partial]
+    return np.stack([(left_out & is_predicted).sum(axis=0), (left_out & ~is_predicted).sum(axis=0)])
+
+
+def _describe_partial(possible: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
+    count = int((possible.sum(axis=1) > 1).sum())
+    undecided = (~decided(possible)).sum(axis=0).tolist()
+    left_out = dict.fromkeys(COMPLETE_LABELS_ONLY, count)
+    return {
+        "count": count,
+        "left_out": left_out
+        | {f"per_class.{name}": number for name, number in zip(class_names, undecided, strict=True)},
+    }
+
+
+def _precision_recall_f1(matrix: np.ndarray, excluded: np.ndarray) -> tuple[list[float | None], ...]:
     """Returns three lists of K floats, None where the metric is undefined."""
-    correct, support, predicted = np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    correct, support, predicted = np.diagonal(matrix), matrix.sum(axis=1), matrix.sum(axis=0) + excluded[0]
     f1 = [
         None if not s else _ratio(2 * c, s + n) for c, n, s in zip(correct, predicted, support, strict=True)
     ]
     return _precision(correct, predicted, support), _recall(correct, support), f1
 
 
-def _npv_specificity(matrix: np.ndarray) -> tuple[list[float | None], list[float | None]]:
+def _npv_specificity(
+    matrix: np.ndarray, excluded: np.ndarray
+) -> tuple[list[float | None], list[float | None]]:
     """Returns precision and recall of "another class": two lists of K floats, None where undefined."""
-    total, support, predicted = matrix.sum(), matrix.sum(axis=1), matrix.sum(axis=0)
+    support, predicted = matrix.sum(axis=1), matrix.sum(axis=0) + excluded[0]
+    total = matrix.sum() + excluded.sum(axis=0)
     correct = total - support - predicted + np.diagonal(matrix)
     return _precision(correct, total - predicted, total - support), _recall(correct, total - support)
 
@@ -235,23 +282,24 @@ def _ratio(part: int, whole: int) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def _auroc(true_index: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
-    return _one_versus_rest(sk.roc_auc_score, true_index, probabilities)
+def _auroc(possible: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
+    return _one_versus_rest(sk.roc_auc_score, possible, probabilities)
 
 
-def _average_precision(true_index: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
-    return _one_versus_rest(sk.average_precision_score, true_index, probabilities)
+def _average_precision(possible: np.ndarray, probabilities: np.ndarray) -> list[float | None]:
+    return _one_versus_rest(sk.average_precision_score, possible, probabilities)
 
 
 def _one_versus_rest(
-    metric: Callable[[np.ndarray, np.ndarray], float], true_index: np.ndarray, probabilities: np.ndarray
+    metric: Callable[[np.ndarray, np.ndarray], float], possible: np.ndarray, probabilities: np.ndarray
 ) -> list[float | None]:
     """Computes a ranking metric of each class against the others: K floats, None if one side is empty."""
-    is_true = _one_hot(true_index, probabilities)
-    return [
-        float(metric(of_class, probabilities[:, index])) if of_class.any() and not of_class.all() else None
-        for index, of_class in enumerate(is_true.T)
-    ]
+    values = []
+    for of_class, known, score in zip(possible.T, decided(possible).T, probabilities.T, strict=True):
+        is_true = of_class[known]
+        defined = is_true.any() and not is_true.all()
+        values.append(float(metric(is_true, score[known])) if defined else None)
+    return values
 
 
 def _mean_of_defined(values: Sequence[float | None]) -> float | None:

@@ -75,3 +75,52 @@ def check_classification(
             "Give the classes of the model, in the order of its outputs."
         )
     return true_index, probabilities
+
+
+def check_labels(
+    labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Checks labels that may be partial, and probabilities.
+
+    Args:
+        labels: int array `(N,)`, the class of each image, in [0, K); or `(N, K)`, 1 or True for each class
+            that is possible for an image.
+        probabilities: as for `check_classification`.
+        class_names: as for `check_classification`.
+
+    Returns:
+        The possible classes, bool `(N, K)` with one or more in each row, and `probabilities` as an array.
+
+    Raises:
+        SemenetError: as `check_classification`; or labels `(N, K)` are not 0 and 1, or allow no class.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    if labels.ndim != 2:
+        labels, probabilities = check_classification(labels, probabilities, class_names)
+        return labels[:, None] == np.arange(probabilities.shape[1]), probabilities
+    zeros = np.zeros(len(labels), int)
+    _, probabilities = check_classification(zeros, probabilities, class_names)
+    possible = labels.astype(bool)
+    if (
+        labels.shape != probabilities.shape
+        or not (possible == labels).all()
+        or not possible.any(axis=1).all()
+    ):
+        raise SemenetError(
+            "Labels of possible classes must be 0 or 1, with the shape of the probabilities and a 1 in each "
+            f"row. Received: {labels.dtype} of shape {labels.shape} for probabilities of shape "
+            f"{probabilities.shape}. Use semenet.data.possible_classes."
+        )
+    return possible, probabilities
+
+
+def decided(possible: np.ndarray) -> np.ndarray:
+    """Returns which images' labels tell whether they are of a class: bool `(N, K)`.
+
+    A complete label decides all classes. A partial label tells only that the image is of none of the classes
+    that it leaves out.
+
+    Args:
+        possible: bool `(N, K)`, as from `check_labels`.
+    """
+    return ~possible | (possible.sum(axis=1, keepdims=True) == 1)

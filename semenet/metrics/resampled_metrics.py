@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.metrics.probabilities import check_classification
+from semenet.metrics.probabilities import check_labels, decided
 
 ECE_BINS = 15
 # Numbers in one array of a chunk: 8 MB. About six such arrays exist at a time.
@@ -25,7 +25,8 @@ def resampled_classification(
     `semenet.metrics.classification`, with the same rules on what is undefined.
 
     Args:
-        true_index: int array `(N,)`, the class of each image, in [0, K).
+        true_index: int array `(N,)`, the class of each image, in [0, K); or `(N, K)`, the possible classes,
+            as for `semenet.metrics.classification`.
         probabilities: float array `(N, K)`, in [0, 1].
         class_names: K names, in the order of the columns.
         weights: int or float array `(B, N)`, 0 or more: how often each resample holds each image.
@@ -57,10 +58,10 @@ def resampled_classification(
         >>> result["accuracy"].round(2).tolist()
         [0.67, 1.0]
     """
-    true_index, probabilities = check_classification(true_index, probabilities, class_names)
+    possible, probabilities = check_labels(true_index, probabilities, class_names)
     weights = np.asarray(weights)
-    _check_weights(weights, len(true_index))
-    tables = _tables(true_index, probabilities)
+    _check_weights(weights, len(possible))
+    tables = _tables(possible, probabilities)
     rows = max(1, _CHUNK_NUMBERS // probabilities.size)
     parts = [
         _metrics(weights[start : start + rows].astype(np.float64), class_names, *tables)
@@ -126,13 +127,15 @@ class _Ranking:
         return _ratio(pairs - lost, pairs)
 
 
-def _tables(true_index: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, list[_Ranking], _Ranking]:
+def _tables(possible: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, list[_Ranking], _Ranking]:
     """Computes what does not depend on the weights.
 
     Returns:
         A matrix to multiply the weights with, the ranking for each class, and that of all decisions together.
     """
     classes = probabilities.shape[1]
+    complete, known = possible.sum(axis=1) == 1, decided(possible)
+    true_index = possible.argmax(axis=1)
     one_hot = true_index[:, None] == np.arange(classes)
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1).astype(np.float64)
     cells = (true_index * classes + predicted)[:, None] == np.arange(classes**2)
@@ -140,10 +143,21 @@ def _tables(true_index: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarr
     bins = np.searchsorted(np.linspace(0, 1, ECE_BINS + 1)[1:-1], confidence)
     gaps = (bins[:, None] == np.arange(ECE_BINS)) * ((predicted == true_index) - confidence)[:, None]
     squares = ((probabilities.astype(np.float64) - one_hot) ** 2).sum(axis=1, keepdims=True)
-    images = np.arange(len(true_index))
-    rankings = [_Ranking(probabilities[:, index], one_hot[:, index], images) for index in range(classes)]
-    together = _Ranking(probabilities.ravel(), one_hot.ravel(), images.repeat(classes))
-    return np.concatenate([cells, gaps, squares], axis=1), rankings, together
+    matrix = np.concatenate([cells, gaps, squares], axis=1)
+    if not complete.all():
+        # Two further blocks: partial labels that leave out a class, predicted as this class, and not.
+        is_predicted = predicted[:, None] == np.arange(classes)
+        excluded = ~possible & ~complete[:, None]
+        matrix = np.concatenate(
+            [matrix * complete[:, None], excluded & is_predicted, excluded & ~is_predicted], axis=1
+        )
+    images = np.arange(len(possible))
+    rankings = [
+        _Ranking(probabilities[rows, index], possible[rows, index], images[rows])
+        for index, rows in enumerate(known.T)
+    ]
+    together = _Ranking(probabilities[known], possible[known], images.repeat(classes)[known.ravel()])
+    return matrix, rankings, together
 
 
 def _metrics(
@@ -155,13 +169,17 @@ def _metrics(
 ) -> dict[str, np.ndarray]:
     """Computes the metrics of some resamples with float64 weights `(B, N)`."""
     classes = len(class_names)
-    cells, gaps, squares = np.split(weights @ matrix, [classes**2, classes**2 + ECE_BINS], axis=1)
+    ends = np.cumsum([classes**2, ECE_BINS, 1, classes])
+    cells, gaps, squares, wrong, right = np.split(weights @ matrix, ends, axis=1)
     confusion = cells.reshape(-1, classes, classes)
     total = confusion.sum(axis=(1, 2))[:, None]
     support, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     correct = np.diagonal(confusion, axis1=1, axis2=2)
     rest, rest_predicted = total - support, total - predicted
     rest_correct = total - support - predicted + correct
+    if wrong.shape[1]:
+        predicted, rest = predicted + wrong, rest + wrong + right
+        rest_predicted, rest_correct = rest_predicted + right, rest_correct + right
     recall, precision = _ratio(correct, support), _precision(correct, predicted, support)
     areas = [ranking.areas(weights) for ranking in rankings]
     auroc, average_precision = (np.stack(values, axis=1) for values in zip(*areas, strict=True))

@@ -83,8 +83,9 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         "classes": (
             (len(recipe.classes) == 1 if recipe.segments else len(recipe.classes) > 1)
             and len(set(recipe.classes)) == len(recipe.classes)
-            and all(recipe.classes),
-            f"of `{recipe.entry}` must be {'one name' if recipe.segments else 'two or more distinct names'}",
+            and all(name and "|" not in name for name in recipe.classes),
+            f"of `{recipe.entry}` must be {'one name' if recipe.segments else 'two or more distinct names'}, "
+            "without | (which joins the classes of a partial label)",
         ),
         "se_ratio": (
             recipe.se_ratio is None or (entry.squeeze_excite and recipe.se_ratio >= 1),

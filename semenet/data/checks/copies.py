@@ -14,6 +14,7 @@ from semenet.data.checks.duplicates import (
     make_thumbnail,
 )
 from semenet.data.checks.file_survey import Survey, pixels_sha256, survey_files
+from semenet.data.manifest.class_labels import labels_contradict
 from semenet.data.manifest.table import Manifest, ManifestError
 
 _SHOWN_COLUMNS = ("file", "label", "patient", "split")
@@ -109,7 +110,9 @@ def _describe_copy(
     rows: pd.DataFrame, indices: Iterable[int], kind: str, similarity: float
 ) -> dict[str, Any]:
     images = [_describe_row(rows, index) for index in indices]
-    disagree = [key for key in ("patient", "label") if len({image.get(key) for image in images}) > 1]
+    disagree = ["patient"] if len({image["patient"] for image in images}) > 1 else []
+    if "label" in rows and labels_contradict([image["label"] for image in images]):
+        disagree.append("label")
     leak = len({image["split"] for image in images}) > 1
     return {"kind": kind, "similarity": similarity, "leak": leak, "disagree": disagree, "images": images}
 

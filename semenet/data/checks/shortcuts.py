@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from semenet.data.manifest.class_labels import SEPARATOR
+
 # Columns that describe where and how an image was made, as named in public data sets.
 ORIGIN_COLUMNS = (
     "source",
@@ -31,7 +33,8 @@ def origin_tables(rows: pd.DataFrame) -> list[dict[str, Any]]:
     and origin. Since origins with few patients raise the value that is expected by chance above 1 / labels,
     chance is the mean of the same measure with shuffled labels (20 seeded draws). The excess is
     (measured - chance) / (1 - chance): 0 if the origin is independent of the label, 1 if it determines the
-    label. An excess above 0.1 is a warning: networks learn to recognise where an image comes from.
+    label. An excess above 0.1 is a warning: networks learn to recognise where an image comes from. A partial
+    label counts in equal parts for each of its classes.
 
     Args:
         rows: rows of a manifest, with file and patient, and optionally label.
@@ -72,16 +75,18 @@ def origin_table(name: str, origins: pd.Series, labels: pd.Series, patients: pd.
         "excess": None,
         "predicts_label": False,
     }
-    if min(counts.shape) < 2:
+    classes = sorted({name for label in counts.columns for name in str(label).split(SEPARATOR)})
+    if min(len(classes), len(counts)) < 2:
         return table
     votes = pd.DataFrame(
         {"patient": patients.to_numpy(), "label": labels.to_numpy(), "origin": origins.to_numpy()}
     ).drop_duplicates()
-    label = pd.factorize(votes["label"], sort=True)[0]
+    shares = np.array([[name in str(label).split(SEPARATOR) for name in classes] for label in votes["label"]])
+    shares = shares / shares.sum(axis=1, keepdims=True)
     origin = pd.factorize(votes["origin"], sort=True)[0]
     rng = np.random.default_rng(0)
-    measured = _balanced_accuracy(label, origin)
-    chance = float(np.mean([_balanced_accuracy(rng.permutation(label), origin) for _ in range(_DRAWS)]))
+    measured = _balanced_accuracy(shares, origin)
+    chance = float(np.mean([_balanced_accuracy(rng.permutation(shares), origin) for _ in range(_DRAWS)]))
     excess = max(0.0, (measured - chance) / (1 - chance)) if chance < 1 else 0.0
     return table | {
         "balanced_accuracy": measured,
@@ -91,8 +96,13 @@ def origin_table(name: str, origins: pd.Series, labels: pd.Series, patients: pd.
     }
 
 
-def _balanced_accuracy(label: np.ndarray, origin: np.ndarray) -> float:
-    """Returns the value of the rule that predicts, for each origin, its relatively most frequent label."""
-    table = np.zeros((label.max() + 1, origin.max() + 1))
-    np.add.at(table, (label, origin), 1)
+def _balanced_accuracy(shares: np.ndarray, origin: np.ndarray) -> float:
+    """Returns the value of the rule that predicts, for each origin, its relatively most frequent label.
+
+    Args:
+        shares: float `(votes, labels)`, the share of each label in a vote; rows add up to 1.
+        origin: int `(votes,)`.
+    """
+    table = np.zeros((shares.shape[1], origin.max() + 1))
+    np.add.at(table.T, origin, shares)
     return float((table / table.sum(axis=1, keepdims=True)).max(axis=0).sum() / len(table))

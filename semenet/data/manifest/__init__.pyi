@@ -1,3 +1,7 @@
+from .class_labels import complete_labels as complete_labels
+from .class_labels import has_partial_label as has_partial_label
+from .class_labels import labels_contradict as labels_contradict
+from .class_labels import possible_classes as possible_classes
 from .csv_file import ManifestError as ManifestError
 from .csv_file import MissingManifestError as MissingManifestError
 from .splitting import split_patients as split_patients
@@ -13,8 +17,12 @@ __all__ = [
     "ManifestError",
     "MissingManifestError",
     "check_patients",
+    "complete_labels",
+    "has_partial_label",
     "label_index",
+    "labels_contradict",
     "patients_in_several_splits",
+    "possible_classes",
     "read_manifest",
     "split_patients",
     "write_manifest",

@@ -1,8 +1,8 @@
 """The table of radiographs that all data goes through: reading, writing and checking its CSV file.
 
 A manifest has one row per image, with the columns `file`, `patient` and `split`, `label` for classification,
-`mask` for segmentation, and any others. Paths in it are relative to the CSV file's folder, so that the folder
-can be moved as a whole.
+`mask` for segmentation, and any others. A label may be partial, see `semenet.data.manifest.class_labels`.
+Paths in it are relative to the CSV file's folder, so that the folder can be moved as a whole.
 """
 
 import dataclasses
@@ -243,7 +243,7 @@ def label_index(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
         An int64 array of shape (rows,), values in [0, len(class_names)).
 
     Raises:
-        ManifestError: a label is not among `class_names`.
+        ManifestError: a label is not among `class_names`, for example a partial label.
     """
     index = pd.Index(list(class_names), dtype=object).get_indexer(rows["label"].astype(object))
     if (index < 0).any():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from semenet.data.manifest.table import label_index
+from semenet.data.manifest.class_labels import possible_classes
 from semenet.data.pipeline.arguments import check_dataset_arguments, check_input
 from semenet.data.pipeline.balanced_draw import BalancedDraw
 from semenet.data.pipeline.batches import EvaluationBatches, TrainingBatches
@@ -90,7 +90,7 @@ def training_batches(
         )
     return TrainingBatches(
         _resized_images(rows, input_size, needs_masks, cache, cache_folder),
-        None if masks else _one_hot(rows, class_names),
+        None if masks else possible_classes(rows, class_names),
         channels=channels,
         batch_size=batch_size,
         seed=seed,
@@ -151,7 +151,8 @@ def training_dataset(
 
     Returns:
         (dataset, steps per epoch). The dataset yields pairs (images, targets): images uint8 (batch, height,
-        width, channels) in [0, 255]; targets float32, one-hot (batch, classes) or masks (batch, height,
+        width, channels) in [0, 255]; targets float32, one-hot (batch, classes), with a 1 for each
+        possible class of a partial label, or masks (batch, height,
         width, 1) in {0, 1}.
 
     Raises:
@@ -242,7 +243,7 @@ def evaluation_dataset(
         [20, 20, 5]
     """
     check_dataset_arguments(rows, input_size, channels, batch_size, masks)
-    labels = None if masks or class_names is None else _one_hot(rows, class_names)
+    labels = None if masks or class_names is None else possible_classes(rows, class_names)
     batches = EvaluationBatches(
         _resized_images(rows, input_size, masks, cache, cache_folder),
         labels,
@@ -291,7 +292,3 @@ def _resized_images(
 ) -> ResizedImages:
     opened = open_cache(cache, cache_folder, rows, input_size, masks)
     return ResizedImages(rows, input_size, masks=masks, cache=opened)
-
-
-def _one_hot(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
-    return np.eye(len(class_names), dtype=np.float32)[label_index(rows, class_names)]

@@ -10,6 +10,7 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet.data.images.reading import read_image
+from semenet.data.manifest.class_labels import complete_labels
 from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
@@ -46,24 +47,31 @@ class Card:
     alt: str
 
 
-def choose_classified(true_index: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
+def choose_classified(
+    true_index: np.ndarray, probabilities: np.ndarray, possible: np.ndarray | None = None
+) -> list[list[int]]:
     """Chooses examples of each class: right ones over the range of confidence, and the most confident errors.
 
     Args:
-        true_index: int array `(N,)`.
+        true_index: int array `(N,)`, the group of each image; a class is the group of its number.
         probabilities: float array `(N, K)`.
+        possible: `(N, K)`, the classes that are right for an image; None for the class of its number.
 
     Returns:
-        K lists of indices into the images, at most `EXAMPLES` right ones (the most confident, the least
-        confident, and in between), then at most as many wrong ones (the most confident first).
+        For each class and further group, a list of indices into the images: at most `EXAMPLES` right ones
+        (the most confident, the least confident, and in between), then at most as many wrong ones (the most
+        confident first).
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    is_right = predicted == true_index
+    if possible is not None:
+        is_right = possible[np.arange(len(predicted)), predicted] > 0
     order = np.argsort(-confidence, kind="stable")
     chosen = []
-    for index in range(probabilities.shape[1]):
+    for index in range(max(probabilities.shape[1], int(true_index.max()) + 1)):
         of_class = order[true_index[order] == index]
-        right = of_class[predicted[of_class] == index]
-        wrong = of_class[predicted[of_class] != index]
+        right = of_class[is_right[of_class]]
+        wrong = of_class[~is_right[of_class]]
         chosen.append([*_evenly_spaced(right, EXAMPLES), *wrong[:EXAMPLES].tolist()])
     return chosen
 
@@ -84,34 +92,39 @@ def choose_segmented(dice: np.ndarray) -> dict[str, list[int]]:
 
 
 def grad_cam_sheet(
-    run: Run, rows: pd.DataFrame, true_index: np.ndarray, predictions: Predictions
+    run: Run, rows: pd.DataFrame, possible: np.ndarray, predictions: Predictions
 ) -> tuple[dict[str, list[Card]], tuple[int, int]]:
-    """Draws Grad-CAM overlays of examples of each class, for the predicted class.
+    """Draws Grad-CAM overlays of examples of each class and partial label, for the predicted class.
 
     Args:
         run: the run of a classifier.
         rows: DataFrame of the evaluated split.
-        true_index: int array `(N,)`.
+        possible: `(N, K)`, the possible classes of each image.
         predictions: predictions and heat maps of these rows.
 
     Returns:
-        dict from class name to a list of `Card`, and the maps' size in cells `(h, w)`.
+        dict from class name or partial label to a list of `Card`, and the maps' size in cells `(h, w)`.
     """
     probabilities = predictions.probabilities
-    groups = choose_classified(true_index, probabilities)
+    partial = ~complete_labels(possible)
+    names = [*run.class_names, *sorted(set(rows["label"][partial]))]
+    true_index = pd.Index(names).get_indexer(rows["label"])
+    groups = choose_classified(true_index, probabilities, possible)
     chosen = sorted({index for group in groups for index in group})
     geometry = cell_geometry(run)
     heat = dict(zip(chosen, predictions.heat_maps(np.array(chosen)), strict=True))
 
     def card(index: int) -> Card:
         image = _scaled(read_image(rows["path"][index]))
-        true, predicted = int(true_index[index]), int(predictions.predicted[index])
-        right = predicted == true
+        predicted = int(predictions.predicted[index])
+        right = bool(possible[index, predicted])
         heading = f"{run.class_names[predicted]}: {probabilities[index, predicted]:.2f}"
-        detail = f"true: {run.class_names[true]}"
+        detail = f"true: {rows['label'][index]}"
+        if not right:
+            detail += f", with probability {probabilities[index][possible[index] > 0].sum():.2f}"
         return Card(
             heading=heading,
-            detail=detail if right else f"{detail}, with probability {probabilities[index, true]:.2f}",
+            detail=detail,
             file=rows["file"][index],
             right=right,
             original=_jpeg(image),
@@ -121,9 +134,7 @@ def grad_cam_sheet(
         )
 
     cards = {
-        name: [card(index) for index in group]
-        for name, group in zip(run.class_names, groups, strict=True)
-        if group
+        name: [card(index) for index in group] for name, group in zip(names, groups, strict=True) if group
     }
     return cards, heat[chosen[0]].shape
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from semenet import metrics
 from semenet.evaluation.drawing.pages import percent
 from semenet.inference.heat_map_overlays import COLOUR_MAP
+from semenet.metrics.probabilities import check_labels, decided
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish; the dashes help in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -34,7 +35,7 @@ def roc_curves(true_index: np.ndarray, probabilities: np.ndarray, class_names: S
     """Plots one-vs-rest ROC curves.
 
     Args:
-        true_index: int array `(N,)`.
+        true_index: int array `(N,)`, or `(N, K)`, the possible classes.
         probabilities: float array `(N, K)`.
         class_names: K str.
 
@@ -44,11 +45,13 @@ def roc_curves(true_index: np.ndarray, probabilities: np.ndarray, class_names: S
     figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     axes.plot([0, 1], [0, 1], color="0.75", linewidth=1, zorder=0)
     per_class = metrics.classification(true_index, probabilities, class_names)["per_class"]
+    possible, probabilities = check_labels(true_index, probabilities)
+    known = decided(possible)
     for index, (name, of_class) in enumerate(per_class.items()):
         if of_class["auroc"] is None:
             axes.plot([], [], " ", label=f"{name}: undefined")
             continue
-        x, y = metrics.roc_curve(np.asarray(true_index) == index, probabilities[:, index])
+        x, y = metrics.roc_curve(possible[known[:, index], index], probabilities[known[:, index], index])
         axes.plot(x, y, label=f"{name}: {of_class['auroc']:.3f}", **_style(index))
     axes.set(
         xlabel="False positive rate (1 - specificity)",
@@ -68,7 +71,7 @@ def precision_recall_curves(
     """Plots one-vs-rest precision-recall curves, with each class's share of the images as chance level.
 
     Args:
-        true_index: int array `(N,)`.
+        true_index: int array `(N,)`, or `(N, K)`, the possible classes.
         probabilities: float array `(N, K)`.
         class_names: K str.
 
@@ -77,12 +80,14 @@ def precision_recall_curves(
     """
     figure, axes = new_figure(_WIDTH, 0.96 * _WIDTH)
     per_class = metrics.classification(true_index, probabilities, class_names)["per_class"]
+    possible, probabilities = check_labels(true_index, probabilities)
+    known = decided(possible)
     for index, (name, of_class) in enumerate(per_class.items()):
         if of_class["average_precision"] is None:
             axes.plot([], [], " ", label=f"{name}: undefined")
             continue
-        is_true = np.asarray(true_index) == index
-        recall, precision = metrics.precision_recall_curve(is_true, probabilities[:, index])
+        is_true = possible[known[:, index], index]
+        recall, precision = metrics.precision_recall_curve(is_true, probabilities[known[:, index], index])
         style = _style(index)
         axes.axhline(is_true.mean(), color=style["color"], linewidth=0.8, alpha=0.5, zorder=0)
         label = f"{name}: {of_class['average_precision']:.3f}"

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from semenet.data.images.listing import list_images
-from semenet.data.manifest.table import label_index, read_manifest
+from semenet.data.manifest.class_labels import SEPARATOR, possible_classes
+from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.explanation.explanation_files import Case, Method, write_cases
 from semenet.inference.lung_masks import LungMasks
@@ -184,7 +185,7 @@ def explain_split(
     chosen_method.class_index(run)
     rows = read_manifest(manifest, root).split(split)
     names = np.array(run.class_names, dtype=object)
-    label_index(rows, run.class_names)
+    possible_classes(rows, run.class_names)
     finder = LungMasks.open(lungs)
     score = scoring_function(run)
     batches = track(finder.network_inputs(rows, run, batch_size), len(rows), "Predicting")
@@ -206,6 +207,8 @@ def explain_split(
 def choose_cases(predictions: pd.DataFrame, only: str = "wrong") -> pd.DataFrame:
     """Returns the rows of a table of predictions that were classified wrongly, rightly, or all.
 
+    Where the label is partial, each of its classes is right.
+
     Args:
         predictions: DataFrame with the columns label and predicted, such as `semenet evaluate`'s
             predictions.csv.
@@ -223,7 +226,14 @@ def choose_cases(predictions: pd.DataFrame, only: str = "wrong") -> pd.DataFrame
             "Cases are chosen by the columns label and predicted. "
             f"Received: a table without {' and '.join(sorted(missing))}. Use predictions.csv of a classifier."
         )
-    right = predictions["label"] == predictions["predicted"]
+    right = pd.Series(
+        [
+            predicted in str(label).split(SEPARATOR)
+            for label, predicted in zip(predictions["label"], predictions["predicted"], strict=True)
+        ],
+        index=predictions.index,
+        dtype=bool,
+    )
     return predictions[{"wrong": ~right, "right": right, "all": right | ~right}[only]]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
-from semenet.data.manifest.table import Manifest, label_index, read_manifest
+from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.table import Manifest, ManifestError, label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.inference.lung_masks import LungMasks
@@ -45,7 +47,7 @@ def calibrate(
     From then on `semenet evaluate`, `predict` and `export` of this network return calibrated probabilities.
     The predicted classes do not change. The metrics `before` and `after` are computed on the same images
     that the temperature was chosen on; another split shows how well it generalises. An earlier calibration
-    is replaced and has no influence.
+    is replaced and has no influence. Images with a partial label are left out.
 
     Args:
         run: a run folder, a `.keras` file or a `Run`.
@@ -67,7 +69,7 @@ def calibrate(
         probability at which the class is reported) and the metrics of `semenet.metrics.metrics_at_threshold`,
         or None if no threshold reaches the target; `abstain`, a dict of `target_accuracy`, `confidence` (the
         lowest at which to answer), `coverage` and `accuracy`, or None; `warnings`, a list of str; `command`
-        and `versions`.
+        and `versions`; and `partial_labels_left_out`, how many images, if there are any.
 
     Raises:
         ManifestError: the manifest cannot be used, has no such split, or contains a label that the network
@@ -118,7 +120,7 @@ def calibrate(
         )
     masks = LungMasks.open(lungs)
     table = read_manifest(manifest, root)
-    rows = table.split(split)
+    rows, partial = _complete_rows(table.split(split), opened.class_names)
     true_index = label_index(rows, opened.class_names)
     outputs = _uncalibrated_batches(opened, rows, batch_size, masks)
     before = np.concatenate(outputs)
@@ -134,6 +136,7 @@ def calibrate(
     result = found | {
         "count": len(rows),
         "patients": rows["patient"].nunique(),
+        **({"partial_labels_left_out": partial} if partial else {}),
         "split": split,
         "manifest_sha256": table.sha256,
         "model_sha256": model_sha256,
@@ -141,7 +144,7 @@ def calibrate(
         "after": _calibration_metrics(true_index, after, opened.activation),
         "operating_points": points,
         "abstain": None if abstain is None else {"target_accuracy": accuracy} | abstain,
-        "warnings": _warnings(opened, table, split, len(rows), found, points, abstain),
+        "warnings": _warnings(opened, table, split, len(rows), partial, found, points, abstain),
         "command": command_line(
             "calibrate",
             opened.name,
@@ -156,6 +159,17 @@ def calibrate(
     }
     write_bytes(file, (json.dumps(result, indent=2, allow_nan=False) + "\n").encode())
     return result
+
+
+def _complete_rows(rows: pd.DataFrame, class_names: Sequence[str]) -> tuple[pd.DataFrame, int]:
+    """Returns the rows with a complete label, and how many others there are."""
+    complete = complete_labels(possible_classes(rows, class_names))
+    if not complete.any():
+        raise ManifestError(
+            "A calibration needs images whose label names one class. Received: only partial labels, such as "
+            f"{rows['label'][0]!r}. Add rows with complete labels."
+        )
+    return rows[complete].reset_index(drop=True), int((~complete).sum())
 
 
 def _uncalibrated_batches(
@@ -195,6 +209,7 @@ def _warnings(
     manifest: Manifest,
     split: str,
     count: int,
+    partial: int,
     found: dict[str, Any],
     points: dict[str, Any],
     abstain: dict[str, Any] | None,
@@ -204,6 +219,11 @@ def _warnings(
         warnings.append(
             f"The split {split} has {count} images: with fewer than {SMALL_SPLIT}, temperature and "
             "thresholds depend strongly on which images were drawn."
+        )
+    if partial:
+        warnings.append(
+            f"{partial} images with a partial label, such as bacteria|virus, were left out: temperature, "
+            "thresholds and abstention need complete labels."
         )
     # Training validates on the split named val.
     if split == "val" and run.record.get("manifest_sha256") == manifest.sha256:

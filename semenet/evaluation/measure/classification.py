@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
+from semenet.data.manifest.class_labels import complete_labels
 from semenet.errors import SemenetError
 from semenet.evaluation.measure.subgroups import subgroup_metrics, subgroups
 from semenet.metrics.patient_bootstrap import classification_intervals, share_intervals
+from semenet.metrics.probabilities import check_labels, decided
 from semenet.training.run_folder.run import Run
 
 # Columns whose subgroups are evaluated by default, where the manifest has them.
@@ -21,7 +23,7 @@ RATES = ("sensitivity", "specificity", "ppv", "npv")
 def measure_classification(
     run: Run,
     rows: pd.DataFrame,
-    true_index: np.ndarray,
+    labels: np.ndarray,
     probabilities: np.ndarray,
     by: Sequence[str] | None = None,
     resamples: int = 2000,
@@ -31,7 +33,8 @@ def measure_classification(
     Args:
         run: the run of the classifier.
         rows: DataFrame of the N evaluated rows.
-        true_index: int array `(N,)`.
+        labels: `(N, K)`, the possible classes of each image, as from `semenet.data.possible_classes`; or
+            int `(N,)`. Calibration and abstention are measured on images with a complete label alone.
         probabilities: float array `(N, K)`, calibrated if the run is.
         by: columns to evaluate subgroups by; None for those of `DEFAULT_SUBGROUPS` with several values.
         resamples: number of bootstrap resamples of the patients.
@@ -46,20 +49,21 @@ def measure_classification(
             many values.
     """
     patients = rows["patient"].to_numpy()
-    values = metrics.classification(true_index, probabilities, run.class_names)
+    possible, probabilities = check_labels(labels, probabilities, run.class_names)
+    values = metrics.classification(possible, probabilities, run.class_names)
+    complete = complete_labels(possible)
+    true_index = possible[complete].argmax(axis=1)
     values |= {
-        "brier": metrics.brier_score(true_index, probabilities),
-        "ece": metrics.expected_calibration_error(true_index, probabilities),
+        "brier": metrics.brier_score(true_index, probabilities[complete]),
+        "ece": metrics.expected_calibration_error(true_index, probabilities[complete]),
     }
     columns = default_subgroups(rows) if by is None else list(by)
     return values, {
-        "intervals": classification_intervals(
-            true_index, probabilities, run.class_names, patients, resamples
-        ),
-        "calibration": _calibration(run, true_index, probabilities),
-        "operating_points": _operating_points(run, true_index, probabilities, patients, resamples),
-        "abstain": _abstention(run, true_index, probabilities, patients, resamples),
-        "subgroups": subgroup_metrics(true_index, probabilities, run.class_names, rows, columns, resamples),
+        "intervals": classification_intervals(possible, probabilities, run.class_names, patients, resamples),
+        "calibration": _calibration(run, true_index, probabilities[complete]),
+        "operating_points": _operating_points(run, possible, probabilities, patients, resamples),
+        "abstain": _abstention(run, true_index, probabilities[complete], patients[complete], resamples),
+        "subgroups": subgroup_metrics(possible, probabilities, run.class_names, rows, columns, resamples),
     }
 
 
@@ -108,14 +112,16 @@ def _reliability_bins(true_index: np.ndarray, probabilities: np.ndarray) -> dict
 
 
 def _operating_points(
-    run: Run, true_index: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, resamples: int
+    run: Run, possible: np.ndarray, probabilities: np.ndarray, patients: np.ndarray, resamples: int
 ) -> dict[str, Any] | None:
     """Applies the thresholds chosen by calibration to these images; None without a calibration."""
     if run.calibration is None:
         return None
     points = {}
+    known = decided(possible)
     for index, name in enumerate(run.class_names):
-        is_true, score = true_index == index, probabilities[:, index]
+        rows = known[:, index]
+        is_true, score = possible[rows, index], probabilities[rows, index]
         points[name] = {}
         for goal, chosen in run.calibration["operating_points"][name].items():
             points[name][goal] = None
@@ -131,7 +137,7 @@ def _operating_points(
                     "target": chosen["target"],
                     "threshold": chosen["threshold"],
                     **metrics.metrics_at_threshold(is_true, score, chosen["threshold"]),
-                    "intervals": share_intervals(shares, patients, resamples),
+                    "intervals": share_intervals(shares, patients[rows], resamples),
                 }
     return points
 

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from semenet.data.manifest.table import label_index, read_manifest
+from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.inference.lung_masks import LungMasks
@@ -18,6 +19,7 @@ from semenet.inference.scoring import scoring_function
 from semenet.metrics.delong_test import TooFewImagesError, clustered_delong, delong
 from semenet.metrics.patient_bootstrap import paired_intervals
 from semenet.metrics.patient_resamples import check_resamples
+from semenet.metrics.probabilities import decided
 from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, write_bytes
 from semenet.training.run_folder.record import package_versions
@@ -61,7 +63,8 @@ def compare(
         `figures`, the metrics as returned by `semenet.metrics.patient_bootstrap.paired_intervals`; `delong`,
         {class: {`plain`, `clustered`}} of each class against the rest, as returned by
         `semenet.metrics.delong_test`, or None if there are too few images or patients; `count`, `patients`,
-        `split`, `manifest_sha256`, `resamples`, `command` and `versions`.
+        `split`, `manifest_sha256`, `resamples`, `command` and `versions`; and `partial_labels`, the number of
+        images with one, if there are any.
 
     Raises:
         ManifestError: the manifest cannot be used, has no such split, or contains a label that the networks
@@ -83,7 +86,8 @@ def compare(
     class_names = _same_classes(*runs)
     table = read_manifest(manifest, root)
     rows = table.split(split)
-    true_index = label_index(rows, class_names)
+    possible = possible_classes(rows, class_names)
+    known, is_partial = decided(possible > 0), ~complete_labels(possible)
     masks = LungMasks.open(lungs)
     if any(run.lungs_alone for run in runs):
         masks.check_available(rows)
@@ -94,13 +98,16 @@ def compare(
         "first": runs[0].name,
         "second": runs[1].name,
         "class_names": list(class_names),
-        "figures": paired_intervals(true_index, of_first, of_second, class_names, patients, resamples),
+        "figures": paired_intervals(possible, of_first, of_second, class_names, patients, resamples),
         "delong": {
-            name: _delong_tests(true_index == index, of_first[:, index], of_second[:, index], patients)
-            for index, name in enumerate(class_names)
+            name: _delong_tests(
+                possible[rows, index] > 0, of_first[rows, index], of_second[rows, index], patients[rows]
+            )
+            for index, (name, rows) in enumerate(zip(class_names, known.T, strict=True))
         },
         "count": len(rows),
         "patients": rows["patient"].nunique(),
+        **({"partial_labels": int(is_partial.sum())} if is_partial.any() else {}),
         "split": split,
         "manifest_sha256": table.sha256,
         "resamples": resamples,
@@ -145,6 +152,7 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         f"first:  {result['first']}",
         f"second: {result['second']}",
         f"{result['split']}: {result['count']} images of {result['patients']} patients",
+        *_describe_partial(result),
         "",
         *(
             "  ".join([row[0].ljust(widths[0]), *(map(str.rjust, row[1:], widths[1:]))]).rstrip()
@@ -153,6 +161,15 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         "",
         f"Intervals and p-values: {result['resamples']} resamples of patients; AUROC of a class: DeLong's",
         "test, clustered by patient. p-values are not corrected for multiple comparisons. Research use only.",
+    ]
+
+
+def _describe_partial(result: dict[str, Any]) -> list[str]:
+    if not result.get("partial_labels"):
+        return []
+    return [
+        f"{result['partial_labels']} images have a partial label: they count for one class against the rest "
+        "where it decides that, and are left out of the others."
     ]
 
 

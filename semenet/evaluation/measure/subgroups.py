@@ -64,7 +64,7 @@ def subgroup_metrics(
     """Computes the metrics of a classification for each subgroup.
 
     Args:
-        true_index: int array `(N,)`, each image's class, in [0, K).
+        true_index: int array `(N,)`, each image's class, in [0, K); or `(N, K)`, the possible classes.
         probabilities: float array `(N, K)`, in [0, 1].
         class_names: K str, in the order of the columns of `probabilities`.
         rows: DataFrame of N rows of a manifest, with the column `patient`.

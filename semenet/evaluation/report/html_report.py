@@ -73,7 +73,10 @@ def render_report(
         headline=_headline(result),
         splits=[[name, *of_split.values()] for name, of_split in counts.items()],
         split_columns=["Images", "Patients", *list(next(iter(counts.values())))[2:]],
-        warnings=_warnings(manifest, result["split"], run, result["tta"]),
+        warnings=[
+            *_warnings(manifest, result["split"], run, result["tta"]),
+            *partial_label_sentences(result),
+        ],
         audit=audit,
         date=date,
         **{
@@ -90,6 +93,25 @@ def render_report(
             )
         },
     )
+
+
+def partial_label_sentences(result: dict[str, Any]) -> list[str]:
+    """Returns a sentence on how partial labels count, for a report or card; none without partial labels.
+
+    Args:
+        result: the content of metrics.json.
+    """
+    found = result.get("partial_labels")
+    if found is None:
+        return []
+    classes = {name: found["left_out"][f"per_class.{name}"] for name in result["class_names"]}
+    return [
+        f"{found['count']} images have a partial label, such as bacteria|virus. They are left out of "
+        "accuracy, balanced accuracy, the confusion matrix, the Brier score and calibration. The metrics of "
+        "one class against the rest leave out those whose label does not decide it: "
+        + ", ".join(f"{count} for {name}" for name, count in classes.items())
+        + "."
+    ]
 
 
 def _headline(result: dict[str, Any]) -> list[dict[str, Any]]:

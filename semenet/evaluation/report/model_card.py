@@ -6,6 +6,7 @@ from typing import Any
 
 from semenet.data.manifest.table import Manifest
 from semenet.evaluation.drawing.pages import number, render_page, with_interval
+from semenet.evaluation.report.html_report import partial_label_sentences
 from semenet.training.run_folder.run import Run
 
 METRIC_NAMES = {
@@ -68,6 +69,7 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
             for name, of_class in result.get("per_class", {}).items()
         ],
         located=_heat_map_rows(result),
+        partial_labels=[escape_markdown(sentence) for sentence in partial_label_sentences(result)],
     )
 
 

@@ -27,7 +27,7 @@ _SUBGROUP_METRICS = {
 def classification_sections(
     values: Mapping[str, Any],
     details: Mapping[str, Any],
-    true_index: np.ndarray,
+    possible: np.ndarray,
     probabilities: np.ndarray,
     cards: Mapping[str, Sequence[Card]],
     cells: tuple[int, int],
@@ -38,7 +38,7 @@ def classification_sections(
         values: metrics of `semenet.metrics.classification`.
         details: dict of `semenet.evaluation.measure.classification.measure_classification`, and `where`, of
             `semenet.evaluation.explanation.heat_map_analysis.analyse_heat_maps`.
-        true_index: int array `(N,)`.
+        possible: `(N, K)`, the possible classes of each image.
         probabilities: float array `(N, K)`.
         cards: example cards by class name.
         cells: `(h, w)`, the size of the Grad-CAM maps.
@@ -56,14 +56,14 @@ def classification_sections(
         "curves": [
             picture(
                 "ROC curves",
-                plots.roc_curves(true_index, probabilities, names),
+                plots.roc_curves(possible, probabilities, names),
                 "ROC curves, one class against the rest. Areas under the curve: "
                 f"{_by_class(values, 'auroc')}.",
                 "Closer to the upper left corner is better; the grey diagonal is chance.",
             ),
             picture(
                 "Precision-recall curves",
-                plots.precision_recall_curves(true_index, probabilities, names),
+                plots.precision_recall_curves(possible, probabilities, names),
                 "Precision-recall curves, one class against the rest. Average precision: "
                 f"{_by_class(values, 'average_precision')}.",
                 "Closer to the upper right corner is better; chance is the class's share of the images.",
@@ -72,7 +72,8 @@ def classification_sections(
                 "Confusion matrix",
                 plots.confusion(matrix, names),
                 f"Confusion matrix. {rows}.",
-                "Each cell shows the number of images and their share of the true class.",
+                "Each cell shows the number of images and their share of the true class."
+                + (" Images with a partial label are left out." if "partial_labels" in values else ""),
             ),
         ],
         "calibration": calibration_section(values, details),

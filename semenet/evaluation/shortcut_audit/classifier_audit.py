@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from semenet import metrics
+from semenet.data.manifest.class_labels import complete_labels, possible_classes
 from semenet.data.manifest.table import label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
@@ -55,6 +56,9 @@ def audit(
     or not. A network that takes lungs alone is tested on the outline of the lungs instead, and marks do not
     reach it. The classifiers are fitted to the manifest's split train or, if there is none beside the
     evaluated one, by cross-validation over its patients.
+
+    Images with a partial label count where the metric of a class against the rest allows it, and the linear
+    classifiers are not fitted to them.
 
     Further results are for the reader and do not decide: the network's decisions with the lungs alone,
     without the corners, without the border, and whether its features predict source, view and similar
@@ -116,7 +120,7 @@ def audit(
     decision, words = verdict.decide(
         own,
         evidence,
-        fewest_patients=int(rows.groupby("label")["patient"].nunique().min()),
+        fewest_patients=labels.fewest_patients,
         implausible=measured.lungs["implausible"] / len(rows),
     )
     of_views = _view_metrics(labels, measured.probabilities)
@@ -168,8 +172,11 @@ class _Labels:
 
     def __init__(self, rows: pd.DataFrame, class_names: Sequence[str], resamples: int, seed: int) -> None:
         self.class_names = class_names
-        self.index = label_index(rows, class_names)
+        self.possible = possible_classes(rows, class_names)
+        self.complete = complete_labels(self.possible)
         self.patients = rows["patient"].to_numpy()
+        complete = rows[self.complete] if self.complete.any() else rows
+        self.fewest_patients = int(complete.groupby("label")["patient"].nunique().min())
         self.resampling = {"resamples": resamples, "seed": seed}
 
     def aurocs(self, probabilities: np.ndarray | None) -> dict[str, Any]:
@@ -177,10 +184,10 @@ class _Labels:
         if probabilities is None:
             return {"macro_auroc": None, "interval": None, "classes": dict.fromkeys(self.class_names)}
         found = classification_intervals(
-            self.index, probabilities, self.class_names, self.patients, **self.resampling
+            self.possible, probabilities, self.class_names, self.patients, **self.resampling
         )
         return {
-            "macro_auroc": metrics.macro_auroc(self.index, probabilities),
+            "macro_auroc": metrics.macro_auroc(self.possible, probabilities),
             "interval": found["macro_auroc"],
             "classes": {name: found[f"per_class.{name}.auroc"] for name in self.class_names},
         }
@@ -188,7 +195,7 @@ class _Labels:
     def auroc_difference(self, first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         """Returns `difference` and `interval` of the macro AUROC, second minus first."""
         found = paired_intervals(
-            self.index, first, second, self.class_names, self.patients, **self.resampling
+            self.possible, first, second, self.class_names, self.patients, **self.resampling
         )["macro_auroc"]
         return {"difference": found["difference"], "interval": found["interval"]}
 
@@ -199,7 +206,9 @@ def _evidence(
     def probe(features: np.ndarray, fit_features: np.ndarray | None) -> np.ndarray | None:
         classes = len(labels.class_names)
         if fitted is None:
-            return cross_validated_probabilities(features, labels.index, labels.patients, classes)
+            return cross_validated_probabilities(
+                features, labels.possible.argmax(axis=1), labels.patients, classes, usable=labels.complete
+            )
         return fitted_probabilities(
             fit_features, label_index(fit_rows, labels.class_names), features, classes
         )
@@ -224,7 +233,7 @@ def _view_metrics(labels: _Labels, probabilities: Mapping[str, np.ndarray]) -> d
     own = probabilities["as_fed"]
     views = {}
     for name, outputs in probabilities.items():
-        values = metrics.classification(labels.index, outputs, labels.class_names)
+        values = metrics.classification(labels.possible, outputs, labels.class_names)
         views[name] = labels.aurocs(outputs) | {
             "accuracy": values["accuracy"],
             "auroc": {label: of_class["auroc"] for label, of_class in values["per_class"].items()},

@@ -53,7 +53,11 @@ def fitted_probabilities(
 
 
 def cross_validated_probabilities(
-    features: np.ndarray, index: np.ndarray, patients: Collection[object], classes: int
+    features: np.ndarray,
+    index: np.ndarray,
+    patients: Collection[object],
+    classes: int,
+    usable: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Predicts each image by five-fold cross-validation grouped by patient.
 
@@ -62,6 +66,7 @@ def cross_validated_probabilities(
         index: int `(N,)` in [0, classes).
         patients: N values, each image's patient.
         classes: number of classes.
+        usable: bool `(N,)`, the images that may be fitted to; None for all.
 
     Returns:
         float64 `(N, classes)`, as `fitted_probabilities`; None if the training images of a fold all have one
@@ -71,6 +76,7 @@ def cross_validated_probabilities(
         return None
     probabilities = np.zeros((len(features), classes))
     for fit, apply in GroupKFold(FOLDS).split(features, groups=np.asarray(patients)):
+        fit = fit if usable is None else fit[usable[fit]]
         part = fitted_probabilities(features[fit], index[fit], features[apply], classes)
         if part is None:
             return None

@@ -15,7 +15,7 @@ def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
     """Checks class names and returns them as a tuple.
 
     Raises:
-        SemenetError: there are no names, or blank, repeated or reserved ones.
+        SemenetError: there are no names, or blank, repeated or reserved ones, or one contains `|`.
     """
     names = tuple(class_names)
     reserved = [name for name in names if name in RESERVED_NAMES]
@@ -23,6 +23,12 @@ def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
         raise SemenetError(
             "Class names become columns of tables that also have the columns "
             f"{', '.join(RESERVED_NAMES)}. Received: {', '.join(reserved)}. Choose other names."
+        )
+    joined = [name for name in names if isinstance(name, str) and "|" in name]
+    if joined:
+        raise SemenetError(
+            "Class names must not contain |, which joins the classes of a partial label (bacteria|virus). "
+            f"Received: {', '.join(joined)}. Choose other names."
         )
     if not names or len(set(names)) != len(names) or not all(_is_name(name) for name in names):
         raise SemenetError(

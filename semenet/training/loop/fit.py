@@ -11,7 +11,8 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from semenet.data.manifest.table import ManifestError, label_index, read_manifest
+from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.balanced_draw import format_cells
 from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.datasets import training_batches
@@ -126,7 +127,8 @@ def train(
         batches = _batches(recipe, rows, data, devices, values)
         if recipe.unlearns:
             model = unlearn_source(model, network, recipe, values, recipe.epochs * batches.steps)
-        compile_network(model, recipe, batches.steps, jit_compile=devices.jit_compile)
+        possible = None if recipe.segments else possible_classes(rows, recipe.classes)
+        compile_network(model, recipe, batches.steps, jit_compile=devices.jit_compile, possible=possible)
         average = WeightAverage(network, recipe.ema)
         validation = Validation(val_rows, recipe, devices, **data.cache_arguments)
         # The folder is created last, so that wrong arguments leave none behind.
@@ -287,10 +289,12 @@ def _sha256(path: pathlib.Path) -> str | None:
 def _check_classes(recipe: Recipe, rows: pd.DataFrame, path: pathlib.Path) -> None:
     if recipe.segments:
         return
-    present = set(label_index(rows, recipe.classes))
-    missing = [name for index, name in enumerate(recipe.classes) if index not in present]
+    possible = possible_classes(rows, recipe.classes)
+    present = possible[complete_labels(possible)].any(axis=0)
+    missing = [name for name, found in zip(recipe.classes, present, strict=True) if not found]
     if missing:
+        alone = " whose label names it alone" if possible.any(axis=0)[~present].any() else ""
         raise ManifestError(
-            f"Every class needs training images. Received: {path}, whose split `train` has none of "
+            f"Every class needs training images{alone}. Received: {path}, whose split `train` has none of "
             f"{', '.join(missing)}. Pass --classes with the classes that it has."
         )

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from semenet.data.manifest.table import label_index
+from semenet.data.manifest.class_labels import possible_classes
+from semenet.training.loop.partial_loss import (
+    PartialLabelCrossentropy,
+    are_partial,
+    balanced_weights,
+    possible_accuracy,
+)
 from semenet.training.recipe import Recipe
 
 # Only kernels decay: biases and the scales and offsets of normalisation do not.
@@ -16,7 +22,12 @@ _WITHOUT_DECAY = ("bias", "gamma", "beta")
 
 
 def compile_network(
-    network: keras.Model, recipe: Recipe, steps_per_epoch: int, *, jit_compile: bool | str = "auto"
+    network: keras.Model,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    *,
+    jit_compile: bool | str = "auto",
+    possible: np.ndarray | None = None,
 ) -> None:
     """Compiles a recipe's network with its optimizer, learning rate and loss.
 
@@ -28,16 +39,24 @@ def compile_network(
         recipe: the recipe.
         steps_per_epoch: number of steps in an epoch.
         jit_compile: whether XLA compiles the step: True, False or "auto", as `Devices.jit_compile`.
+        possible: the training images' labels, as from `semenet.data.possible_classes`; if some are partial,
+            the loss is `PartialLabelCrossentropy`, which holds the class weights too. None where no label is.
     """
     smoothing = recipe.label_smoothing
+    metric: str | keras.metrics.Metric = "accuracy"
     if recipe.segments:
         loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+        metric = "binary_accuracy"
+    elif possible is not None and are_partial(possible):
+        weights = balanced_weights(possible) if recipe.class_weights == "balanced" else None
+        loss = PartialLabelCrossentropy(smoothing, weights)
+        metric = keras.metrics.MeanMetricWrapper(possible_accuracy, name="accuracy")
     else:
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
     network.compile(
         _optimizer(recipe, steps_per_epoch),
         loss=loss,
-        metrics=["binary_accuracy" if recipe.segments else "accuracy"],
+        metrics=[metric],
         jit_compile=jit_compile,
     )
     network.optimizer.build(network.trainable_variables)
@@ -81,12 +100,13 @@ def class_weights(recipe: Recipe, rows: pd.DataFrame) -> dict[int, float] | None
 
     Returns:
         The weight of each class index, inversely proportional to the number of its images, with a mean of 1
-        over all images; None where all classes have the same weight.
+        over all images; None where all classes have the same weight, or where labels are partial and the loss
+        holds the weights.
     """
     if recipe.class_weights == "none":
         return None
-    counts = np.bincount(label_index(rows, recipe.classes), minlength=len(recipe.classes))
-    return dict(enumerate((counts.sum() / (len(counts) * counts)).tolist()))
+    possible = possible_classes(rows, recipe.classes)
+    return None if are_partial(possible) else dict(enumerate(balanced_weights(possible).tolist()))
 
 
 def precision_policy(precision: str) -> str:

@@ -18,7 +18,7 @@ def input_sheet(images: np.ndarray, targets: np.ndarray, class_names: Sequence[s
 
     Args:
         images: uint8 `(N, H, W, C)` in [0, 255].
-        targets: float `(N, K)`, whose largest value marks the class, or masks `(N, H, W, 1)` of 0 and 1.
+        targets: float `(N, K)`, 1 for each possible class, or masks `(N, H, W, 1)` of 0 and 1.
         class_names: the K class names.
 
     Returns:
@@ -38,7 +38,7 @@ def input_sheet(images: np.ndarray, targets: np.ndarray, class_names: Sequence[s
         for index in range(len(shown)):
             # matplotlib counts pixels from the lower left corner.
             x, y = index % columns * _THUMBNAIL + 4, sheet.shape[0] - index // columns * _THUMBNAIL - 4
-            text = class_names[targets[index].argmax()]
+            text = "|".join(name for name, value in zip(class_names, targets[index], strict=True) if value)
             box = {"facecolor": "black", "alpha": 0.6, "pad": 1, "linewidth": 0}
             figure.text(
                 x / sheet.shape[1],

@@ -11,9 +11,11 @@ import tensorflow as tf
 from semenet import metrics
 from semenet.data.images.errors import ImageError
 from semenet.data.images.shards import file_of
-from semenet.data.manifest.table import ManifestError, label_index
+from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.table import ManifestError
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.training.devices.device import Devices
+from semenet.training.loop.partial_loss import are_partial, partial_label_loss
 from semenet.training.recipe import Recipe
 
 
@@ -55,13 +57,8 @@ class Validation:
         if lungs_alone:
             _check_masks(rows)
         _check_files(rows)
-        self.true = None if recipe.segments else label_index(rows, recipe.classes)
-        if recipe.monitor == "val_macro_auroc" and len(set(self.true)) < 2:
-            raise ManifestError(
-                "The monitor val_macro_auroc needs two classes or more among the validation images. "
-                f"Received: only {rows['label'].iloc[0]}. Add images of other classes, or pass --monitor "
-                "val_loss."
-            )
+        self.possible = None if recipe.segments else possible_classes(rows, recipe.classes)
+        _check_monitor(recipe.monitor, self.possible, rows)
         self.rows = rows.iloc[devices.local_rows(len(rows))]
         self.dataset = evaluation_dataset(
             self.rows,
@@ -91,10 +88,11 @@ class Validation:
     def _classification(self, network: keras.Model) -> dict[str, float]:
         probabilities = self.devices.predict(network, self.dataset, len(self.rows))
         probabilities = self.devices.gather(probabilities)
-        results = metrics.classification(self.true, probabilities, self.recipe.classes)
+        results = metrics.classification(self.possible, probabilities, self.recipe.classes)
         self.confusion = np.asarray(results["confusion_matrix"])
-        one_hot = np.eye(len(self.recipe.classes), dtype="float32")[self.true]
-        loss = keras.ops.convert_to_numpy(keras.losses.categorical_crossentropy(one_hot, probabilities))
+        loss = keras.ops.convert_to_numpy(keras.losses.categorical_crossentropy(self.possible, probabilities))
+        if are_partial(self.possible):
+            loss = partial_label_loss(self.possible, probabilities)
         monitored = {name: results[name] for name in ("accuracy", "macro_f1", "macro_auroc")}
         return {"loss": np.mean(loss)} | {
             name: np.nan if value is None else value for name, value in monitored.items()
@@ -118,6 +116,23 @@ class Validation:
 def _black_outside_mask(images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
     """Applies the masks last, after CLAHE, as the masked views in training do."""
     return images * tf.cast(masks, images.dtype)
+
+
+def _check_monitor(monitor: str, possible: np.ndarray | None, rows: pd.DataFrame) -> None:
+    if monitor == "val_macro_auroc":
+        # Of a class and of others: images whose labels tell that they are.
+        complete = complete_labels(possible)
+        if not ((possible[complete] > 0).any(axis=0) & (possible == 0).any(axis=0)).any():
+            raise ManifestError(
+                "The monitor val_macro_auroc needs two classes or more among the validation images. "
+                f"Received: only {rows['label'].iloc[0]}. Add images of other classes, or pass --monitor "
+                "val_loss."
+            )
+    elif monitor in ("val_accuracy", "val_macro_f1") and not complete_labels(possible).any():
+        raise ManifestError(
+            f"The monitor {monitor} needs validation images whose label names one class. "
+            f"Received: only partial labels, such as {rows['label'].iloc[0]}. Pass --monitor val_loss."
+        )
 
 
 def _check_masks(rows: pd.DataFrame) -> None:
