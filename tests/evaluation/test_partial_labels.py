@@ -89,7 +89,7 @@ def test_complete_labels_say_nothing_about_partial_ones(folder):
     table.to_csv(folder / "complete.csv", index=False)
     found = semenet.evaluate(folder / "model.keras", folder / "complete.csv", out=folder / "complete")
     assert "partial_labels" not in found
-    assert "partial" not in (folder / "complete" / "report.html").read_text()
+    assert "partial label" not in (folder / "complete" / "report.html").read_text()
 
 
 def test_calibration_uses_complete_labels_and_says_so(folder):

@@ -216,7 +216,6 @@ def test_equal_probabilities():
         ([0], [[1.0]], "two classes"),
         ([0, 1], [[0.5, 0.5]], "one for each row"),
         ([0.0], [[0.5, 0.5]], "must be integers"),
-        ([[1, 0]], [[0.5, 0.5]], "must be integers"),
         ([2], [[0.5, 0.5]], r"must lie in \[0, 2\).*Received: classes from 2 to 2"),
         ([-1], [[0.5, 0.5]], r"must lie in \[0, 2\)"),
         ([0], [[np.nan, 0.5]], "Received: 1 NaN among 2 values, the others from 0.5 to 0.5"),
