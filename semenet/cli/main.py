@@ -136,6 +136,8 @@ def masks(
 ) -> None:
     """Predicts the missing lung masks of a manifest with a U-Net, and writes a manifest that names them.
 
+    If the process is killed, the same command resumes it.
+
     Args:
         manifest: CSV with the columns file and patient.
         lungs: U-Net: run folder, .keras file, or ENTRY:NAME of published weights, such as unet:lung.

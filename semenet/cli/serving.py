@@ -22,6 +22,7 @@ def export(
     tf_serving: str | None = None,
     int8: bool = False,
     calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
+    lungs: pathlib.Path | None = None,
 ) -> None:
     """Exports a network as a SavedModel that takes the bytes of image files, or in another format.
 
@@ -35,6 +36,8 @@ def export(
             and the server's configuration.
         int8: Write an int8 network too; not for a SavedModel.
         calibration: For int8: manifest, whose split train is used, or folder of images to calibrate on.
+        lungs: For a SavedModel of a network that needs the lungs: the run of a U-Net that finds them, which
+            the SavedModel then includes.
     """
     from semenet.serving.exports.runtime_formats import export_format
     from semenet.serving.exports.saved_model import export as export_saved_model
@@ -48,9 +51,14 @@ def export(
             )
         with progress_bars() as progress:
             if tf_serving is None:
-                saved = export_saved_model(run, folder, progress)
+                saved = export_saved_model(run, folder, progress, lungs)
             else:
-                saved = export_for_tf_serving(run, folder, tf_serving, progress)
+                saved = export_for_tf_serving(run, folder, tf_serving, progress, lungs)
+    elif lungs is not None:
+        raise SemenetError(
+            "Only a SavedModel includes the U-Net that finds the lungs; the other formats take prepared "
+            f"images. Received: --lungs with --format {format}. Leave one of them out."
+        )
     elif tf_serving is not None:
         raise SemenetError(
             f"TensorFlow Serving serves a SavedModel. Received: --tf-serving with --format {format}. "
@@ -70,13 +78,14 @@ def cascade(
     refines: str = "virus",
     gate: bool = True,
 ) -> None:
-    """Combines a classifier, a U-Net and a classifier of lungs alone into a cascade, written to one folder.
+    """Combines a classifier, a U-Net and a classifier of lungs into a cascade, written to one folder.
 
     Args:
         stage1: Classifier: run folder, .keras file, or ENTRY:NAME of published weights, such as
             seme_resnet50:dataset1.
         lungs: U-Net that segments the lungs, given in the same way.
-        stage2: Classifier of lungs alone, given in the same way. Its classes replace one class of stage 1.
+        stage2: Classifier of lungs, alone or cut to their box, given in the same way. Its classes replace one
+            class of stage 1.
         out: New or empty folder.
         refines: The class of stage 1 that stage 2 divides.
         gate: Reject images that are not upright frontal radiographs; --no-gate accepts all.
@@ -93,7 +102,7 @@ def cascade(
             folder = composed.save(out)
     for stage, run in composed.runs.items():
         print(f"{stage}: {run.name}: {', '.join(run.class_names)}")
-    if not composed.stage2.lungs_alone:
+    if not composed.stage2.needs_lungs:
         print(
             "warning: stage 2 receives images in which everything but the lungs is black. "
             f"{composed.stage2.name} does not record that it was trained on such images. If it was not, its "

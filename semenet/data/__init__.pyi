@@ -24,17 +24,20 @@ from .pipeline.cache import CacheError as CacheError
 from .pipeline.datasets import evaluation_dataset as evaluation_dataset
 from .pipeline.datasets import prepare_image as prepare_image
 from .pipeline.datasets import training_dataset as training_dataset
+from .pipeline.lung_views import prepare_view as prepare_view
 from .pipeline.sampling import Sampling as Sampling
 from .pipeline.sharding import write_shards as write_shards
 from .pipeline.tf_data import unwrapped_errors as unwrapped_errors
 from .sources.class_folders import read_class_folders as read_class_folders
 from .sources.combining.combine import combine_manifests as combine_manifests
 from .transforms.augmentation import Augmentation as Augmentation
+from .transforms.lung_view import LungView as LungView
 
 __all__ = [
     "Augmentation",
     "CacheError",
     "ImageError",
+    "LungView",
     "Manifest",
     "ManifestError",
     "Sampling",
@@ -52,6 +55,7 @@ __all__ = [
     "pipeline",
     "possible_classes",
     "prepare_image",
+    "prepare_view",
     "read_class_folders",
     "read_image",
     "read_manifest",

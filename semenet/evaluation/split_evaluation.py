@@ -129,7 +129,7 @@ def evaluate(
     audited = None if audit is None else read_audit(audit, model_sha256, table.sha256)
     # Before the evaluation starts: a missing column, or a mask that is needed.
     subgroups(rows, by or ())
-    if not opened.segments and opened.lungs_alone:
+    if opened.needs_lungs:
         masks.check_available(rows)
     folder = output_folder(out)
     rows, skipped = _screen_rows(opened, rows, masks, on_error, skip_at_most)
@@ -205,7 +205,7 @@ def _screen_rows(
     run: Run, rows: pd.DataFrame, masks: LungMasks, on_error: str, skip_at_most: float
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the rows to evaluate and a table (file, reason) of what was left out."""
-    needs_masks = run.segments or (run.lungs_alone and masks.run is None)
+    needs_masks = run.segments or (run.needs_lungs and masks.run is None)
     skipped = pd.DataFrame(columns=["file", "reason"])
     with show_steps("Reading") as progress:
         if on_error == "skip":
@@ -252,6 +252,10 @@ def _evaluate_classification(
         ],
         axis=1,
     )
+    if predictions.flags is not None:
+        table["lung_flags"] = predictions.flags
+        implausible = sum(flags != "" for flags in predictions.flags)
+        details["lungs"] = {"masks": masks.source, "images": len(rows), "implausible": implausible}
     details["where"] = analyse_heat_maps(run, rows, predictions, masks, batch_size)
     cards, cells = grad_cam_sheet(run, rows, possible, predictions)
     shown = classification_sections(values, details, possible, probabilities, cards, cells)

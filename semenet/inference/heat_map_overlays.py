@@ -12,6 +12,7 @@ import numpy as np
 from semenet.models.receptive_fields import ReceptiveField, ReceptiveFieldError, receptive_field
 
 if TYPE_CHECKING:
+    from semenet.data.transforms.lung_view_on_host import Box
     from semenet.training.run_folder.run import Run
 
 # Perceptually uniform; its steps stay distinguishable in print and for colour-blind readers.
@@ -81,8 +82,33 @@ def _neighbours(
     return lower, np.minimum(lower + 1, cells - 1), (place - lower).astype(np.float32)
 
 
+def place_heat_map(
+    heat: np.ndarray, shape: tuple[int, int], geometry: ReceptiveField | None = None, box: Box | None = None
+) -> np.ndarray:
+    """Resizes a heat map to the part of an image that the network sees; it is 0 around that part.
+
+    Args:
+        heat: `(h, w)`.
+        shape: `(H, W)` of the image.
+        geometry: as for `resize_heat_map`.
+        box: the rectangle that the network sees; None for the whole image.
+
+    Returns:
+        float32 `(H, W)`.
+    """
+    if box is None:
+        return resize_heat_map(heat, shape, geometry)
+    placed = np.zeros(shape, np.float32)
+    placed[box.slices] = resize_heat_map(heat, placed[box.slices].shape, geometry)
+    return placed
+
+
 def overlay_heat_map(
-    image: np.ndarray, heat: np.ndarray, alpha: float = 0.6, geometry: ReceptiveField | None = None
+    image: np.ndarray,
+    heat: np.ndarray,
+    alpha: float = 0.6,
+    geometry: ReceptiveField | None = None,
+    box: Box | None = None,
 ) -> np.ndarray:
     """Blends a heat map into a radiograph; where the map is 0 the radiograph is unchanged.
 
@@ -91,6 +117,7 @@ def overlay_heat_map(
         heat: `(h, w)` in [0, 1], resized to the image.
         alpha: opacity of the colour, in [0, 1], where the map is 1; proportional to the map elsewhere.
         geometry: as for `resize_heat_map`.
+        box: as for `place_heat_map`.
 
     Returns:
         uint8 RGB `(H, W, 3)`, in the colours of matplotlib's `COLOUR_MAP`.
@@ -104,7 +131,7 @@ def overlay_heat_map(
         >>> picture[0, 0]
         array([90, 90, 90], dtype=uint8)
     """
-    heat = resize_heat_map(heat, image.shape, geometry)
+    heat = place_heat_map(heat, image.shape, geometry, box)
     # The same values as matplotlib's float mapping, in a quarter of the memory.
     table = np.float32(matplotlib.colormaps[COLOUR_MAP](np.arange(256))[:, :3] * 255)
     colours = table[np.minimum(heat * 256, 255).astype(np.uint8)]

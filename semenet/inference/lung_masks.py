@@ -15,6 +15,7 @@ from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
+from semenet.inference.network_inputs import NetworkInputs, read_views, stack_views
 from semenet.training.run_folder.run import Run
 
 if TYPE_CHECKING:
@@ -94,10 +95,16 @@ class LungMasks:
 
         Yields:
             Images, uint8 `(n, H, W, C)` in [0, 255], and masks, bool `(n, H, W)`, in the order of the rows.
+            If the network has a lung view, both are as it shows them, and the mask of an image whose lungs
+            were not found is true everywhere.
 
         Raises:
             ImageError: an image or mask cannot be read.
         """
+        if run.lung_view.needs_mask:
+            for views in read_views(rows, self, run, batch_size):
+                yield np.stack([view.image for view in views]), np.stack([view.mask for view in views])
+            return
         with unwrapped_errors():
             if self.run is None:
                 for images, masks in _dataset(rows, run, batch_size, masks=True):
@@ -139,21 +146,72 @@ class LungMasks:
         Returns:
             bool `(n, H, W)`.
         """
+        return self._segment_prepared(self._prepared_for_unet(images), size)
+
+    def segment_in_full(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Finds the lungs as `segment` does; each mask has the size of its image."""
+        found = self._probabilities(self._prepared_for_unet(images))
+        return [resized_mask(mask, image.shape) for mask, image in zip(found, images, strict=True)]
+
+    def _prepared_for_unet(self, images: Sequence[np.ndarray]) -> np.ndarray:
         unet = self.run
-        prepared = [
-            prepare_image(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images
-        ]
-        return self._segment_prepared(np.stack(prepared), size)
+        return np.stack(
+            [prepare_image(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images]
+        )
+
+    def _probabilities(self, images: np.ndarray | tf.Tensor) -> np.ndarray:
+        return np.asarray(self.run.model(images, training=False))[..., 0]
 
     def _segment_prepared(self, images: np.ndarray | tf.Tensor, size: tuple[int, int]) -> np.ndarray:
-        probabilities = np.asarray(self.run.model(images, training=False))[..., 0]
-        return np.stack([resized_mask(mask, size) for mask in probabilities])
+        return np.stack([resized_mask(mask, size) for mask in self._probabilities(images)])
 
-    def network_inputs(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[np.ndarray]:
-        """Reads images as a network takes them: whole, or the lungs alone where it was trained so.
+    def masks_as_seen(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[np.ndarray | None]:
+        """Reads or computes masks of the images as a network sees them.
 
         Args:
-            rows: rows of a manifest. If the network takes lungs alone, each needs a mask.
+            rows: rows of a manifest; a mask must be available for each.
+            run: a classifier.
+            batch_size: images per batch of the segmentation network.
+
+        Yields:
+            One mask for each row, bool `(H, W)` of the network's input; None where the network has a lung
+            view but the lungs were not found.
+
+        Raises:
+            ImageError: a mask, or the image, cannot be read.
+        """
+        if not run.lung_view.needs_mask:
+            yield from self.masks(rows, run.input_size, batch_size)
+            return
+        for views in read_views(rows, self, run, batch_size):
+            yield from (None if view.flags else view.mask for view in views)
+
+    def prepared(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[NetworkInputs]:
+        """Reads images as `network_inputs` does, with what is known about their lungs.
+
+        Args:
+            rows: as for `network_inputs`.
+            run: a classifier.
+            batch_size: images per batch.
+
+        Yields:
+            Batches, in the order of the rows.
+
+        Raises:
+            ImageError: an image or mask cannot be read.
+            SemenetError: a mask is needed and missing.
+        """
+        if not run.lung_view.needs_mask:
+            yield from (NetworkInputs(images) for images in self.network_inputs(rows, run, batch_size))
+            return
+        self.check_available(rows)
+        yield from (stack_views(views, run) for views in read_views(rows, self, run, batch_size))
+
+    def network_inputs(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[np.ndarray]:
+        """Reads images as a network takes them: whole, or as their lung masks tell where it was trained so.
+
+        Args:
+            rows: rows of a manifest. If the network needs lungs, each needs a mask.
             run: a classifier.
             batch_size: images per batch.
 
@@ -164,7 +222,7 @@ class LungMasks:
             ImageError: an image or mask cannot be read.
             SemenetError: a mask is needed and missing.
         """
-        if run.lungs_alone:
+        if run.needs_lungs:
             self.check_available(rows)
             yield from (images for images, _ in self.network_inputs_with_masks(rows, run, batch_size))
             return

@@ -2,22 +2,13 @@
 
 import tensorflow as tf
 
-# Measured on 1,144 hand-drawn masks of frontal radiographs: area 0.09 to 0.63, always two pieces, share of
-# the left half 0.35 to 0.65, centre at 0.24 to 0.66 of the height. The limits leave a margin around these.
+from semenet.data.transforms.lung_plausibility import AREA, CENTRE, CHECKS, HALF, LEAST_PIECE, PIECES
+from semenet.data.transforms.lung_plausibility import SIDE as _SIDE
 
-# Share of the image that the mask covers.
-AREA = (0.07, 0.70)
-# Share of the mask that lies in the left half of the image.
-HALF = (0.20, 0.80)
-# Vertical position of the mask's centre of mass: 0 at the top of the image, 1 at the bottom.
-CENTRE = (0.20, 0.70)
-# Number of connected pieces. A piece smaller than LEAST_PIECE of the mask's area is not counted.
-PIECES = 2
-LEAST_PIECE = 0.1
-CHECKS = ("area", "count", "position")
-_SIDE = 64
-# Upper limit of the cells on the longest path through one piece of a mask.
-_MAX_STEPS = 4 * _SIDE
+__all__ = ["CHECKS", "count_pieces", "failed_lung_checks", "lung_cells"]
+
+# No path through one piece of a mask is longer.
+_MAX_STEPS = _SIDE * _SIDE
 
 
 def failed_lung_checks(masks: tf.Tensor) -> tf.Tensor:
@@ -61,6 +52,21 @@ def failed_lung_checks(masks: tf.Tensor) -> tf.Tensor:
     )
 
 
+def lung_cells(masks: tf.Tensor) -> tf.Tensor:
+    """Returns the cells of the pieces that are counted, of masks reduced to 64 x 64 cells: without specks.
+
+    Args:
+        masks: bool `(N, H, W)`, true inside the lungs.
+
+    Returns:
+        bool tensor `(N, 64, 64)`.
+    """
+    cells = _reduced(masks)
+    labels, is_counted = _pieces(cells)
+    counted = tf.gather(is_counted, tf.maximum(labels - 1, 0), axis=1, batch_dims=1)
+    return cells & tf.reshape(counted, tf.shape(cells))
+
+
 def count_pieces(masks: tf.Tensor) -> tf.Tensor:
     """Counts the 8-connected pieces that cover at least `LEAST_PIECE` of their mask.
 
@@ -70,6 +76,11 @@ def count_pieces(masks: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 tensor `(N,)`.
     """
+    return tf.reduce_sum(tf.cast(_pieces(masks)[1], tf.int32), axis=1)
+
+
+def _pieces(masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns each cell's label, int32 `(N, H * W)`, 0 outside, and whether each label from 1 on counts."""
     inside = tf.cast(masks, tf.float32)[..., tf.newaxis]
     _, height, width, _ = tf.unstack(tf.shape(inside))
     cells = height * width
@@ -88,8 +99,7 @@ def count_pieces(masks: tf.Tensor) -> tf.Tensor:
     labels = tf.reshape(tf.cast(labels, tf.int32), (-1, cells))
     areas = tf.math.bincount(labels, minlength=cells + 1, maxlength=cells + 1, axis=-1)[:, 1:]
     least = LEAST_PIECE * tf.cast(tf.reduce_sum(areas, axis=1, keepdims=True), tf.float32)
-    large = (areas > 0) & (tf.cast(areas, tf.float32) >= least)
-    return tf.reduce_sum(tf.cast(large, tf.int32), axis=1)
+    return labels, (areas > 0) & (tf.cast(areas, tf.float32) >= least)
 
 
 def _reduced(masks: tf.Tensor) -> tf.Tensor:

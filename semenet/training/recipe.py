@@ -11,6 +11,7 @@ import tyro
 
 from semenet.data.pipeline.sampling import Sampling
 from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
+from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.models.entries import find_entry
 from semenet.training.recipe_rules import recipe_rules
@@ -127,6 +128,12 @@ class Recipe:
     """These changes; "clahe" is one of random strength."""
     views: Names = ("original",)
     """The training set is the union of these views of its images: original, clahe, masked, masked_clahe."""
+    lungs_box: bool = False
+    """Cut every image to the bounding box of its lung mask, with a margin; stretch it to the input size."""
+    lungs_box_margin: float = 0.04
+    """Margin around the lungs' box on each side, as a share of the box's sides."""
+    standardize: bool = False
+    """Stretch grey levels so that the 2nd and 98th percentile inside the lungs become 28 and 228."""
     inference_clahe: bool = False
     """Apply CLAHE to every image in evaluation, prediction and export."""
     teacher: str | None = None
@@ -185,6 +192,11 @@ class Recipe:
     def unlearns(self) -> bool:
         """Whether training has losses that unlearn the source: group DRO, a source classifier, attention."""
         return bool(self.dro_step or self.unlearn is not None or self.lung_attention_weight)
+
+    @property
+    def lung_view(self) -> LungView:
+        """What is done to every image with the help of its lung mask. It checks its own margin."""
+        return LungView(self.lungs_box, self.lungs_box_margin, self.standardize)
 
     @functools.cached_property
     def augmentation(self) -> Augmentation:

@@ -98,6 +98,12 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         ),
         "width": (0 < recipe.width < math.inf, "must be positive"),
         "depth": (0 < recipe.depth < math.inf, "must be positive"),
+        "lungs_box": (classifies or not recipe.lungs_box, classifiers_only),
+        "lungs_box_margin": (
+            0 <= recipe.lungs_box_margin <= 0.5 and (recipe.lungs_box or recipe.lungs_box_margin == 0.04),
+            "must be in [0, 0.5], and needs --lungs-box",
+        ),
+        "standardize": (classifies or not recipe.standardize, classifiers_only),
         "seed": (0 <= recipe.seed < 2**31, "must be in [0, 2**31)"),
         "monitor": (
             recipe.monitor in (*monitors, "val_loss", "loss"),

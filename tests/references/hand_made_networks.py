@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from semenet.models.catalog import build
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.file_names import calibration_file
@@ -58,3 +59,35 @@ def calibrate_by_hand(path: pathlib.Path, temperature: float, abstain: dict[str,
         "model_sha256": file_sha256(path),
     }
     calibration_file(path).write_text(json.dumps(calibration))
+
+
+def chest_image(size: tuple[int, int] = (96, 128), seed: int | None = None) -> np.ndarray:
+    """Draws a bright image with two darker rectangles, which `threshold_unet` takes for lungs.
+
+    Args:
+        size: (height, width) in pixels.
+        seed: seed of a texture; None for flat grey levels.
+    """
+    height, width = size
+    image = np.full(size, 200, "uint8")
+    rows = slice(height // 4, 3 * height // 4)
+    image[rows, width // 6 : 2 * width // 5] = 40
+    image[rows, 3 * width // 5 : 5 * width // 6] = 60
+    if seed is not None:
+        image += np.random.default_rng(seed).integers(0, 30, size, np.uint8)
+    return image
+
+
+def viewed_classifier(
+    path: pathlib.Path,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    channels: int = 1,
+    **settings: Any,
+) -> pathlib.Path:
+    """Writes a tiny untrained network whose head has settings such as `lungs_box`."""
+    network = build("resnet50_gap", classes=classes, input_shape=(*size, channels), width=0.125, depth=0.01)
+    for name, value in settings.items():
+        setattr(network.get_layer("head"), name, value)
+    network.save(path)
+    return path

@@ -7,6 +7,8 @@ import numpy as np
 
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare_image
+from semenet.data.pipeline.lung_views import prepare_view
+from semenet.data.transforms.lung_view import LungView
 from semenet.inference.lung_masks import keep_only_lungs
 
 LABELS = ("normal", "bacteria")
@@ -29,6 +31,13 @@ def golden_input(published, labels=LABELS, seed=SEED):
     height, width = size = tuple(side or 512 for side in published.input_shape[:2])
     phantoms = [draw_radiograph(label, size=256, seed=seed + number) for number, label in enumerate(labels)]
     channels, clahe = published.input_shape[2], published.inference_clahe
+    view = LungView.from_settings(published.lung_view)
+    if view.needs_mask:
+        views = [
+            prepare_view(phantom.image, phantom.lungs, view, size, channels, clahe) for phantom in phantoms
+        ]
+        images, seen = (np.stack([getattr(each, name) for each in views]) for name in ("image", "mask"))
+        return keep_only_lungs(images, seen) if published.lungs_alone else images
     images = np.stack([prepare_image(phantom.image, size, channels, clahe) for phantom in phantoms])
     if not published.lungs_alone:
         return images

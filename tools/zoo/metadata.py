@@ -77,6 +77,7 @@ def describe(publication, about, run, copy, work):
             "imagenet_scaling": has_imagenet_scaling(run.model),
             "inference_clahe": run.inference_clahe,
             "lungs_alone": run.lungs_alone if not run.segments else False,
+            **({"lung_view": lung_settings(run)} if run.lung_view.needs_mask else {}),
             "architecture": {name: value for name, value in recipe.architecture.items() if name in taken},
             "parameters": run.model.count_params(),
         },
@@ -180,10 +181,19 @@ def _changelog(publication, entry):
     return json.loads(earlier.read_text(encoding="utf-8"))["changelog"] if earlier.exists() else {}
 
 
+def lung_settings(run):
+    """Returns the settings of the head that say what is done with the help of lung masks."""
+    view = run.lung_view
+    return {"lungs_box": view.box, "lungs_box_margin": view.margin, "standardize": view.standardize}
+
+
 def _fed(run, lungs):
-    if run.segments or not run.lungs_alone:
+    if run.segments or not run.needs_lungs:
         return "whole images"
-    return "lungs alone, by the manifest's masks" if lungs is None else f"lungs alone, by {lungs}"
+    what = ["lungs alone"] if run.lungs_alone else []
+    what += [run.lung_view.describe()] if run.lung_view.needs_mask else []
+    source = "the manifest's masks" if lungs is None else lungs
+    return f"{', '.join(what)}, by {source}"
 
 
 def _of_subgroup(of):

@@ -33,9 +33,10 @@ def check_dataset_arguments(
         )
     if needs_masks and ("mask_path" not in rows or (rows["mask_path"] == "").any()):
         raise SemenetError(
-            "Segmentation, masked views and the attention to lungs need a lung mask for every row. Received: "
-            f"rows with the columns {', '.join(rows.columns)}. "
-            "Fill the manifest's column `mask` in every row."
+            "Segmentation, masked views, the attention to lungs, the lungs' box and the standardisation "
+            "inside the lungs need a lung mask for every row. Received: rows with the columns "
+            f"{', '.join(rows.columns)}. Fill the manifest's column `mask` in every row; `semenet masks` "
+            "finds the lungs."
         )
 
 

@@ -6,6 +6,7 @@ and the batches are the same.
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import hashlib
 import importlib.metadata
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from semenet.data.images.shards import file_of
+from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.storage.atomic import output_folder
 
@@ -46,15 +48,17 @@ def open_cache(
     rows: pd.DataFrame,
     size: tuple[int, int],
     masks: bool = False,
+    view: LungView = LungView(),
 ) -> MemoryCache | DiskCache | None:
     """Opens a cache for the images of a manifest's rows.
 
     Args:
         kind: "memory", "disk", or None for no cache.
         folder: the folder of caches on disk, which runs may share; None for the other kinds.
-        rows: rows of a manifest: `path` and, with `masks`, `mask_path`.
+        rows: rows of a manifest: `path` and, with `masks` or for the `view`, `mask_path`.
         size: (height, width) of the images, in pixels.
         masks: whether masks are cached too.
+        view: what is done to the images with the help of their masks. Each view has its own file on disk.
 
     Returns:
         A `MemoryCache`, a `DiskCache`, or None.
@@ -75,8 +79,8 @@ def open_cache(
         return MemoryCache(len(rows), shape)
     if folder is None:
         return None
-    columns = ("path", "mask_path") if masks else ("path",)
-    return DiskCache(folder, [rows[column].tolist() for column in columns], shape)
+    columns = ("path", "mask_path") if masks or view.needs_mask else ("path",)
+    return DiskCache(folder, [rows[column].tolist() for column in columns], shape, view)
 
 
 class MemoryCache:
@@ -128,8 +132,9 @@ class DiskCache:
     Args:
         folder: the folder. The file's name in it is derived from the paths, the shape and the versions of the
             decoders.
-        paths: the rows' image paths and, if masks are cached, their mask paths.
+        paths: the rows' image paths and, if masks are cached or the view needs them, their mask paths.
         shape: as for `MemoryCache`.
+        view: as for `open_cache`.
 
     Raises:
         CacheError: the disk has not enough free space.
@@ -137,10 +142,16 @@ class DiskCache:
     """
 
     def __init__(
-        self, folder: pathlib.Path | str, paths: list[list[str]], shape: tuple[int, int, int]
+        self,
+        folder: pathlib.Path | str,
+        paths: list[list[str]],
+        shape: tuple[int, int, int],
+        view: LungView = LungView(),
     ) -> None:
         versions = {package: importlib.metadata.version(package) for package in _DECODERS}
-        key = hashlib.sha256(json.dumps([versions, shape, paths]).encode()).hexdigest()[:24]
+        # Without a view the name is that of earlier versions, so that their caches are still used.
+        of_view = [dataclasses.asdict(view)] if view.needs_mask else []
+        key = hashlib.sha256(json.dumps([versions, shape, paths, *of_view]).encode()).hexdigest()[:24]
         self.path = output_folder(folder) / f"resized-{shape[1]}x{shape[2]}-{key}.cache"
         self.paths = paths
         self.shape = shape

@@ -13,11 +13,13 @@ from semenet.data.pipeline.arguments import check_dataset_arguments, check_input
 from semenet.data.pipeline.balanced_draw import BalancedDraw
 from semenet.data.pipeline.batches import EvaluationBatches, TrainingBatches
 from semenet.data.pipeline.cache import CacheKind, open_cache
+from semenet.data.pipeline.lung_views import finish_image
 from semenet.data.pipeline.resized import ResizedImages
 from semenet.data.pipeline.sampling import Sampling
 from semenet.data.pipeline.tf_data import as_dataset
 from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.augmentation import Augmentation
+from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ def training_batches(
     seed: int = 0,
     augmentation: Augmentation = Augmentation(),
     masks: bool = False,
+    view: LungView = LungView(),
     shuffle: bool = True,
     cache: CacheKind | None = None,
     cache_folder: pathlib.Path | str | None = None,
@@ -58,6 +61,7 @@ def training_batches(
         seed: an integer of 0 or more that determines, with epoch and item, all random choices.
         augmentation: the random changes and the views. With `masks`, image and mask are warped together.
         masks: whether the targets are masks instead of classes.
+        view: what is done to every image with the help of its mask, before all else.
         shuffle: whether each epoch has its own random order; otherwise rows keep the manifest's order, one
             view after another.
         cache: where decoded and resized images are kept from the first epoch on: "memory", "disk", or None
@@ -78,7 +82,7 @@ def training_batches(
         SemenetError: an argument is out of its range, or masks are needed and `rows` has none.
     """
     needs_masks = masks or augmentation.needs_masks or lung_masks
-    check_dataset_arguments(rows, input_size, channels, batch_size, needs_masks)
+    check_dataset_arguments(rows, input_size, channels, batch_size, needs_masks or view.needs_mask)
     if seed < 0:
         raise SemenetError(f"`seed` must be 0 or more. Received: {seed}. Use any such number.")
     if masks:
@@ -89,7 +93,7 @@ def training_batches(
             "Received: None. Pass them, or masks=True for segmentation."
         )
     return TrainingBatches(
-        _resized_images(rows, input_size, needs_masks, cache, cache_folder),
+        _resized_images(rows, input_size, needs_masks, view, cache, cache_folder),
         None if masks else possible_classes(rows, class_names),
         channels=channels,
         batch_size=batch_size,
@@ -116,6 +120,7 @@ def training_dataset(
     seed: int = 0,
     augmentation: Augmentation = Augmentation(),
     masks: bool = False,
+    view: LungView = LungView(),
     shuffle: bool = True,
     cache: CacheKind | None = None,
     cache_folder: pathlib.Path | str | None = None,
@@ -140,6 +145,7 @@ def training_dataset(
         seed: an integer of 0 or more that determines, with epoch and item, all random choices.
         augmentation: the random changes and the views. With `masks`, image and mask are warped together.
         masks: whether the targets are masks instead of classes.
+        view: what is done to every image with the help of its mask, before all else.
         shuffle: whether each epoch has its own random order; otherwise rows keep the manifest's order, one
             view after another.
         cache: where decoded and resized images are kept from the first epoch on: "memory", "disk", or None
@@ -191,6 +197,7 @@ def training_dataset(
         seed=seed,
         augmentation=augmentation,
         masks=masks,
+        view=view,
         shuffle=shuffle,
         cache=cache,
         cache_folder=cache_folder,
@@ -210,6 +217,7 @@ def evaluation_dataset(
     inference_clahe: bool = False,
     class_names: Sequence[str] | None = None,
     masks: bool = False,
+    view: LungView = LungView(),
     cache: CacheKind | None = None,
     cache_folder: pathlib.Path | str | None = None,
 ) -> tf.data.Dataset:
@@ -223,6 +231,7 @@ def evaluation_dataset(
         inference_clahe: whether CLAHE is applied to every image.
         class_names: the labels in the order of the network's outputs, for one-hot targets.
         masks: whether the targets are masks.
+        view: as for `training_dataset`.
         cache: as for `training_dataset`.
         cache_folder: as for `training_dataset`.
 
@@ -242,10 +251,10 @@ def evaluation_dataset(
         >>> [len(images) for images in dataset]
         [20, 20, 5]
     """
-    check_dataset_arguments(rows, input_size, channels, batch_size, masks)
+    check_dataset_arguments(rows, input_size, channels, batch_size, masks or view.needs_mask)
     labels = None if masks or class_names is None else possible_classes(rows, class_names)
     batches = EvaluationBatches(
-        _resized_images(rows, input_size, masks, cache, cache_folder),
+        _resized_images(rows, input_size, masks, view, cache, cache_folder),
         labels,
         channels=channels,
         batch_size=batch_size,
@@ -278,17 +287,16 @@ def prepare_image(
     """
     check_input(input_size, channels)
     resized = host_transforms.resize(np.asarray(image), input_size)
-    if inference_clahe:
-        resized = host_transforms.clahe(resized)
-    return np.repeat(resized[..., np.newaxis], channels, axis=-1)
+    return finish_image(resized, channels, inference_clahe)
 
 
 def _resized_images(
     rows: pd.DataFrame,
     input_size: tuple[int, int],
     masks: bool,
+    view: LungView,
     cache: CacheKind | None,
     cache_folder: pathlib.Path | str | None,
 ) -> ResizedImages:
-    opened = open_cache(cache, cache_folder, rows, input_size, masks)
-    return ResizedImages(rows, input_size, masks=masks, cache=opened)
+    opened = open_cache(cache, cache_folder, rows, input_size, masks, view)
+    return ResizedImages(rows, input_size, masks=masks, view=view, cache=opened)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import image_size, read_image, read_mask
 from semenet.data.transforms import host as host_transforms
+from semenet.data.transforms.lung_view import LungView
+from semenet.data.transforms.lung_view_on_host import view_lungs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,14 +22,16 @@ class ResizedImages:
     """A sequence of the resized images of a manifest's rows, read on access from any number of threads.
 
     Args:
-        rows: rows of a manifest: `path` and, with `masks`, `mask_path`.
+        rows: rows of a manifest: `path` and, with `masks` or for the `view`, `mask_path`.
         size: (height, width) to resize to, in pixels.
-        masks: whether to read the masks too.
+        masks: whether to return the masks too.
+        view: what is done to the images with the help of their masks.
         cache: a cache from `semenet.data.pipeline.cache` for these rows, or None to read files every time.
 
     Attributes:
         size: (height, width), in pixels.
-        has_masks: whether masks are read.
+        has_masks: whether masks are returned.
+        view: what is done to the images with the help of their masks.
     """
 
     def __init__(
@@ -36,17 +40,16 @@ class ResizedImages:
         size: tuple[int, int],
         *,
         masks: bool = False,
+        view: LungView = LungView(),
         cache: MemoryCache | DiskCache | None = None,
     ) -> None:
         self.paths = rows["path"].tolist()
-        self.mask_paths = rows["mask_path"].tolist() if masks else None
+        self.mask_paths = rows["mask_path"].tolist() if masks or view.needs_mask else None
+        self.has_masks = masks
+        self.view = view
         height, width = size
         self.size = (height, width)
         self.cache = cache
-
-    @property
-    def has_masks(self) -> bool:
-        return self.mask_paths is not None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -59,7 +62,7 @@ class ResizedImages:
 
         Returns:
             (image, mask): uint8 of shape `size`, values in [0, 255] and in {0, 1}; the mask is None
-            without masks. Both are read-only.
+            without masks, and 1 everywhere where a view finds it implausible. Both are read-only.
 
         Raises:
             ImageError: a file cannot be read, or a mask differs in size from its image.
@@ -74,6 +77,9 @@ class ResizedImages:
     def _read(self, row: int) -> tuple[np.ndarray, np.ndarray | None]:
         mask_path = None if self.mask_paths is None else self.mask_paths[row]
         image, mask = read_image_and_mask(self.paths[row], mask_path)
+        if self.view.needs_mask:
+            viewed = view_lungs(image, mask, self.size, self.view)
+            return viewed.image, viewed.mask if self.has_masks else None
         image = host_transforms.resize(image, self.size)
         return image, None if mask is None else host_transforms.resize_mask(mask, self.size)
 

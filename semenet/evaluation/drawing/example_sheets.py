@@ -12,11 +12,12 @@ import tensorflow as tf
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.class_labels import complete_labels
 from semenet.data.pipeline.tf_data import unwrapped_errors
+from semenet.data.transforms.lung_view_on_host import Box
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines
 from semenet.evaluation.measure.predictions import Predictions
-from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
+from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.models.receptive_fields import ReceptiveField
 from semenet.training.run_folder.run import Run
 
@@ -115,7 +116,16 @@ def grad_cam_sheet(
     heat = dict(zip(chosen, predictions.heat_maps(np.array(chosen)), strict=True))
 
     def card(index: int) -> Card:
-        image = _scaled(read_image(rows["path"][index]))
+        original = read_image(rows["path"][index])
+        image = _scaled(original)
+        if predictions.boxes is None:
+            overlay = overlay_heat_map(image, heat[index], geometry=geometry)
+            where = _describe_maximum(heat[index], image.shape, geometry)
+        else:
+            # Drawn at the original's size, in whose pixels the box is given.
+            box = predictions.boxes[index]
+            overlay = _scaled(overlay_heat_map(original, heat[index], geometry=geometry, box=box))
+            where = _describe_maximum(heat[index], original.shape, geometry, box)
         predicted = int(predictions.predicted[index])
         right = bool(possible[index, predicted])
         heading = f"{run.class_names[predicted]}: {probabilities[index, predicted]:.2f}"
@@ -128,9 +138,8 @@ def grad_cam_sheet(
             file=rows["file"][index],
             right=right,
             original=_jpeg(image),
-            picture=_jpeg(overlay_heat_map(image, heat[index], geometry=geometry)),
-            alt=f"Grad-CAM overlay for the prediction {run.class_names[predicted]}, "
-            f"{_describe_maximum(heat[index], image.shape, geometry)}",
+            picture=_jpeg(overlay),
+            alt=f"Grad-CAM overlay for the prediction {run.class_names[predicted]}, {where}",
         )
 
     cards = {
@@ -204,9 +213,9 @@ def _evenly_spaced(indices: np.ndarray, count: int) -> list[int]:
 
 
 def _scaled(image: np.ndarray) -> np.ndarray:
-    """Resizes an image so that its longer side is `PICTURE_SIDE`."""
-    scale = PICTURE_SIDE / max(image.shape)
-    height, width = (max(1, round(side * scale)) for side in image.shape)
+    """Resizes an image, grey or RGB, so that its longer side is `PICTURE_SIDE`."""
+    scale = PICTURE_SIDE / max(image.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return cv2.resize(image, (width, height), interpolation=method)
 
@@ -215,10 +224,12 @@ def _jpeg(image: np.ndarray) -> str:
     return data_uri(encode_image(image, ".jpg"), "image/jpeg")
 
 
-def _describe_maximum(heat: np.ndarray, shape: tuple[int, int], geometry: ReceptiveField | None) -> str:
+def _describe_maximum(
+    heat: np.ndarray, shape: tuple[int, int], geometry: ReceptiveField | None, box: Box | None = None
+) -> str:
     if not heat.any():
         return "empty: no evidence for it"
-    heat = resize_heat_map(heat, shape, geometry)
+    heat = place_heat_map(heat, shape, geometry, box)
     row, column = np.unravel_index(heat.argmax(), shape)
     vertical = ("upper", "middle", "lower")[3 * row // shape[0]]
     horizontal = ("left", "centre", "right")[3 * column // shape[1]]

@@ -14,11 +14,13 @@ from semenet import metrics
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.pipeline.resized import read_image_and_mask
 from semenet.data.transforms import host as host_transforms
+from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.inference.class_activation import method_function
-from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
+from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
+from semenet.inference.network_inputs import prepare_views, stack_views
 from semenet.progress import track
 from semenet.storage.atomic import output_folder, write_bytes
 from semenet.training.run_folder.run import Run
@@ -36,7 +38,8 @@ class Case:
         path: where the image lies.
         stem: beginning of the names of its output files.
         label: the true label, or None.
-        mask_path: path of its lung mask, outside which the network's input is 0; or None.
+        mask_path: path of its lung mask, outside which the network's input is 0, unless the network has a
+            lung view that says otherwise; or None.
     """
 
     name: str
@@ -93,7 +96,7 @@ def write_cases(
         out: the folder to write to; created if missing.
         batch_size: number of images at a time.
         method: how to explain.
-        finder: finds the lungs of images without a mask, for a network that takes lungs alone.
+        finder: finds the lungs of images without a mask, for a network that needs them.
         labelled: whether the table has the column label.
 
     Returns:
@@ -109,13 +112,18 @@ def write_cases(
     folder = output_folder(out)
 
     def load(case: Case) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the image, and its input to the network or, for a lung view, its mask if it has one."""
         image, mask = read_image_and_mask(case.path, case.mask_path)
+        if run.lung_view.needs_mask:
+            return image, mask
         prepared = prepare_image(image, run.input_size, run.channels, run.inference_clahe)
         if mask is not None:
             prepared = prepared * host_transforms.resize_mask(mask, run.input_size)[..., None]
         return image, prepared
 
-    def write(case: Case, image: np.ndarray, heat: np.ndarray, output: np.ndarray) -> dict[str, Any]:
+    def write(
+        case: Case, image: np.ndarray, heat: np.ndarray, output: np.ndarray, box: Box | None
+    ) -> dict[str, Any]:
         predicted = int(output.argmax())
         index = predicted if explained is None else explained
         caption = [f"{method.name} for {run.class_names[index]}: probability {output[index]:.3f}"]
@@ -124,8 +132,8 @@ def write_cases(
             caption.append(f"true: {case.label}")
         if not heat.any():
             caption.append("The map is 0 everywhere: no evidence for the class was found.")
-        grey = np.rint(resize_heat_map(heat, image.shape, geometry) * 255).astype(np.uint8)
-        picture = overlay_heat_map(image, heat, geometry=geometry)
+        grey = np.rint(place_heat_map(heat, image.shape, geometry, box) * 255).astype(np.uint8)
+        picture = overlay_heat_map(image, heat, geometry=geometry, box=box)
         pictures = {"heatmap": grey, "overlay": picture, "panel": panel(image, picture, caption)}
         names = {kind: f"{case.stem}_{kind}.png" for kind in pictures}
         for kind, name in names.items():
@@ -145,14 +153,24 @@ def write_cases(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in track(batches, len(cases), "Explaining"):
             images, inputs = zip(*pool.map(load, batch), strict=True)
-            inputs = np.stack(inputs)
             unmasked = [position for position, case in enumerate(batch) if case.mask_path is None]
-            if run.lungs_alone and unmasked:
-                found = finder.segment([images[position] for position in unmasked], run.input_size)
-                inputs[unmasked] = keep_only_lungs(inputs[unmasked], found)
+            without = [images[position] for position in unmasked]
+            boxes = [None] * len(batch)
+            if run.lung_view.needs_mask:
+                masks = list(inputs)
+                for position, mask in zip(
+                    unmasked, finder.segment_in_full(without) if without else (), strict=True
+                ):
+                    masks[position] = mask
+                inputs, _, boxes, _ = stack_views(prepare_views(images, masks, run), run)
+            else:
+                inputs = np.stack(inputs)
+                if run.lungs_alone and without:
+                    found = finder.segment(without, run.input_size)
+                    inputs[unmasked] = keep_only_lungs(inputs[unmasked], found)
             heat, outputs = explain(inputs, explained)
             outputs = metrics.apply_temperature(outputs, run.temperature, run.activation)
-            rows += pool.map(write, batch, images, heat, outputs)
+            rows += pool.map(write, batch, images, heat, outputs, boxes)
     columns = [name for name in COLUMNS if labelled or name != "label"]
     table = pd.DataFrame(rows, columns=columns)
     write_bytes(folder / TABLE, table.to_csv(index=False).encode())

@@ -65,8 +65,9 @@ def explain(
         true_labels: with `images`, one label or None for each listed image, in the order of
             `semenet.data.images.listing.list_images`; a single str for one image; None if they are not known.
         masks: with `images`, likewise paths of lung masks or None: outside the mask the network's input is 0,
-            as in training's masked views. The pictures show the whole radiograph.
-        lungs: for a network that takes lungs alone, the run of a U-Net that segments them; None for the
+            as in training's masked views; a network with a lung view is given what its masks show instead.
+            The pictures show the whole radiograph.
+        lungs: for a network that needs lung masks, the run of a U-Net that segments them; None for the
             manifest's masks.
         batch_size: number of images at a time.
 
@@ -146,11 +147,12 @@ def explain_files(
             )
     nothing = [None] * len(files)
     masks = nothing if masks is None else list(masks)
-    needs_unet = run.lungs_alone and None in masks
+    needs_unet = run.needs_lungs and None in masks
     if needs_unet and lungs is None:
         raise SemenetError(
-            "A network that takes lungs alone needs a lung mask for every image. "
-            f"Received: {run.name} and images without masks. Give a U-Net's run with --lungs."
+            "A network that takes lungs alone, cut to their box or standardised inside them, needs a lung "
+            f"mask for every image. Received: {run.name} and images without masks. Give a U-Net's run with "
+            "--lungs."
         )
     cases = [
         Case(shown_name(file), str(file), stem, label, mask)
@@ -196,7 +198,7 @@ def explain_split(
     if chosen.empty:
         print(f"No image of the split {split} was classified {only}ly: nothing to explain.", file=sys.stderr)
     stems = unique_stems([pathlib.PurePath(file) for file in chosen["file"]])
-    masked = run.lungs_alone and finder.run is None
+    masked = run.needs_lungs and finder.run is None
     cases = [
         Case(row.file, row.path, stem, row.label, row.mask_path if masked else None)
         for row, stem in zip(chosen.itertuples(), stems, strict=True)

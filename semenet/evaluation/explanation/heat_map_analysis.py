@@ -47,7 +47,7 @@ def analyse_heat_maps(
     chosen = masked[draw_evenly(predicted[masked], MAX_LOCATED, seed)]
     located = None
     if len(chosen):
-        masks = list(lungs.masks(rows.iloc[chosen], run.input_size, batch_size))
+        masks = list(lungs.masks_as_seen(rows.iloc[chosen].reset_index(drop=True), run, batch_size))
         heats = predictions.heat_maps(chosen)
         located = heat_by_class(heats, masks, predicted[chosen], run.class_names, cell_geometry(run))
     few = draw_evenly(predicted, MAX_RANDOMIZED, seed)

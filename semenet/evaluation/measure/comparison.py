@@ -89,7 +89,7 @@ def compare(
     possible = possible_classes(rows, class_names)
     known, is_partial = decided(possible > 0), ~complete_labels(possible)
     masks = LungMasks.open(lungs)
-    if any(run.lungs_alone for run in runs):
+    if any(run.needs_lungs for run in runs):
         masks.check_available(rows)
     out = None if out is None else output_folder(out)
     of_first, of_second = (_probabilities(run, rows, class_names, batch_size, masks) for run in runs)

@@ -1,6 +1,6 @@
 """Class probabilities and heat maps of a classifier for the images of a split, from a single pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ class Predictions:
     Attributes:
         probabilities: float32 array `(N, K)`.
         predicted: int array `(N,)`, the index of the predicted class.
+        boxes: for each image the rectangle of it that the network sees; None without a lung view.
+        flags: for each image the checks that its lung mask failed, separated by spaces; None likewise.
         method: how the maps are computed, "cam" or "grad-cam".
 
     Raises:
@@ -39,13 +41,22 @@ class Predictions:
         self, run: Run, rows: pd.DataFrame, score: Callable[..., Any], lungs: LungMasks, batch_size: int
     ) -> None:
         self._run, self._rows, self._lungs, self._batch_size = run, rows, lungs, batch_size
-        batches = track(lungs.network_inputs(rows, run, batch_size), len(rows), "Predicting")
+        self.boxes, self.flags = None, None
+        batches = track(self._inputs(), len(rows), "Predicting")
         probabilities, maps = zip(*map(score, batches), strict=True)
         self.probabilities = np.concatenate(probabilities)
         self.predicted = self.probabilities.argmax(axis=1)
         self._maps = None if maps[0] is None else np.concatenate(maps)
         self._explain = grad_cam_function(run.model) if self._maps is None else None
         self.method = "grad-cam" if self._maps is None else "cam"
+
+    def _inputs(self) -> Iterator[np.ndarray]:
+        """Yields batches of images, and collects what is found about their lungs."""
+        for batch in self._lungs.prepared(self._rows, self._run, self._batch_size):
+            if batch.flags is not None:
+                self.boxes = [*(self.boxes or []), *batch.boxes]
+                self.flags = [*(self.flags or []), *batch.flags]
+            yield batch.images
 
     def heat_maps(self, indices: np.ndarray) -> np.ndarray:
         """Returns heat maps for the predicted classes.

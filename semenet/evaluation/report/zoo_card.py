@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from semenet.data.transforms.lung_view import LungView
 from semenet.evaluation.drawing.pages import mean_sd, number, render_page, with_interval
 from semenet.evaluation.report.model_card import METRIC_NAMES, code_span, escape_markdown
 
@@ -24,6 +25,7 @@ def render_zoo_card(metadata: dict[str, Any]) -> str:
         "zoo_card.md.j2",
         **metadata,
         title=f"{metadata['entry']}: {escape_markdown(metadata['name'])}",
+        lung_view=LungView.from_settings(metadata["network"].get("lung_view", {})).describe(),
         classes=", ".join(escape_markdown(name) for name in class_names),
         command=code_span(metadata["training"]["command"]),
         metric_rows=[(title, _text(values[name])) for name, title in METRIC_NAMES.items() if name in values],

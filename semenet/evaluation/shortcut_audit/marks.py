@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from semenet.data.pipeline.resized import read_image_and_mask
+from semenet.data.transforms.lung_view_on_host import Box
 
 # All in pixels of an image resized to this side: a letter is 3 to 13 % of it high.
 SIDE = 256
@@ -89,13 +90,16 @@ def mark_features(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def marks_of_files(
-    pairs: Iterable[tuple[str, str | np.ndarray]], total: int, progress: Callable[[int, int], object]
+    images: Iterable[tuple[str, str | np.ndarray, Box | None]],
+    total: int,
+    progress: Callable[[int, int], object],
 ) -> np.ndarray:
     """Computes `mark_features` of images and masks read at their own size, several in parallel.
 
     Args:
-        pairs: (path, mask) of each image, the mask a path or an array bool `(h, w)` of any size.
-        total: number of pairs.
+        images: (path, mask, box) of each image; the mask is a path or an array bool `(h, w)` of any size, of
+            the rectangle `box` of the image, or of the whole image where that is None.
+        total: number of images.
         progress: called with the number done and the total.
 
     Returns:
@@ -105,15 +109,16 @@ def marks_of_files(
         ImageError: an image or mask cannot be read.
     """
 
-    def read(pair: tuple[str, str | np.ndarray]) -> np.ndarray:
-        path, mask = pair
+    def read(item: tuple[str, str | np.ndarray, Box | None]) -> np.ndarray:
+        path, mask, box = item
         image, found = read_image_and_mask(path, mask if isinstance(mask, str) else None)
+        image = image if box is None else image[box.slices]
         return mark_features(image, mask if found is None else found)
 
     features = []
     # OpenCV releases Python's global interpreter lock.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for vector in pool.map(read, pairs):
+        for vector in pool.map(read, images):
             features.append(vector)
             progress(len(features), total)
     return np.stack(features)

@@ -54,6 +54,10 @@ class ClassifierHead(keras.layers.Dense):
             layer only stores this setting; preprocessing reads it.
         lungs_alone: bool. Whether everything outside the lungs must be made black before the network, as in
             its training. The layer only stores this setting; preprocessing reads it.
+        lungs_box: bool. Whether images must be cut to the bounding box of the lungs before the network. Like
+            the next two settings, the layer only stores it.
+        lungs_box_margin: float. Margin around that box, as a share of its sides.
+        standardize: bool. Whether grey levels inside the lungs must be stretched to fixed percentiles.
         **kwargs: arguments of `keras.layers.Dense` except `units`.
 
     Call arguments:
@@ -82,11 +86,17 @@ class ClassifierHead(keras.layers.Dense):
         class_names: Sequence[str],
         inference_clahe: bool = False,
         lungs_alone: bool = False,
+        lungs_box: bool = False,
+        lungs_box_margin: float = 0.04,
+        standardize: bool = False,
         **kwargs: Any,
     ) -> None:
         self.class_names = check_class_names(class_names)
         self.inference_clahe = inference_clahe
         self.lungs_alone = lungs_alone
+        self.lungs_box = lungs_box
+        self.lungs_box_margin = lungs_box_margin
+        self.standardize = standardize
         kwargs = {"dtype": "float32", "kernel_initializer": "he_uniform"} | kwargs
         super().__init__(len(self.class_names), **kwargs)
 
@@ -94,6 +104,11 @@ class ClassifierHead(keras.layers.Dense):
         config = super().get_config()
         del config["units"]
         own = {"inference_clahe": self.inference_clahe, "lungs_alone": self.lungs_alone}
+        # Left out where they change nothing, so that files and hashes of such networks stay as they were.
+        if self.lungs_box:
+            own |= {"lungs_box": True, "lungs_box_margin": self.lungs_box_margin}
+        if self.standardize:
+            own |= {"standardize": True}
         return config | own | {"class_names": list(self.class_names)}
 
 

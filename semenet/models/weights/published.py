@@ -34,6 +34,8 @@ class PublishedSet:
             scaling.
         inference_clahe: whether images get CLAHE before the network.
         lungs_alone: whether everything outside the lungs is made black before the network.
+        lung_view: dict of the head's settings `lungs_box`, `lungs_box_margin` and `standardize`, as far as
+            they differ from the defaults.
         architecture: dict of the architecture arguments of `semenet.build`, such as `width`.
         metadata: dict, the whole metadata.json.
     """
@@ -47,6 +49,7 @@ class PublishedSet:
     imagenet_scaling: bool
     inference_clahe: bool
     lungs_alone: bool
+    lung_view: dict[str, Any]
     architecture: dict[str, Any]
     metadata: dict[str, Any] = dataclasses.field(repr=False)
 
@@ -220,6 +223,7 @@ def read_published(path: Path) -> PublishedSet:
             imagenet_scaling=network["imagenet_scaling"],
             inference_clahe=network["inference_clahe"],
             lungs_alone=network["lungs_alone"],
+            lung_view=dict(network.get("lung_view", {})),
             architecture=dict(network["architecture"]),
             metadata=metadata,
         )

@@ -187,6 +187,8 @@ class PublishedWeights:
         head.inference_clahe = self.published.inference_clahe
         if not find_entry(self.entry_name).segments:
             head.lungs_alone = self.published.lungs_alone
+            for setting, value in self.published.lung_view.items():
+                setattr(head, setting, value)
 
 
 def verify_files(published: PublishedSet) -> None:

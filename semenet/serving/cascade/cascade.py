@@ -16,13 +16,14 @@ from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
-from semenet.inference.input_gate import CODES, SIDE, gate_input
+from semenet.inference.input_gate import CODES, gate_input
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.inference.reading_ahead import read_ahead
 from semenet.metrics.probabilities import check_probabilities
 from semenet.serving.cascade.decisions import ABSTAIN, REASONS, REJECTED, ChainRule
-from semenet.serving.cascade.graph import cascade_graph
+from semenet.serving.cascade.graph import cascade_graph, input_specs
+from semenet.serving.cascade.lung_view_graph import pack_original
 from semenet.serving.cascade.results import CascadeResult
 from semenet.serving.cascade.saved_cascade import STAGES, CascadeError, read_cascade, write_cascade
 from semenet.storage.file_names import shown_name
@@ -36,16 +37,16 @@ REFINES = "virus"
 
 # An array `(H, W)`, or the path of a file.
 Image = np.ndarray | str | os.PathLike
-# An image as the three networks take it, and the two inputs of the gate.
-PreparedImage = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+# An image as the networks take it, packed for those with a lung view, and the two inputs of the gate.
+PreparedImage = tuple[np.ndarray | bytes, ...]
 
 
 class Cascade:
     """Three networks in the order of the paper's figure 1.
 
-    Stage 1 classifies the radiograph. The segmentation network finds the lungs. Stage 2 takes the lungs alone
-    and divides one class of stage 1, for example `virus` into COVID-19 and other viral pneumonia. Each
-    network keeps its own input size, CLAHE setting and calibration.
+    Stage 1 classifies the radiograph. The segmentation network finds the lungs. Stage 2 takes the lungs
+    alone, or what its lung view shows, and divides one class of stage 1, for example `virus` into COVID-19
+    and other viral pneumonia. Each network keeps its own input size, CLAHE setting and calibration.
 
     Each network is given as a `keras.Model` built by `semenet.build`, a `Run`, the path of a run folder or
     `.keras` file, or `ENTRY:NAME` of published weights, in any combination.
@@ -109,9 +110,13 @@ class Cascade:
 
     @property
     def specs(self) -> list[tf.TensorSpec]:
-        """The shapes and dtypes of the five arrays that `prepare` returns."""
-        images = [tf.TensorSpec((*run.input_size, run.channels), tf.uint8) for run in self.runs.values()]
-        return [*images, tf.TensorSpec((SIDE, SIDE, 1), tf.uint8), tf.TensorSpec((2,), tf.bool)]
+        """The shapes and dtypes of the arrays that `prepare` returns."""
+        return input_specs(self.runs)
+
+    @property
+    def whole_runs(self) -> list[Run]:
+        """The networks that take whole images, resized: those without a lung view."""
+        return [run for run in self.runs.values() if run.segments or not run.lung_view.needs_mask]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -126,13 +131,13 @@ class Cascade:
             coloured: whether the file is in colour, see `semenet.data.images.colour`.
 
         Returns:
-            Three arrays uint8 `(H, W, C)`, and the two arrays of `semenet.inference.input_gate.gate_input`.
+            An array uint8 `(H, W, C)` for each network without a lung view; if there are others, the packed
+            image; and the two arrays of `semenet.inference.input_gate.gate_input`.
         """
-        images = (
-            prepare_image(image, run.input_size, run.channels, run.inference_clahe)
-            for run in self.runs.values()
-        )
-        return (*images, *gate_input(image, coloured))
+        whole = self.whole_runs
+        images = [prepare_image(image, run.input_size, run.channels, run.inference_clahe) for run in whole]
+        originals = [pack_original(image)] if len(whole) < len(self.runs) else []
+        return (*images, *originals, *gate_input(image, coloured))
 
     def prepare_file(self, path: str | os.PathLike) -> PreparedImage:
         """Reads an image file and prepares it, see `prepare`.
@@ -196,7 +201,10 @@ class Cascade:
         Raises:
             SemenetError: a network returns NaN.
         """
-        batches = [np.stack(images) for images in zip(*prepared, strict=True)]
+        batches = [
+            tf.constant(images) if isinstance(images[0], bytes) else np.stack(images)
+            for images in zip(*prepared, strict=True)
+        ]
         outputs = {name: value.numpy() for name, value in self._function(explain)(*batches).items()}
         check_probabilities(outputs["probabilities"])
         input_flags = _marked_names(CODES, outputs["rejected"])
@@ -219,6 +227,8 @@ class Cascade:
             lung_masks=outputs["lung_mask"] > 0,
             stage1_heat_maps=outputs.get("stage1_heat_map"),
             stage2_heat_maps=outputs.get("stage2_heat_map"),
+            stage1_boxes=outputs.get("stage1_box"),
+            stage2_boxes=outputs.get("stage2_box"),
         )
 
     def graph(

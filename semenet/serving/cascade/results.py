@@ -30,6 +30,9 @@ class CascadeResult:
         stage1_heat_maps: float32 `(N, h, w)` in [0, 1], for the class that stage 1 predicts; None unless
             requested.
         stage2_heat_maps: likewise for stage 2.
+        stage1_boxes: int32 `(N, 4)`, the part of each image that the heat map of stage 1 covers: top, left,
+            bottom and right; None without heat maps, and where stage 1 has no lung view and sees all.
+        stage2_boxes: likewise for stage 2.
 
     Example:
         >>> result = semenet.Cascade.open("cascade").predict(np.zeros((200, 200), np.uint8))
@@ -50,6 +53,8 @@ class CascadeResult:
     lung_masks: np.ndarray
     stage1_heat_maps: np.ndarray | None = None
     stage2_heat_maps: np.ndarray | None = None
+    stage1_boxes: np.ndarray | None = None
+    stage2_boxes: np.ndarray | None = None
 
     @classmethod
     def concatenate(cls, results: Iterable[CascadeResult]) -> CascadeResult:

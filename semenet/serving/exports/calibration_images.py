@@ -21,8 +21,8 @@ def calibration_images(source: pathlib.Path | str, run: Run, count: int = COUNT)
     """Reads images as the inputs of a network.
 
     Args:
-        source: a manifest's CSV, whose split `train` is used (with lung masks if the network takes lungs
-            alone); or a folder of images.
+        source: a manifest's CSV, whose split `train` is used (with lung masks if the network needs the
+            lungs); or a folder of images.
         run: the network's run.
         count: largest number of images; they are evenly spaced over those available.
 
@@ -32,13 +32,13 @@ def calibration_images(source: pathlib.Path | str, run: Run, count: int = COUNT)
     Raises:
         ManifestError: the manifest cannot be used, or does not have the split.
         ImageError: an image cannot be read, or the folder has none.
-        SemenetError: the network takes lungs alone, and there are no masks.
+        SemenetError: the network needs the lungs, and there are no masks.
     """
     source = pathlib.Path(source)
     if source.is_dir():
-        if run.lungs_alone:
+        if run.needs_lungs:
             raise SemenetError(
-                "A network that takes lungs alone must be calibrated on a manifest with lung masks. "
+                "A network that needs lung masks must be calibrated on a manifest with lung masks. "
                 f"Received: {source}, a folder. Give a CSV; `semenet masks` computes the masks."
             )
         files = list_images([source])
@@ -46,7 +46,7 @@ def calibration_images(source: pathlib.Path | str, run: Run, count: int = COUNT)
         # Objects, because pyarrow's strings cannot hold a path that is not UTF-8.
         rows = pd.DataFrame({"file": names, "path": pd.Series(map(str, files), dtype=object)})
     else:
-        rows = read_manifest(source, required=("mask",) if run.lungs_alone else ()).split(SPLIT)
+        rows = read_manifest(source, required=("mask",) if run.needs_lungs else ()).split(SPLIT)
     positions = np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))
     chosen = rows.iloc[positions].reset_index(drop=True)
     return np.concatenate(list(LungMasks().network_inputs(chosen, run, _BATCH_SIZE)))

@@ -43,7 +43,8 @@ def export_format(
 
     The file takes prepared images: `images`, uint8 `(N, H, W, C)`, values in [0, 255], any N, resized by
     `semenet.data.transforms.host.resize`, after CLAHE if the network was trained with it, and black outside
-    the lungs if the network takes lungs alone. They are uint8 because prepared radiographs are: a quarter of
+    the lungs if the network takes lungs alone. For a network with a lung view they are prepared by
+    `semenet.data.prepare_view`. They are uint8 because prepared radiographs are: a quarter of
     the bytes of float32, and values in [0, 1] cannot be passed by mistake. The output is `probabilities`,
     float32 `(N, K)`, calibrated if the run is, or `(N, H, W, K)` of a segmentation network. The file includes
     the scaling and the temperature.
@@ -183,6 +184,9 @@ def _preparation(run: Run) -> str:
     """Describes how a client prepares an image."""
     height, width = run.input_size
     steps = ["8-bit grey", f"stretched to {height} x {width} as semenet.data.transforms.host.resize does"]
+    if not run.segments and run.lung_view.needs_mask:
+        view = f"{run.lung_view.describe()}, as semenet.data.prepare_view does"
+        steps = ["8-bit grey", f"stretched to {height} x {width}", view]
     steps += ["CLAHE, clip limit 2, 8 x 8 tiles"] if run.inference_clahe else []
     steps += ["all but the lungs black"] if run.lungs_alone else []
     return ", ".join(steps)

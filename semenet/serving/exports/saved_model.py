@@ -10,21 +10,29 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
+from semenet.errors import SemenetError
 from semenet.progress import step
+from semenet.serving.cascade.cascade import Cascade
+from semenet.serving.cascade.saved_cascade import is_cascade
 from semenet.serving.exports.decoding_graph import ERROR_CODES, NO_ERROR, decode_batch
-from semenet.serving.exports.servables import CascadeServable, NetworkServable, open_servable
+from semenet.serving.exports.lung_servable import LungServable
+from semenet.serving.exports.servables import CascadeServable, NetworkServable
 from semenet.serving.exports.warm_up import FILE as WARM_UP
 from semenet.serving.exports.warm_up import write_warm_up
 from semenet.storage.atomic import check_new_folder, new_folder
+from semenet.training.run_folder.run import Run
 
 DESCRIPTION = pathlib.Path("assets.extra") / "semenet.json"
 ERROR = "error"
+
+Servable = NetworkServable | LungServable | CascadeServable
 
 
 def export(
     path: pathlib.Path | str,
     out: pathlib.Path | str,
     progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
+    lungs: pathlib.Path | str | None = None,
 ) -> pathlib.Path:
     """Writes a SavedModel whose graph decodes, resizes and classifies: it needs neither Keras nor semenet.
 
@@ -44,11 +52,14 @@ def export(
       item that cannot be decoded has probabilities of 0 and does not affect the others;
     - of a classifier, `predicted`, string `(N,)`, "error" for an item that cannot be decoded;
     - of `explain`, `heat_map`, float32 `(N, h, w)` in [0, 1], for the predicted class;
+    - of a network exported with `lungs`, `lung_mask_bytes` in `explain`, 8-bit PNG files; if it has a lung
+      view, also `lung_flags` (why the lung mask is implausible, "" if it is plausible) and, in `explain`,
+      `box`, int32 `(N, 4)`, the part of the image that the heat map covers: top, left, bottom and right;
     - of a cascade, `stage1_probabilities`, `stage2_probabilities`, `reason` (the stage that decided, or that
       abstained if `predicted` is "abstain", or why the item is "rejected"), `input_flags` (all findings of
       the input gate, see `semenet.inference.input_gate`), `lung_flags` (why the lung mask is implausible, ""
-      if it is plausible); in `explain` also `stage1_heat_map`, `stage2_heat_map`, and `lung_mask_bytes`,
-      8-bit PNG files.
+      if it is plausible); in `explain` also `stage1_heat_map`, `stage2_heat_map`, `lung_mask_bytes`,
+      8-bit PNG files, and, of stages with a lung view, `stage1_box`, `stage2_box`.
 
     The image is prepared bit for bit as in training and evaluation. `assets.extra/semenet.json` describes the
     networks with their temperatures, and the operating points and the confidence threshold of
@@ -59,6 +70,8 @@ def export(
         path: run folder, `.keras` file, `ENTRY:NAME` of published weights, or a cascade's folder.
         out: new or empty folder.
         progress: called with a step's name, the number done and the total.
+        lungs: for a network that needs the lungs: the segmentation network that finds them, which the
+            SavedModel then includes; given like `path`.
 
     Returns:
         The SavedModel's folder.
@@ -68,7 +81,7 @@ def export(
         WeightsError: the run cannot be loaded.
         CascadeError: the cascade is incomplete.
         RunFolderError: its calibration is broken, or belongs to another network.
-        SemenetError: the network takes lungs alone, which a SavedModel of one network cannot segment.
+        SemenetError: `lungs` is missing although the network needs it, is not needed, or does not segment.
 
     Example:
         >>> import json
@@ -79,7 +92,7 @@ def export(
     """
     out = check_new_folder(out)
     with step(progress, "loading"):
-        servable = open_servable(path)
+        servable = _open_servable(path, lungs)
     # Written elsewhere and moved, so that no server loads an incomplete model.
     with new_folder(out) as folder, _full_disk_as_os_error():
         archive = keras.export.ExportArchive()
@@ -102,6 +115,22 @@ def export(
     return out
 
 
+def _open_servable(path: pathlib.Path | str, lungs: pathlib.Path | str | None) -> Servable:
+    if is_cascade(path):
+        needs_lungs, what = False, "a cascade, which has its own segmentation network"
+    else:
+        run = Run.open(path)
+        needs_lungs, what = run.needs_lungs, "a network that takes whole images"
+    if lungs is not None and not needs_lungs:
+        raise SemenetError(
+            "A segmentation network is exported with a network that needs the lungs. "
+            f"Received: --lungs {lungs} with {path}, {what}. Leave --lungs out."
+        )
+    if is_cascade(path):
+        return CascadeServable(Cascade.open(path))
+    return NetworkServable(run) if lungs is None else LungServable(run, Run.open(lungs))
+
+
 @contextlib.contextmanager
 def _full_disk_as_os_error() -> Iterator[None]:
     try:
@@ -110,7 +139,7 @@ def _full_disk_as_os_error() -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
-def _signatures(servable: NetworkServable | CascadeServable) -> dict[str, Callable]:
+def _signatures(servable: Servable) -> dict[str, Callable]:
     """Returns the function of each signature by its name."""
     bytes_spec = [tf.TensorSpec([None], tf.string, name="image_bytes")]
     pixels_spec = [tf.TensorSpec([None, None, None], tf.uint8, name="pixels")]
@@ -142,9 +171,7 @@ def _signatures(servable: NetworkServable | CascadeServable) -> dict[str, Callab
     return signatures
 
 
-def _answer(
-    servable: NetworkServable | CascadeServable, code: tf.Tensor, outputs: dict[str, tf.Tensor]
-) -> dict[str, tf.Tensor]:
+def _answer(servable: Servable, code: tf.Tensor, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Returns a signature's outputs: those of the networks, emptied for items with an error."""
     is_valid = code == NO_ERROR
     answer = {}

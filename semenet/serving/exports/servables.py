@@ -1,6 +1,5 @@
 """The graphs of a SavedModel over prepared images: those of one network, or of a cascade."""
 
-import pathlib
 from collections.abc import Callable, Sequence
 
 import keras
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 from semenet.data.images.colour import is_coloured_graph
 from semenet.data.transforms import in_graph as graph_transforms
+from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
 from semenet.inference.heat_map_graphs import heat_map_network
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
@@ -16,22 +16,11 @@ from semenet.inference.scoring import temper_graph
 from semenet.models.folded_inference import computes_in_float32, inference_network
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.decisions import ABSTAIN, REASONS, REJECTED
-from semenet.serving.cascade.saved_cascade import is_cascade
+from semenet.serving.cascade.lung_view_graph import pack_original_graph
 from semenet.training.run_folder.run import Run
 
+_EXPLAINED = ("stage1_heat_map", "stage2_heat_map", "stage1_box", "stage2_box")
 USE = "Research use only. Not a medical device."
-
-
-def open_servable(path: pathlib.Path | str) -> "NetworkServable | CascadeServable":
-    """Opens a cascade's folder or a run.
-
-    Raises:
-        CascadeError: the cascade is incomplete.
-        WeightsError: there is neither.
-        RunFolderError: the run's calibration is broken, or belongs to another network.
-        SemenetError: the network takes lungs alone.
-    """
-    return CascadeServable(Cascade.open(path)) if is_cascade(path) else NetworkServable(Run.open(path))
 
 
 def prepare_graph(image: tf.Tensor, run: Run) -> tf.Tensor:
@@ -78,15 +67,16 @@ class NetworkServable:
         class_names: tuple of K str.
 
     Raises:
-        SemenetError: the network takes lungs alone, which one network cannot segment.
+        SemenetError: the network needs the lungs, which it cannot segment itself.
     """
 
     def __init__(self, run: Run) -> None:
-        if run.lungs_alone:
+        if run.needs_lungs:
             raise SemenetError(
                 "A SavedModel takes whole images, and a classifier cannot find lungs in them. "
-                f"Received: {run.path}, a network that takes lungs alone. Export a cascade, which includes a "
-                "U-Net, or use `semenet predict --lungs` with a U-Net's run."
+                f"Received: {run.path}, a network that takes lungs alone, cut to their box or standardised "
+                "inside them. Give a U-Net's run with --lungs, which the SavedModel then includes, or export "
+                "a cascade."
             )
         self.run = run
         self.network = served_network(run)
@@ -101,26 +91,38 @@ class NetworkServable:
 
     def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the graph function of a batch of prepared images to a dict of outputs."""
-        run, network = self.run, self.network
-        with_heat_map = heat_map_network(network) if explain else None
-        # Read here, because tracing would wrap the error of an invalid calibration.
-        temperature, activation = run.temperature, run.activation
-
-        def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            images = tf.cast(images, tf.float32)
-            outputs, *heat_maps = with_heat_map(images) if explain else (network(images, training=False),)
-            probabilities = temper_graph(outputs, temperature, activation)
-            answer = {"probabilities": probabilities}
-            if not run.segments:
-                chosen = tf.argmax(probabilities, axis=1)
-                answer["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
-            return answer | ({"heat_map": heat_maps[0]} if explain else {})
-
-        return compute
+        return network_outputs(self.run, self.network, explain)
 
     def describe(self) -> dict:
         """Returns the description for clients in `assets.extra/semenet.json`, ready for JSON."""
         return describe_run(self.run) | {"use": USE}
+
+
+def network_outputs(
+    run: Run, network: keras.Model, explain: bool
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns the graph function of a batch of images, as the network takes them, to a dict of outputs.
+
+    Args:
+        run: the network's run.
+        network: the network as it is exported.
+        explain: whether to compute heat maps.
+    """
+    with_heat_map = heat_map_network(network) if explain else None
+    # Read here, because tracing would wrap the error of an invalid calibration.
+    temperature, activation = run.temperature, run.activation
+
+    def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        images = tf.cast(images, tf.float32)
+        outputs, *heat_maps = with_heat_map(images) if explain else (network(images, training=False),)
+        probabilities = temper_graph(outputs, temperature, activation)
+        answer = {"probabilities": probabilities}
+        if not run.segments:
+            chosen = tf.argmax(probabilities, axis=1)
+            answer["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
+        return answer | ({"heat_map": heat_maps[0]} if explain else {})
+
+    return compute
 
 
 class CascadeServable:
@@ -131,7 +133,7 @@ class CascadeServable:
 
     Attributes:
         models: list of the three Keras models.
-        specs: list of `tf.TensorSpec`, of one item: its three prepared images and the two inputs of the gate.
+        specs: list of `tf.TensorSpec`, of one item: the inputs of the cascade's graph.
         explains: True.
         class_names: tuple of K str, of the joint distribution.
     """
@@ -148,12 +150,14 @@ class CascadeServable:
 
     def prepare(self, image: tf.Tensor, contents: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
         """Prepares uint8 `(height, width, 1)` and the file's bytes, or None, as `Cascade.prepare`."""
-        images = (prepare_graph(image, run) for run in self.cascade.runs.values())
+        whole = self.cascade.whole_runs
+        images = [prepare_graph(image, run) for run in whole]
+        originals = [pack_original_graph(image)] if len(whole) < len(self.cascade.runs) else []
         coloured = tf.constant(False) if contents is None else is_coloured_graph(contents)
         small = tf.reduce_min(tf.shape(image)[:2]) < MIN_SIDE
         thumbnail = graph_transforms.resize(image[..., 0], (SIDE, SIDE))[..., tf.newaxis]
         thumbnail = tf.ensure_shape(thumbnail, (SIDE, SIDE, 1))
-        return (*images, thumbnail, tf.stack([coloured, small]))
+        return (*images, *originals, thumbnail, tf.stack([coloured, small]))
 
     def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the graph function of batches of prepared images to a dict of outputs."""
@@ -175,11 +179,11 @@ class CascadeServable:
                 "stage2_probabilities": decided["stage2_probabilities"],
                 "predicted": tf.where(is_rejected, REJECTED, predicted),
                 "reason": tf.where(is_rejected, first, reason),
-                "input_flags": _flags(rejected, CODES),
-                "lung_flags": _flags(decided["lungs_implausible"], CHECKS),
+                "input_flags": flag_words(rejected, CODES),
+                "lung_flags": flag_words(decided["lungs_implausible"], CHECKS),
             }
             if explain:
-                answer |= {name: decided[name] for name in ("stage1_heat_map", "stage2_heat_map")}
+                answer |= {name: decided[name] for name in _EXPLAINED if name in decided}
                 answer["lung_mask_bytes"] = _pngs(decided["lung_mask"])
             return answer
 
@@ -198,10 +202,15 @@ class CascadeServable:
         }
 
 
-def _flags(marked: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+def flag_words(marked: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
     """Joins the names that are marked with spaces: bool `(N, K)` to string `(N,)`."""
     words = tf.where(marked, tf.constant([[f"{name} " for name in names]]), "")
     return tf.strings.strip(tf.strings.reduce_join(words, axis=1))
+
+
+def mask_files(levels: tf.Tensor) -> tf.Tensor:
+    """Encodes the masks of grey levels, int32 `(N, H, W)` in [0, 255], as PNG files: string `(N,)`."""
+    return _pngs(tf.cast(levels >= MASK_LEVEL, tf.uint8) * 255)
 
 
 def _pngs(masks: tf.Tensor) -> tf.Tensor:
@@ -214,12 +223,14 @@ def _pngs(masks: tf.Tensor) -> tf.Tensor:
 def describe_run(run: Run) -> dict:
     """Returns the description of a network for clients, ready for JSON."""
     calibration = run.calibration or {}
+    view = {} if run.segments or not run.lung_view.needs_mask else {"lung_view": run.lung_view.describe()}
     return {
         "network": run.model.name,
         "class_names": list(run.class_names),
         "input_size": list(run.input_size),
         "channels": run.channels,
         "inference_clahe": run.inference_clahe,
+        **view,
         "manifest_sha256": run.record.get("manifest_sha256"),
         "temperature": run.temperature,
         "operating_points": calibration.get("operating_points"),

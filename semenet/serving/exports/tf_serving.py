@@ -25,6 +25,7 @@ def export_for_tf_serving(
     folder: pathlib.Path | str,
     name: str,
     progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
+    lungs: pathlib.Path | str | None = None,
 ) -> pathlib.Path:
     """Exports a run or a cascade as the next version of a model for TensorFlow Serving.
 
@@ -37,6 +38,7 @@ def export_for_tf_serving(
         folder: folder of models, new or from earlier exports.
         name: the model's name on the server: letters, digits, `_`, `.` and `-`.
         progress: called with a step's name, the number done and the total.
+        lungs: as for `export`.
 
     Returns:
         The SavedModel's folder.
@@ -60,7 +62,7 @@ def export_for_tf_serving(
         )
     folder = output_folder(folder)
     versions = [int(path.name) for path in (folder / name).glob("*") if _is_version(path)]
-    saved = export(path, folder / name / str(max(versions, default=0) + 1), progress)
+    saved = export(path, folder / name / str(max(versions, default=0) + 1), progress, lungs)
     names = sorted(path.name for path in folder.iterdir() if _is_model(path))
     configs = "".join(_CONFIG.format(name=model) for model in names)
     write_text(folder / "models.config", f"model_config_list {{\n{configs}}}\n")

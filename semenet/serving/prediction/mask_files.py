@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -12,18 +14,23 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from semenet.data.images.reading import read_image
+from semenet.data.images.reading import read_image, read_mask
 from semenet.data.manifest.table import read_manifest, write_manifest
 from semenet.errors import SemenetError
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS, failed_lung_checks
+from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
-from semenet.storage.atomic import output_file, output_folder, unique_stems, write_bytes
+from semenet.storage.atomic import output_file, output_folder, unique_stems, write_bytes, write_text
 
 if TYPE_CHECKING:
     import keras
 
     from semenet.training.run_folder.run import Run
+
+# Beside the masks: for which manifest, and by which network they were written.
+_SOURCE = "source.json"
+_READ_AHEAD = 8
 
 
 def fill_masks(
@@ -40,6 +47,9 @@ def fill_masks(
     folder `<stem of out>_masks`, as 8-bit PNG: 255 inside, 0 outside. Paths in the new manifest are relative
     to its own folder. It has two more columns: `mask_source`, "manifest" or the name of the network; and
     `mask_check`, the checks of `semenet.inference.lung_plausibility` that a computed mask fails, "" for none.
+
+    If the process is killed, the same call resumes it: masks that the same network has written for the same
+    manifest are kept, unless their image is newer.
 
     Args:
         manifest_path: the manifest's CSV.
@@ -71,7 +81,8 @@ def fill_masks(
             f"Received: --out {out}, the manifest itself. Give another --out."
         )
     masks = LungMasks.open(lungs)
-    rows = read_manifest(manifest_path, root, required=(), require_split=False).rows
+    table = read_manifest(manifest_path, root, required=(), require_split=False)
+    rows = table.rows
     if "shard" in rows:
         raise SemenetError(
             f"Masks can only be computed for images in files. Received: {manifest_path}, whose images are in "
@@ -86,7 +97,8 @@ def fill_masks(
     )
     missing = filled.index[filled["mask"] == ""]
     folder = output_folder(out.with_name(f"{out.stem}_masks"))
-    for number, file, check in _write_masks(rows["path"][missing], masks, folder):
+    source = {"manifest_sha256": table.sha256, "network_sha256": masks.run.sha256}
+    for number, file, check in _write_masks(rows["path"][missing], masks, folder, source):
         filled.loc[number, ["mask", "mask_source", "mask_check"]] = [
             os.path.relpath(file.absolute(), here),
             masks.run.name,
@@ -104,15 +116,36 @@ def fill_masks(
 
 
 def _write_masks(
-    paths: pd.Series, masks: LungMasks, folder: pathlib.Path
+    paths: pd.Series, masks: LungMasks, folder: pathlib.Path, source: dict[str, str]
 ) -> Iterator[tuple[int, pathlib.Path, str]]:
     """Writes a mask for each path; yields the index of the row, the file, and the failed checks."""
-    stems = unique_stems([pathlib.Path(path) for path in paths])
-    rows = list(zip(paths.index, stems, paths, strict=True))
-    for number, stem, path in track(rows, len(rows), "Finding lungs", size=lambda _: 1):
-        image = read_image(path)
-        (mask,) = masks.segment([image], image.shape)
-        file = folder / f"{stem}.png"
-        write_bytes(file, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
+    resumes = _is_source(folder / _SOURCE, source)
+    write_text(folder / _SOURCE, json.dumps(source, indent=2) + "\n")
+    files = [folder / f"{stem}.png" for stem in unique_stems([pathlib.Path(path) for path in paths])]
+    items = list(zip(paths.index, paths, files, strict=True))
+
+    def read(item: tuple[int, str, pathlib.Path]) -> tuple[np.ndarray, bool]:
+        """Returns a finished mask and True, or the image to segment and False."""
+        _, path, file = item
+        is_finished = resumes and file.is_file() and file.stat().st_mtime_ns >= os.stat(path).st_mtime_ns
+        return (read_mask(file) > 0, True) if is_finished else (read_image(path), False)
+
+    # Read some files ahead; each image is segmented alone, so that its mask depends on no other image.
+    read_items = itertools.chain.from_iterable(read_ahead(items, read, _READ_AHEAD))
+    for (number, _, file), (found, is_finished) in zip(
+        items, track(read_items, len(items), "Finding lungs", size=lambda _: 1), strict=True
+    ):
+        mask = found
+        if not is_finished:
+            (mask,) = masks.segment([found], found.shape)
+            write_bytes(file, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
         failed = failed_lung_checks(tf.constant(mask[np.newaxis])).numpy()[0]
         yield number, file, " ".join(name for name, fails in zip(CHECKS, failed, strict=True) if fails)
+
+
+def _is_source(file: pathlib.Path, source: dict[str, str]) -> bool:
+    """Whether the masks beside a file were written for the same manifest by the same network."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) == source
+    except (OSError, ValueError):
+        return False

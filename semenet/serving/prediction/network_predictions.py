@@ -20,6 +20,7 @@ from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
+from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
 from semenet.inference.reading_ahead import read_ahead
 from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
@@ -35,8 +36,8 @@ BATCH_SIZE = 16
 
 # A file and the stem of its outputs.
 NamedFile = tuple[pathlib.Path, str]
-# An image as the network takes it, and the original if its lungs must be found.
-ReadImage = tuple[np.ndarray, np.ndarray | None]
+# An image as the network takes it, unless this depends on its lungs, and the original if these must be found.
+ReadImage = tuple[np.ndarray | None, np.ndarray | None]
 
 
 def predict_network(
@@ -63,13 +64,16 @@ def predict_network(
         batch_size: images per step.
         tta: test-time augmentation: the number of views to average, as for
             `semenet.inference.scoring.scoring_function`.
-        lungs: a segmentation network that finds the lungs, given like `network`. Used only if `network` takes
-            lungs alone; the rest of each image is then set to black.
+        lungs: a segmentation network that finds the lungs, given like `network`. Used only if `network` needs
+            them: to set the rest of each image to black, to cut the image to their box, or to standardise its
+            grey levels.
 
     Returns:
         One row per image: `file` (by `semenet.storage.file_names.shown_name`), one column of probabilities
-        per class, and `predicted`; for a segmentation network `file`, the share of the image that belongs to
-        the class, and `mask`, the file of the mask or "".
+        per class, and `predicted`; for a network with a lung view also `lung_flags`, the checks of
+        `semenet.inference.failed_lung_checks` that the lung mask failed, separated by spaces (if it failed
+        any, the network saw the whole image); for a segmentation network `file`, the share of the image that
+        belongs to the class, and `mask`, the file of the mask or "".
 
     Raises:
         ImageError: a file cannot be read, a path does not exist, or a folder has no image.
@@ -102,11 +106,15 @@ def predict_network(
         errors += [(shown_name(file), str(error)) for file, error in unreadable]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
-            outputs = score(_network_inputs([image for _, image in read], run, finder)).numpy()
+            inputs = _network_inputs([image for _, image in read], run, finder)
+            outputs = score(inputs.images).numpy()
             check_probabilities(outputs)
-            rows += [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
-    last = "mask" if run.segments else "predicted"
-    frame = pd.DataFrame(rows, columns=["file", *run.class_names, last])
+            found = [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
+            flags = [[] for _ in found] if inputs.flags is None else [[flags] for flags in inputs.flags]
+            rows += [row + last for row, last in zip(found, flags, strict=True)]
+    last = ["mask" if run.segments else "predicted"]
+    last += ["lung_flags"] if run.lung_view.needs_mask else []
+    frame = pd.DataFrame(rows, columns=["file", *run.class_names, *last])
     if not run.segments:
         # In float32, so that the CSV has exactly the digits that `semenet evaluate` writes.
         frame = frame.astype(dict.fromkeys(run.class_names, np.float32))
@@ -158,34 +166,44 @@ def predict_arrays(
         raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
     score = scoring_function(run)
     batches = (read[start : start + BATCH_SIZE] for start in range(0, len(read), BATCH_SIZE))
-    probabilities = np.concatenate([score(_network_inputs(batch, run, finder)).numpy() for batch in batches])
+    probabilities = np.concatenate(
+        [score(_network_inputs(batch, run, finder).images).numpy() for batch in batches]
+    )
     check_probabilities(probabilities)
     return probabilities
 
 
 def _lung_finder(run: Run, lungs: Run | keras.Model | str | os.PathLike | None) -> LungMasks | None:
-    """Returns the source of lung masks for a network that takes lungs alone, and None for others."""
-    if run.segments or not run.lungs_alone:
+    """Returns the source of lung masks for a network that needs them, and None for others."""
+    if not run.needs_lungs:
         return None
     if lungs is None:
         raise SemenetError(
-            f"A network that takes lungs alone needs lung masks. Received: {run.name} and images without "
-            "masks; its probabilities for whole images are meaningless. Give a U-Net's run with --lungs."
+            "A network that takes lungs alone, cut to their box or standardised inside them, needs lung "
+            f"masks. Received: {run.name} and images without masks; its probabilities for whole images are "
+            "meaningless. Give a U-Net's run with --lungs, such as unet:lung."
         )
     return LungMasks.open(lungs)
 
 
 def _prepared(image: np.ndarray, run: Run, finder: LungMasks | None) -> ReadImage:
     """Returns the image as the network takes it, and the original if its lungs must be found."""
+    if run.lung_view.needs_mask:
+        # Prepared once the lungs are known.
+        return None, image
     prepared = prepare_image(image, run.input_size, run.channels, run.inference_clahe)
     return prepared, None if finder is None else image
 
 
-def _network_inputs(read: Sequence[ReadImage], run: Run, finder: LungMasks | None) -> np.ndarray:
-    """Stacks a batch, and sets everything outside the lungs to black if there is a finder."""
+def _network_inputs(read: Sequence[ReadImage], run: Run, finder: LungMasks | None) -> NetworkInputs:
+    """Stacks a batch, and finds the lungs if there is a finder."""
     prepared, originals = zip(*read, strict=True)
+    if run.lung_view.needs_mask:
+        return stack_views(prepare_views(originals, finder.segment_in_full(originals), run), run)
     inputs = np.stack(prepared)
-    return inputs if finder is None else keep_only_lungs(inputs, finder.segment(originals, run.input_size))
+    if finder is not None:
+        inputs = keep_only_lungs(inputs, finder.segment(originals, run.input_size))
+    return NetworkInputs(inputs)
 
 
 def _batches(

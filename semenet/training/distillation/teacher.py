@@ -5,6 +5,7 @@ import pathlib
 
 import keras
 
+from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.models.layers.heads import ClassifierHead
 from semenet.models.loading import load_model
@@ -72,7 +73,8 @@ def load_teacher(recipe: Recipe, out: str | os.PathLike | None = None) -> keras.
 
     Raises:
         TeacherError: there is no such teacher; or one of the networks segments; or the teacher has other
-            classes, another order of classes, another `inference_clahe` or `lungs_alone`, or a sigmoid head.
+            classes, another order of classes, another `inference_clahe`, `lungs_alone` or lung view, or a
+            sigmoid head.
         WeightsError: the file cannot be read.
     """
     if recipe.segments:
@@ -100,6 +102,14 @@ def load_teacher(recipe: Recipe, out: str | os.PathLike | None = None) -> keras.
             "Teacher and student must see the same images: whole images, or lungs alone. "
             f"Received: lungs_alone {head.lungs_alone} of {recipe.teacher}, and {recipe.lungs_alone} of the "
             "recipe, which follows from its --views. Pass another --teacher, or change --views."
+        )
+    views = LungView.from_settings(vars(head)), recipe.lung_view
+    if views[0] != views[1]:
+        described = [view.describe() or "whole images as they are" for view in views]
+        raise TeacherError(
+            "Teacher and student must see the same images, with the same lungs' box and standardisation. "
+            f"Received: {described[0]} of {recipe.teacher}, and {described[1]} of the recipe. Pass another "
+            "--teacher, or change --lungs-box, --lungs-box-margin or --standardize."
         )
     return teacher
 

@@ -27,6 +27,7 @@ from semenet.training.distillation.distillation import distil
 from semenet.training.distillation.teacher import find_teacher
 from semenet.training.loop.averaging import WeightAverage
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
+from semenet.training.loop.lung_screening import find_implausible_lungs
 from semenet.training.loop.optimization import class_weights, compile_network, precision_policy, quick_start
 from semenet.training.loop.progress import ProgressCallback
 from semenet.training.loop.selection import describe_sampling, select_rows
@@ -103,7 +104,7 @@ def train(
     recipe = _find(recipe)
     out = pathlib.Path(out)
     table = read_manifest(manifest, root, required=("mask",) if recipe.segments else ("label",))
-    rows, val_rows, inputs = select_rows(table, data, masks=recipe.segments)
+    rows, val_rows, inputs = select_rows(table, data, masks=recipe.segments or recipe.lung_view.needs_mask)
     _check_classes(recipe, rows, table.path)
     values = unlearning_values(recipe, rows, table.path)
     inputs["columns_sha256"] = values.sha256
@@ -136,7 +137,8 @@ def train(
             stack.enter_context(locked_run_folder(out))
             record = find_earlier_record(out, recipe, table, inputs)
             if record is None:
-                record = start_record(out, recipe, table, inputs, options, policy)
+                lungs = find_implausible_lungs(recipe, rows, val_rows)
+                record = start_record(out, recipe, table, inputs | lungs, options, policy)
             else:
                 record = resume_record(out, record, options, policy)
             if recipe.sampling.draws:
@@ -174,9 +176,12 @@ def build_network(recipe: Recipe) -> keras.Model:
         weights=recipe.weights,
         **recipe.architecture,
     )
-    network.get_layer("head").inference_clahe = recipe.inference_clahe
+    head = network.get_layer("head")
+    head.inference_clahe = recipe.inference_clahe
     if not recipe.segments:
-        network.get_layer("head").lungs_alone = recipe.lungs_alone
+        head.lungs_alone = recipe.lungs_alone
+        head.lungs_box, head.lungs_box_margin = recipe.lungs_box, recipe.lungs_box_margin
+        head.standardize = recipe.standardize
     if recipe.freeze_backbone:
         for layer in network.layers:
             if layer.name == "features":
@@ -215,6 +220,7 @@ def _batches(
         seed=recipe.seed,
         augmentation=recipe.augmentation,
         masks=recipe.segments,
+        view=recipe.lung_view,
         part=devices.part,
         multiple=devices.replicas,
         row_values=values.of_rows,

@@ -22,7 +22,7 @@ from semenet.training.recipe import Recipe
 class Validation:
     """Measures networks on the validation split; each process predicts its share of the images.
 
-    A network that is trained on lungs alone is also validated on lungs alone.
+    The network sees images as in training: lungs alone, cut to their box, or standardised, by the recipe.
 
     Args:
         rows: the rows of the validation split.
@@ -37,7 +37,7 @@ class Validation:
 
     Raises:
         ManifestError: a label is not among the recipe's classes, there is only one class although the
-            monitor needs two, or a row has no mask although the network needs lungs alone.
+            monitor needs two, or a row has no mask although the network needs one.
         ImageError: a file does not exist. This is checked here because it would otherwise fail after a whole
             epoch.
     """
@@ -54,7 +54,7 @@ class Validation:
         self.devices = devices
         self.confusion = None
         lungs_alone = recipe.lungs_alone and not recipe.segments
-        if lungs_alone:
+        if lungs_alone or recipe.lung_view.needs_mask:
             _check_masks(rows)
         _check_files(rows)
         self.possible = None if recipe.segments else possible_classes(rows, recipe.classes)
@@ -67,6 +67,7 @@ class Validation:
             batch_size=recipe.batch_size,
             inference_clahe=recipe.inference_clahe,
             masks=recipe.segments or lungs_alone,
+            view=recipe.lung_view,
             cache=cache,
             cache_folder=cache_folder,
         )
@@ -139,9 +140,11 @@ def _check_masks(rows: pd.DataFrame) -> None:
     without = rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
     if len(without):
         raise ManifestError(
-            "A network that is trained on lungs alone is validated on lungs alone: every row of the split "
-            f"val needs a mask. Received: {len(without)} of {len(rows)} rows without one, first "
-            f"{without['file'].iloc[0]}. Fill the manifest's column `mask`, or add 'original' to --views."
+            "A network that sees lungs alone, cut to their box or standardised inside them, is validated on "
+            f"the same images: every row of the split val needs a mask. Received: {len(without)} of "
+            f"{len(rows)} rows without one, first {without['file'].iloc[0]}. Fill the manifest's column "
+            "`mask`, for example with `semenet masks`, or leave --lungs-box and --standardize out and add "
+            "'original' to --views."
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
+from semenet.data.transforms.lung_view import LungView
 from semenet.errors import WrongTypeError
 from semenet.models.loading import load_model
 from semenet.models.weights.errors import WeightsError
@@ -231,6 +232,16 @@ class Run:
     def lungs_alone(self) -> bool:
         """Whether the network's input shows only the lungs, with all else black, as stored in its head."""
         return getattr(self.model.get_layer("head"), "lungs_alone", False)
+
+    @property
+    def lung_view(self) -> LungView:
+        """What is done to images with the help of their lung masks before the network; from its head."""
+        return LungView.from_settings(vars(self.model.get_layer("head")))
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether every image needs a lung mask: for lungs alone, their box or standard grey levels."""
+        return not self.segments and (self.lungs_alone or self.lung_view.needs_mask)
 
     @property
     def segments(self) -> bool:

@@ -82,9 +82,9 @@ def test_letters_of_most_phantoms_are_found(size, least):
 
 def test_files_and_given_masks_agree(phantoms):
     rows = read_manifest(phantoms, required=("label", "mask")).split("val")
-    steps = []
+    steps, whole = [], [None] * len(rows)
     by_file = marks_of_files(
-        zip(rows["path"], rows["mask_path"], strict=True),
+        zip(rows["path"], rows["mask_path"], whole, strict=True),
         len(rows),
         lambda done, total: steps.append((done, total)),
     )
@@ -95,5 +95,7 @@ def test_files_and_given_masks_agree(phantoms):
     ]
     np.testing.assert_array_equal(by_file, expected)
     given = [marks.resize_mask_for_marks(read_mask(mask)) for mask in rows["mask_path"]]
-    by_mask = marks_of_files(zip(rows["path"], given, strict=True), len(rows), lambda done, total: None)
+    by_mask = marks_of_files(
+        zip(rows["path"], given, whole, strict=True), len(rows), lambda done, total: None
+    )
     np.testing.assert_array_equal(by_mask, expected)

@@ -275,7 +275,7 @@ def test_a_network_that_takes_lungs_alone_is_not_exported_without_a_u_net(classi
     model.get_layer("head").lungs_alone = True
     model.save(tmp_path / "alone.keras")
     with pytest.raises(
-        SemenetError, match=r"cannot find lungs.*Received: .*alone.keras.*semenet predict --lungs"
+        SemenetError, match=r"cannot find lungs.*Received: .*alone.keras.*U-Net.s run with --lungs"
     ):
         export(tmp_path / "alone.keras", tmp_path / "out" / "saved")
     assert not list(tmp_path.glob("out/*"))

@@ -63,3 +63,32 @@ def test_implausible_masks_are_marked_and_dropped_on_request(partly, tmp_path, c
     assert str(bright) not in [os.path.realpath(path) for path in read_manifest(out).rows["path"]]
     with pytest.raises(ValueError, match="the manifest itself"):
         fill_masks(partly, unet, partly)
+
+
+def test_a_killed_process_resumes_with_the_masks_it_has(partly, unet_run, tmp_path, monkeypatch):
+    out = tmp_path / "filled.csv"
+    segmented = []
+    segment = LungMasks.segment
+
+    def count(self, images, size):
+        segmented.append(size)
+        if len(segmented) == 3:
+            raise KeyboardInterrupt
+        return segment(self, images, size)
+
+    monkeypatch.setattr(LungMasks, "segment", count)
+    with pytest.raises(KeyboardInterrupt):
+        fill_masks(partly, unet_run, out)
+    assert not out.exists()
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "filled_masks").glob("*.png")}
+    assert len(written) == 2
+    rows = fill_masks(partly, unet_run, out)
+    assert len(segmented) == 3 + 1
+    assert written.items() <= {file: file.stat().st_mtime_ns for file in written}.items()
+    # Other masks are computed anew: by another network, or for an image that has changed.
+    os.utime(read_manifest(partly).rows["path"][0])
+    fill_masks(partly, unet_run, out)
+    assert len(segmented) == 3 + 1 + 1
+    again = fill_masks(partly, threshold_unet(tmp_path / "unet.keras", darkest=False), out)
+    assert len(segmented) == 3 + 1 + 1 + 3
+    assert again["mask"].tolist() == rows["mask"].tolist()

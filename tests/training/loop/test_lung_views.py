@@ -1,0 +1,224 @@
+"""A network that sees images cut to their lungs and standardised, from training to prediction."""
+
+import dataclasses
+import json
+import shutil
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hand_made_networks import threshold_unet
+
+import semenet
+from semenet.data.manifest.table import ManifestError, read_manifest
+from semenet.data.pipeline.datasets import evaluation_dataset, training_batches
+from semenet.data.transforms.augmentation import Augmentation
+from semenet.data.transforms.lung_view import LungView
+from semenet.data.transforms.lung_view_on_host import view_lungs
+from semenet.errors import SemenetError
+from semenet.training.loop.fit import build_network, train
+from semenet.training.options import DataOptions, RunOptions
+from semenet.training.recipe import Recipe, RecipeError
+from semenet.training.run_folder.run import Run
+
+VIEW = LungView(box=True, margin=0.1, standardize=True)
+
+
+@pytest.fixture(scope="module")
+def manifest(phantoms, tmp_path_factory):
+    """The phantoms, one training image with an empty mask."""
+    folder = tmp_path_factory.mktemp("boxed") / "set"
+    shutil.copytree(phantoms.parent, folder)
+    rows = read_manifest(folder / "manifest.csv").split("train")
+    path = rows["mask_path"][3]
+    cv2.imwrite(path, np.zeros_like(cv2.imread(path, cv2.IMREAD_GRAYSCALE)))
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def boxed_run(manifest, tmp_path_factory):
+    from conftest import tiny
+
+    recipe = tiny("seme_resnet50", lungs_box=True, lungs_box_margin=0.1, standardize=True)
+    return train(recipe, manifest, tmp_path_factory.mktemp("runs") / "boxed").path
+
+
+def rows_of(manifest, split):
+    return read_manifest(manifest, required=("label", "mask")).split(split)
+
+
+def test_batches_show_what_the_specification_says(manifest):
+    rows = rows_of(manifest, "train")
+    batches = training_batches(
+        rows,
+        class_names=("normal", "bacteria", "virus"),
+        input_size=(32, 40),
+        batch_size=len(rows),
+        augmentation=Augmentation(views=("masked", "original")),
+        view=VIEW,
+        shuffle=False,
+    )
+    (masked, _), (images, _) = batches[0], batches[1]
+    (evaluated,) = evaluation_dataset(rows, input_size=(32, 40), batch_size=len(rows), view=VIEW)
+    np.testing.assert_array_equal(evaluated, images)
+    for number, row in rows.iterrows():
+        image, mask = semenet.read_image(row["path"]), semenet.data.read_mask(row["mask_path"])
+        viewed = view_lungs(image, mask, (32, 40), VIEW)
+        np.testing.assert_array_equal(images[number, ..., 0], viewed.image)
+        np.testing.assert_array_equal(masked[number, ..., 0], viewed.image * viewed.mask)
+        prepared = semenet.data.prepare_view(image, mask, VIEW, (32, 40))
+        np.testing.assert_array_equal(prepared.image[..., 0], viewed.image)
+    # The image whose mask is empty is shown whole, also in the masked view.
+    assert np.count_nonzero(masked[3]) > 0.9 * np.count_nonzero(images[3])
+
+
+def test_views_share_no_cache(manifest, tmp_path):
+    rows = rows_of(manifest, "train")
+    views = (LungView(), VIEW, dataclasses.replace(VIEW, margin=0), LungView(standardize=True))
+
+    def images(view, **cache):
+        (found,) = evaluation_dataset(rows, input_size=(32, 32), batch_size=len(rows), view=view, **cache)
+        return found.numpy()
+
+    expected = [images(view) for view in views]
+    assert len({each.tobytes() for each in expected}) == len(views)
+    for kind in ({"cache": "memory"}, {"cache": "disk", "cache_folder": tmp_path}):
+        for _ in range(2):
+            for view, each in zip(views, expected, strict=True):
+                np.testing.assert_array_equal(images(view, **kind), each)
+    assert len(list(tmp_path.iterdir())) == len(views)
+    # A changed mask is noticed, although the cache holds no masks.
+    path = rows["mask_path"][0]
+    before = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+    try:
+        cv2.imwrite(path, np.roll(before, 9, axis=0))
+        changed = images(VIEW, cache="disk", cache_folder=tmp_path)
+        np.testing.assert_array_equal(changed, images(VIEW))
+        assert (changed[0] != expected[1][0]).any()
+    finally:
+        cv2.imwrite(path, before)
+
+
+def test_a_run_records_its_view_and_implausible_masks(boxed_run, manifest):
+    run = Run.open(boxed_run)
+    assert run.lung_view == VIEW == run.recipe.lung_view
+    assert run.needs_lungs
+    assert not run.lungs_alone
+    file = rows_of(manifest, "train")["file"][3]
+    assert run.record["implausible_lungs"] == [
+        {"split": "train", "file": file, "failed": "area count position"}
+    ]
+
+
+def test_validation_and_evaluation_see_the_same_images(boxed_run, manifest, tmp_path):
+    run = Run.open(boxed_run)
+    found = semenet.evaluate(boxed_run, manifest, "val", out=tmp_path / "evaluation", resamples=200)
+    assert found["macro_auroc"] == pytest.approx(run.record["best"], abs=1e-6)
+    assert found["lungs"] == {
+        "masks": "the manifest's masks",
+        "images": len(rows_of(manifest, "val")),
+        "implausible": 0,
+    }
+    table = pd.read_csv(tmp_path / "evaluation" / "predictions.csv", keep_default_na=False)
+    assert (table["lung_flags"] == "").all()
+    on_train = semenet.evaluate(boxed_run, manifest, "train", out=tmp_path / "train", resamples=200)
+    assert on_train["lungs"]["implausible"] == 1
+    table = pd.read_csv(tmp_path / "train" / "predictions.csv", keep_default_na=False)
+    assert table["lung_flags"][3] == "area count position"
+
+
+def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, manifest, tmp_path):
+    unet = threshold_unet(tmp_path / "unet.keras")
+    rows = semenet.serving.fill_masks(_without_masks(manifest, tmp_path), unet, tmp_path / "filled.csv")
+    semenet.evaluate(boxed_run, tmp_path / "filled.csv", "val", out=tmp_path / "by_files", resamples=200)
+    semenet.evaluate(boxed_run, manifest, "val", out=tmp_path / "by_unet", lungs=unet, resamples=200)
+    val = read_manifest(tmp_path / "filled.csv").split("val")
+    predicted = semenet.predict(boxed_run, val["path"].tolist(), tmp_path / "p.csv", lungs=unet)
+    names = ["normal", "bacteria", "virus"]
+    by_files, by_unet = (
+        pd.read_csv(tmp_path / name / "predictions.csv", keep_default_na=False)
+        for name in ("by_files", "by_unet")
+    )
+    assert len(set(by_unet["lung_flags"])) > 1, "some masks are plausible and some are not"
+    np.testing.assert_array_equal(by_files[names], by_unet[names])
+    order = predicted["file"].argsort()
+    expected = by_unet.iloc[val["path"].argsort()]
+    np.testing.assert_array_equal(predicted.iloc[order][names], expected[names].astype("float32"))
+    assert predicted.iloc[order]["lung_flags"].tolist() == expected["lung_flags"].tolist()
+    images = [semenet.read_image(path) for path in predicted["file"]]
+    arrays = semenet.predict_arrays(boxed_run, images, lungs=unet)
+    np.testing.assert_array_equal(arrays, predicted[names])
+    assert (rows["mask"] != "").all()
+    with pytest.raises(SemenetError, match="--lungs"):
+        semenet.predict(boxed_run, val["path"][0])
+
+
+def _without_masks(manifest, folder):
+    rows = read_manifest(manifest).rows
+    bare = rows[["label", "patient", "split"]].assign(file=rows["path"])
+    bare.to_csv(folder / "bare.csv", index=False)
+    return folder / "bare.csv"
+
+
+def test_masks_that_are_missing_are_reported(boxed_run, manifest, tmp_path, tiny_recipe):
+    bare = _without_masks(manifest, tmp_path)
+    with pytest.raises(SemenetError, match="lung mask"):
+        semenet.evaluate(boxed_run, bare, "val", out=tmp_path / "evaluation")
+    with pytest.raises(SemenetError, match="semenet masks"):
+        train(tiny_recipe("seme_resnet50", lungs_box=True), bare, tmp_path / "run")
+    rows = read_manifest(manifest).rows
+    rows.loc[rows["split"] == "val", "mask"] = ""
+    partly = manifest.with_name("partly.csv")
+    rows.drop(columns=["path", "mask_path"]).to_csv(partly, index=False)
+    with pytest.raises(ManifestError, match="every row of the split val needs a mask"):
+        train(tiny_recipe("seme_resnet50", standardize=True), partly, tmp_path / "run")
+
+
+def test_a_killed_run_ends_with_the_same_weights(manifest, tmp_path, tiny_recipe):
+    recipe = tiny_recipe("resnet50_gap", lungs_box=True, standardize=True, views=("masked",), rotation=10)
+    options = RunOptions(deterministic=True, tensorboard=False)
+    data = DataOptions(cache="disk", cache_folder=tmp_path / "cache")
+    whole = train(recipe, manifest, tmp_path / "whole", options=options)
+
+    def kill(self, *arguments):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("semenet.training.loop.validation.Validation.measure", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, manifest, tmp_path / "killed", data=data, options=options)
+    resumed = train(recipe, manifest, tmp_path / "killed", data=data, options=options)
+    for expected, found in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert resumed.lungs_alone
+    assert len(resumed.record["implausible_lungs"]) == 1
+
+
+def test_files_and_recipes_from_before_the_views_load(tmp_path, tiny_recipe):
+    recipe = tiny_recipe("seme_resnet50")
+    fields = json.loads(recipe.to_json())
+    for name in ("lungs_box", "lungs_box_margin", "standardize"):
+        del fields[name]
+    assert Recipe.from_json(json.dumps(fields)) == recipe
+    network = build_network(recipe)
+    config = network.get_layer("head").get_config()
+    assert not {"lungs_box", "lungs_box_margin", "standardize"} & set(config)
+    network.save(tmp_path / "plain.keras")
+    assert Run.open(tmp_path / "plain.keras").lung_view == LungView()
+    boxed = build_network(dataclasses.replace(recipe, lungs_box=True, lungs_box_margin=0.02))
+    boxed.save(tmp_path / "boxed.keras")
+    loaded = Run.open(tmp_path / "boxed.keras")
+    assert loaded.lung_view == LungView(box=True, margin=0.02)
+    clone = keras.models.clone_model(loaded.model)
+    assert clone.get_layer("head").lungs_box_margin == 0.02
+
+
+def test_recipes_refuse_views_that_make_no_sense(tiny_recipe):
+    with pytest.raises(RecipeError, match="only for networks that classify"):
+        tiny_recipe("unet", lungs_box=True)
+    with pytest.raises(RecipeError, match="needs --lungs-box"):
+        tiny_recipe("seme_resnet50", lungs_box_margin=0.1)
+    with pytest.raises(RecipeError, match="0.5"):
+        tiny_recipe("seme_resnet50", lungs_box=True, lungs_box_margin=0.6)
