@@ -4,8 +4,9 @@
 
 Each pipeline reads all images of the manifest, resizes them to one size, applies CLAHE (clip limit 2.0, 8 x 8
 tiles), rotates them by a random angle within ±30 degrees, and returns batches of uint8, with one worker per
-core. In each round the pipelines run one after another; the result is the median ratio over the rounds.
-PyTorch with albumentations is included if installed; semenet does not depend on them.
+core. If every row has a lung mask, semenet is timed with the lungs' box and standard grey levels too. In each
+round the pipelines run one after another; the result is the median ratio over the rounds. PyTorch with
+albumentations is included if installed; semenet does not depend on them.
 
 With --acquisition, only semenet's pipeline is timed, from a cache in memory: without and with changes of
 acquisition of that probability, in alternating epochs, and each change alone at a probability of 1.
@@ -13,6 +14,7 @@ acquisition of that probability, in alternating epochs, and each change alone at
 
 import concurrent.futures
 import importlib.util
+import itertools
 import os
 import pathlib
 import resource
@@ -32,15 +34,17 @@ import tyro
 from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import training_dataset
 from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
+from semenet.data.transforms.lung_view import LungView
 
 # The number of threads that semenet uses.
 WORKERS = os.cpu_count()
 CLAHE = {"clipLimit": 2.0, "tileGridSize": (8, 8)}
 ROTATION = 30
 BATCH = 16
+BOXED = LungView(box=True, standardize=True)
 
 
-def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1, **changes):
+def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1, view=LungView(), **changes):
     """Returns an iterator of semenet's batches, through tf.data, and the number of batches per epoch."""
     dataset, steps = training_dataset(
         rows,
@@ -50,6 +54,7 @@ def semenet_pipeline(rows, size, cache=None, folder=None, epochs=1, **changes):
         epochs=epochs,
         seed=0,
         augmentation=Augmentation(**{"clahe": 1.0, "rotation": ROTATION} | changes),
+        view=view,
         cache=cache,
         cache_folder=folder,
     )
@@ -119,10 +124,17 @@ def timed(batches, count):
     return count / (time.perf_counter() - start)
 
 
-def pipelines(size):
+def has_masks(rows):
+    """Whether every row has a lung mask."""
+    return "mask_path" in rows and (rows["mask_path"] != "").all()
+
+
+def pipelines(size, boxed):
     """Returns a dict from the name of a pipeline to a function of rows."""
-    found = {
-        "semenet": lambda rows: semenet_pipeline(rows, size)[0],
+    found = {"semenet": lambda rows: semenet_pipeline(rows, size)[0]}
+    if boxed:
+        found["semenet, lungs' box"] = lambda rows: semenet_pipeline(rows, size, view=BOXED)[0]
+    found |= {
         "OpenCV, INTER_LINEAR": lambda rows: opencv_threads(rows, size, cv2.INTER_LINEAR),
         "OpenCV, INTER_AREA": lambda rows: opencv_threads(rows, size, cv2.INTER_AREA),
     }
@@ -136,7 +148,7 @@ def pipelines(size):
 
 def compare(rows, size, rounds):
     """Prints the images per second of each pipeline, and the ratio of semenet to it."""
-    runs = pipelines(size)
+    runs = pipelines(size, has_masks(rows))
     speeds = {name: [] for name in runs}
     for _ in rich.progress.track(range(rounds), "Rounds", console=rich.console.Console(stderr=True)):
         for name, run in runs.items():
@@ -152,8 +164,10 @@ def compare(rows, size, rounds):
 def measure_caches(rows, size):
     """Prints the speed and the memory use of each epoch, for each kind of cache."""
     with tempfile.TemporaryDirectory() as folder:
-        for cache, place in ((None, None), ("memory", None), ("disk", folder)):
-            batches, steps = semenet_pipeline(rows, size, cache, place, epochs=4)
+        caches = ((None, None), ("memory", None), ("disk", folder))
+        views = {"": LungView()} | ({", lungs' box": BOXED} if has_masks(rows) else {})
+        for (cache, place), (name, view) in itertools.product(caches, views.items()):
+            batches, steps = semenet_pipeline(rows, size, cache, place, epochs=4, view=view)
             speeds, memory = [], []
             for _ in range(4):
                 start = time.perf_counter()
@@ -161,7 +175,9 @@ def measure_caches(rows, size):
                     next(batches)
                 speeds.append(f"{len(rows) / (time.perf_counter() - start):.0f}")
                 memory.append(f"{_resident_mebibytes():.0f}")
-            print(f"cache {cache}: images/s by epoch {', '.join(speeds)}; MiB resident {', '.join(memory)}")
+            print(
+                f"cache {cache}{name}: images/s by epoch {', '.join(speeds)}; MiB resident {', '.join(memory)}"
+            )
 
 
 def measure_acquisition(rows, size, probability, rounds):
