@@ -175,9 +175,8 @@ def measure_caches(rows, size):
                     next(batches)
                 speeds.append(f"{len(rows) / (time.perf_counter() - start):.0f}")
                 memory.append(f"{_resident_mebibytes():.0f}")
-            print(
-                f"cache {cache}{name}: images/s by epoch {', '.join(speeds)}; MiB resident {', '.join(memory)}"
-            )
+            resident = ", ".join(memory)
+            print(f"cache {cache}{name}: images/s by epoch {', '.join(speeds)}; MiB resident {resident}")
 
 
 def measure_acquisition(rows, size, probability, rounds):

@@ -27,7 +27,7 @@ from semenet.training.distillation.distillation import distil
 from semenet.training.distillation.teacher import find_teacher
 from semenet.training.loop.averaging import WeightAverage
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
-from semenet.training.loop.lung_screening import find_implausible_lungs
+from semenet.training.loop.lung_screening import check_lung_masks, find_implausible_lungs
 from semenet.training.loop.optimization import class_weights, compile_network, precision_policy, quick_start
 from semenet.training.loop.progress import ProgressCallback
 from semenet.training.loop.selection import describe_sampling, select_rows
@@ -104,6 +104,7 @@ def train(
     recipe = _find(recipe)
     out = pathlib.Path(out)
     table = read_manifest(manifest, root, required=("mask",) if recipe.segments else ("label",))
+    check_lung_masks(recipe, table)
     rows, val_rows, inputs = select_rows(table, data, masks=recipe.segments or recipe.lung_view.needs_mask)
     _check_classes(recipe, rows, table.path)
     values = unlearning_values(recipe, rows, table.path)

@@ -8,9 +8,33 @@ from typing import Any
 import pandas as pd
 
 from semenet.data.images.reading import read_mask
+from semenet.data.manifest.table import Manifest, ManifestError
 from semenet.data.transforms.lung_plausibility import CHECKS, check_lungs
 from semenet.progress import show_steps
 from semenet.training.recipe import Recipe
+
+
+def check_lung_masks(recipe: Recipe, manifest: Manifest) -> None:
+    """Checks that a manifest names a lung mask for every row of train and val, if a recipe needs it.
+
+    Args:
+        recipe: the recipe.
+        manifest: the manifest.
+
+    Raises:
+        ManifestError: a mask is missing.
+    """
+    if not recipe.lung_view.needs_mask:
+        return
+    rows = pd.concat([manifest.split("train"), manifest.split("val")])
+    without = rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
+    if len(without):
+        raise ManifestError(
+            "A network that sees images cut to the lungs or standardised inside them needs a lung mask for "
+            f"every row of train and val. Received: {manifest.path} with {len(without)} of {len(rows)} rows "
+            f"without one, first {without['file'].iloc[0]}. Fill the column `mask`: semenet masks "
+            f"{manifest.path} --lungs unet:lung --out CSV"
+        )
 
 
 def find_implausible_lungs(recipe: Recipe, *splits: pd.DataFrame) -> dict[str, Any]:

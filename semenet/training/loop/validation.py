@@ -54,7 +54,7 @@ class Validation:
         self.devices = devices
         self.confusion = None
         lungs_alone = recipe.lungs_alone and not recipe.segments
-        if lungs_alone or recipe.lung_view.needs_mask:
+        if lungs_alone:
             _check_masks(rows)
         _check_files(rows)
         self.possible = None if recipe.segments else possible_classes(rows, recipe.classes)
@@ -140,11 +140,9 @@ def _check_masks(rows: pd.DataFrame) -> None:
     without = rows[rows["mask_path"] == ""] if "mask_path" in rows else rows
     if len(without):
         raise ManifestError(
-            "A network that sees lungs alone, cut to their box or standardised inside them, is validated on "
-            f"the same images: every row of the split val needs a mask. Received: {len(without)} of "
-            f"{len(rows)} rows without one, first {without['file'].iloc[0]}. Fill the manifest's column "
-            "`mask`, for example with `semenet masks`, or leave --lungs-box and --standardize out and add "
-            "'original' to --views."
+            "A network that is trained on lungs alone is validated on lungs alone: every row of the split "
+            f"val needs a mask. Received: {len(without)} of {len(rows)} rows without one, first "
+            f"{without['file'].iloc[0]}. Fill the manifest's column `mask`, or add 'original' to --views."
         )
 
 

@@ -172,7 +172,7 @@ def test_masks_that_are_missing_are_reported(boxed_run, manifest, tmp_path, tiny
     rows.loc[rows["split"] == "val", "mask"] = ""
     partly = manifest.with_name("partly.csv")
     rows.drop(columns=["path", "mask_path"]).to_csv(partly, index=False)
-    with pytest.raises(ManifestError, match="every row of the split val needs a mask"):
+    with pytest.raises(ManifestError, match="every row of train and val"):
         train(tiny_recipe("seme_resnet50", standardize=True), partly, tmp_path / "run")
 
 
