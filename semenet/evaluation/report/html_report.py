@@ -76,6 +76,7 @@ def render_report(
         warnings=[
             *_warnings(manifest, result["split"], run, result["tta"]),
             *partial_label_sentences(result),
+            *_lung_warnings(result),
         ],
         audit=audit,
         date=date,
@@ -155,6 +156,17 @@ def _split_counts(manifest: Manifest, run: Run) -> dict[str, dict[str, int]]:
             label: int((of_split["label"] == label).sum()) for label in labels
         }
     return counts
+
+
+def _lung_warnings(result: dict[str, Any]) -> list[str]:
+    """Returns a warning if a network that sees images by way of their lung masks had to see some whole."""
+    lungs = result.get("lungs", {"implausible": 0})
+    if not lungs["implausible"]:
+        return []
+    return [
+        f"{lungs['implausible']} of {lungs['images']} lung masks are implausible: the network saw these images "
+        "whole. predictions.csv names the failed checks in the column lung_flags."
+    ]
 
 
 def _warnings(manifest: Manifest, split: str, run: Run, tta: int = 1) -> list[str]:

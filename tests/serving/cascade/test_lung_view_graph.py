@@ -105,7 +105,8 @@ def test_a_cascade_feeds_its_stages_what_their_views_show(cascade, networks, ima
         np.testing.assert_allclose(getattr(found, f"{stage}_probabilities"), expected, atol=1e-6)
         np.testing.assert_array_equal(getattr(found, f"{stage}_boxes"), inputs.boxes)
         assert [" ".join(flags) for flags in found.lung_flags] == inputs.flags
-    assert found.stage1_boxes[1].tolist() == [59, 20, 242, 186]
+    # Rows 75 to 225 and columns 34 to 172, with a margin of 10 %; a cell of the U-Net has 3 to 5 pixels.
+    np.testing.assert_allclose(found.stage1_boxes[1], [60, 20, 240, 186], atol=5)
     alone = semenet.predict_arrays(networks[0], images, lungs=networks[1])
     np.testing.assert_allclose(found.stage1_probabilities, alone, atol=1e-6)
 

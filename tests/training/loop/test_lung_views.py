@@ -125,6 +125,8 @@ def test_validation_and_evaluation_see_the_same_images(boxed_run, manifest, tmp_
     assert (table["lung_flags"] == "").all()
     on_train = semenet.evaluate(boxed_run, manifest, "train", out=tmp_path / "train", resamples=200)
     assert on_train["lungs"]["implausible"] == 1
+    assert "lung masks are implausible" in (tmp_path / "train" / "report.html").read_text()
+    assert "lung masks are implausible" not in (tmp_path / "evaluation" / "report.html").read_text()
     table = pd.read_csv(tmp_path / "train" / "predictions.csv", keep_default_na=False)
     assert table["lung_flags"][3] == "area count position"
 
