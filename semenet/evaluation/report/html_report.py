@@ -164,8 +164,8 @@ def _lung_warnings(result: dict[str, Any]) -> list[str]:
     if not lungs["implausible"]:
         return []
     return [
-        f"{lungs['implausible']} of {lungs['images']} lung masks are implausible: the network saw these images "
-        "whole. predictions.csv names the failed checks in the column lung_flags."
+        f"{lungs['implausible']} of {lungs['images']} lung masks are implausible: the network saw these "
+        "images whole. predictions.csv names the failed checks in the column lung_flags."
     ]
 
 
