@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made_networks import threshold_unet
+from hand_made_networks import chest_image, threshold_unet
 
 import semenet
 from semenet.data.manifest.table import ManifestError, read_manifest
@@ -131,30 +131,38 @@ def test_validation_and_evaluation_see_the_same_images(boxed_run, manifest, tmp_
     assert table["lung_flags"][3] == "area count position"
 
 
-def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, manifest, tmp_path):
-    unet = threshold_unet(tmp_path / "unet.keras")
-    rows = semenet.serving.fill_masks(_without_masks(manifest, tmp_path), unet, tmp_path / "filled.csv")
-    semenet.evaluate(boxed_run, tmp_path / "filled.csv", "val", out=tmp_path / "by_files", resamples=200)
-    semenet.evaluate(boxed_run, manifest, "val", out=tmp_path / "by_unet", lungs=unet, resamples=200)
-    val = read_manifest(tmp_path / "filled.csv").split("val")
-    predicted = semenet.predict(boxed_run, val["path"].tolist(), tmp_path / "p.csv", lungs=unet)
+def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, tmp_path):
     names = ["normal", "bacteria", "virus"]
+    images = [chest_image((90 + 7 * number, 120 - 9 * number), number) for number in range(7)]
+    images += [np.full((64, 64), 150, np.uint8), chest_image((128, 96))[:, :48]]
+    for number, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image)
+    rows = [
+        {"file": f"{number}.png", "label": names[number % 3], "patient": f"p{number}", "split": "val"}
+        for number in range(len(images))
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "bare.csv", index=False)
+    unet = threshold_unet(tmp_path / "unet.keras")
+    semenet.serving.fill_masks(tmp_path / "bare.csv", unet, tmp_path / "filled.csv")
+    semenet.evaluate(boxed_run, tmp_path / "filled.csv", "val", out=tmp_path / "by_files", resamples=200)
+    semenet.evaluate(
+        boxed_run, tmp_path / "bare.csv", "val", out=tmp_path / "by_unet", lungs=unet, resamples=200
+    )
     by_files, by_unet = (
         pd.read_csv(tmp_path / name / "predictions.csv", keep_default_na=False)
         for name in ("by_files", "by_unet")
     )
-    assert len(set(by_unet["lung_flags"])) > 1, "some masks are plausible and some are not"
-    np.testing.assert_array_equal(by_files[names], by_unet[names])
-    order = predicted["file"].argsort()
-    expected = by_unet.iloc[val["path"].argsort()]
-    np.testing.assert_array_equal(predicted.iloc[order][names], expected[names].astype("float32"))
-    assert predicted.iloc[order]["lung_flags"].tolist() == expected["lung_flags"].tolist()
-    images = [semenet.read_image(path) for path in predicted["file"]]
-    arrays = semenet.predict_arrays(boxed_run, images, lungs=unet)
-    np.testing.assert_array_equal(arrays, predicted[names])
-    assert (rows["mask"] != "").all()
+    assert by_unet["lung_flags"].tolist() == [*[""] * 7, "area count position", "count"]
+    pd.testing.assert_frame_equal(by_files, by_unet)
+    files = [tmp_path / row["file"] for row in rows]
+    predicted = semenet.predict(boxed_run, files, tmp_path / "predictions.csv", lungs=unet)
+    np.testing.assert_array_equal(predicted[names], by_unet[names].astype("float32"))
+    assert predicted["lung_flags"].tolist() == by_unet["lung_flags"].tolist()
+    np.testing.assert_array_equal(
+        semenet.predict_arrays(boxed_run, images, lungs=unet), predicted[names].to_numpy()
+    )
     with pytest.raises(SemenetError, match="--lungs"):
-        semenet.predict(boxed_run, val["path"][0])
+        semenet.predict(boxed_run, files[0])
 
 
 def _without_masks(manifest, folder):
