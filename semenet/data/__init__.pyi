@@ -24,7 +24,7 @@ from .pipeline.cache import CacheError as CacheError
 from .pipeline.datasets import evaluation_dataset as evaluation_dataset
 from .pipeline.datasets import prepare_image as prepare_image
 from .pipeline.datasets import training_dataset as training_dataset
-from .pipeline.lung_views import prepare_view as prepare_view
+from .pipeline.prepared_images import prepare_view as prepare_view
 from .pipeline.sampling import Sampling as Sampling
 from .pipeline.sharding import write_shards as write_shards
 from .pipeline.tf_data import unwrapped_errors as unwrapped_errors

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from semenet.data.images.reading import read_image
-from semenet.data.pipeline.lung_views import PreparedView, prepare_view
+from semenet.data.pipeline.prepared_images import PreparedView, prepare_view
 from semenet.data.pipeline.resized import read_image_and_mask
 from semenet.inference.reading_ahead import read_ahead
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare_image
-from semenet.data.pipeline.lung_views import prepare_view
+from semenet.data.pipeline.prepared_images import prepare_view
 from semenet.data.transforms.lung_view import LungView
 from semenet.inference.lung_masks import keep_only_lungs
 

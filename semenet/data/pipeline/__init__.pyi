@@ -6,7 +6,7 @@ from .datasets import evaluation_dataset as evaluation_dataset
 from .datasets import prepare_image as prepare_image
 from .datasets import training_batches as training_batches
 from .datasets import training_dataset as training_dataset
-from .lung_views import prepare_view as prepare_view
+from .prepared_images import prepare_view as prepare_view
 from .resized import ResizedImages as ResizedImages
 from .resized import check_mask_size as check_mask_size
 from .resized import read_image_and_mask as read_image_and_mask

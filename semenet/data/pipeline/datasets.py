@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semenet.data.manifest.class_labels import possible_classes
-from semenet.data.pipeline.arguments import check_dataset_arguments, check_input
+from semenet.data.pipeline.arguments import check_dataset_arguments
 from semenet.data.pipeline.balanced_draw import BalancedDraw
 from semenet.data.pipeline.batches import EvaluationBatches, TrainingBatches
 from semenet.data.pipeline.cache import CacheKind, open_cache
-from semenet.data.pipeline.lung_views import finish_image
+from semenet.data.pipeline.prepared_images import prepare_image as prepare_image
 from semenet.data.pipeline.resized import ResizedImages
 from semenet.data.pipeline.sampling import Sampling
 from semenet.data.pipeline.tf_data import as_dataset
-from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.augmentation import Augmentation
 from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
@@ -261,33 +260,6 @@ def evaluation_dataset(
         inference_clahe=inference_clahe,
     )
     return as_dataset(batches, 0, batches.steps)
-
-
-def prepare_image(
-    image: np.ndarray, input_size: tuple[int, int], channels: int = 1, inference_clahe: bool = False
-) -> np.ndarray:
-    """Prepares one image as `evaluation_dataset` does, bit for bit.
-
-    Args:
-        image: uint8 (height, width), values in [0, 255], as from `read_image`.
-        input_size: (height, width) of the network's input, in pixels.
-        channels: 1 for grey, 3 for RGB (the grey image three times).
-        inference_clahe: whether CLAHE is applied.
-
-    Returns:
-        A uint8 array of shape (*input_size, channels), values in [0, 255].
-
-    Raises:
-        SemenetError: an argument is out of its range.
-
-    Example:
-        >>> image = np.zeros((300, 200), np.uint8)
-        >>> semenet.data.prepare_image(image, (224, 224), channels=3).shape
-        (224, 224, 3)
-    """
-    check_input(input_size, channels)
-    resized = host_transforms.resize(np.asarray(image), input_size)
-    return finish_image(resized, channels, inference_clahe)
 
 
 def _resized_images(

@@ -54,7 +54,7 @@ def pack_original_graph(image: tf.Tensor) -> tf.Tensor:
 def lung_view_graph(runs: Sequence[Run]) -> Callable[[tf.Tensor, tf.Tensor], ViewedImages]:
     """Returns a graph function that prepares images for networks with a lung view.
 
-    The pixels equal those of `semenet.data.pipeline.lung_views.prepare_view` with the mask
+    The pixels equal those of `semenet.data.pipeline.prepared_images.prepare_view` with the mask
     `semenet.inference.lung_masks.resized_mask` in the size of the image, bit for bit; all but the lungs is
     black for a network that takes lungs alone.
 

@@ -18,7 +18,6 @@ from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.datasets import training_batches
 from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
 from semenet.errors import WrongTypeError
-from semenet.models.catalog import build
 from semenet.storage.atomic import write_text
 from semenet.storage.hashing import file_sha256
 from semenet.training.devices.device import Devices
@@ -30,6 +29,7 @@ from semenet.training.loop.checkpoint_callback import CheckpointCallback
 from semenet.training.loop.lung_screening import check_lung_masks, find_implausible_lungs
 from semenet.training.loop.optimization import class_weights, compile_network, precision_policy, quick_start
 from semenet.training.loop.progress import ProgressCallback
+from semenet.training.loop.recipe_network import build_network
 from semenet.training.loop.selection import describe_sampling, select_rows
 from semenet.training.loop.tensorboard import TensorBoardCallback
 from semenet.training.loop.validation import Validation
@@ -166,29 +166,6 @@ def train(
             record |= {"status": "finished"} | result
             write_text(out / RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
     return Run.open(out)
-
-
-def build_network(recipe: Recipe) -> keras.Model:
-    """Builds a recipe's network. With `freeze_backbone`, all layers before `features` are frozen."""
-    network = build(
-        recipe.entry,
-        classes=recipe.classes,
-        input_shape=(recipe.input_size, recipe.input_size, recipe.channels),
-        weights=recipe.weights,
-        **recipe.architecture,
-    )
-    head = network.get_layer("head")
-    head.inference_clahe = recipe.inference_clahe
-    if not recipe.segments:
-        head.lungs_alone = recipe.lungs_alone
-        head.lungs_box, head.lungs_box_margin = recipe.lungs_box, recipe.lungs_box_margin
-        head.standardize = recipe.standardize
-    if recipe.freeze_backbone:
-        for layer in network.layers:
-            if layer.name == "features":
-                break
-            layer.trainable = False
-    return network
 
 
 def _find(recipe: Recipe | str) -> Recipe:

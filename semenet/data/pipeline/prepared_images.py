@@ -1,4 +1,4 @@
-"""Images prepared for networks that see them by way of their lung masks: cut to the lungs or standardised."""
+"""Single images prepared for a network, as `evaluation_dataset` prepares them: whole, or with a lung view."""
 
 from typing import NamedTuple
 
@@ -25,6 +25,33 @@ class PreparedView(NamedTuple):
     mask: np.ndarray
     box: Box
     flags: str
+
+
+def prepare_image(
+    image: np.ndarray, input_size: tuple[int, int], channels: int = 1, inference_clahe: bool = False
+) -> np.ndarray:
+    """Prepares one image as `evaluation_dataset` does, bit for bit.
+
+    Args:
+        image: uint8 (height, width), values in [0, 255], as from `read_image`.
+        input_size: (height, width) of the network's input, in pixels.
+        channels: 1 for grey, 3 for RGB (the grey image three times).
+        inference_clahe: whether CLAHE is applied.
+
+    Returns:
+        A uint8 array of shape (*input_size, channels), values in [0, 255].
+
+    Raises:
+        SemenetError: an argument is out of its range.
+
+    Example:
+        >>> image = np.zeros((300, 200), np.uint8)
+        >>> semenet.data.prepare_image(image, (224, 224), channels=3).shape
+        (224, 224, 3)
+    """
+    check_input(input_size, channels)
+    resized = host_transforms.resize(np.asarray(image), input_size)
+    return finish_image(resized, channels, inference_clahe)
 
 
 def prepare_view(
