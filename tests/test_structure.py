@@ -53,6 +53,7 @@ ROOMS = {
         "doctor",
         "data",
         "combine",
+        "finding_sources",
         "manifest",
         "evaluation",
         "serving",

@@ -14,6 +14,7 @@ import tyro
 from semenet.cli.combine import COMBINE_COMMANDS
 from semenet.cli.data import SOURCE_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, RunPath
+from semenet.cli.finding_sources import FINDING_COMMANDS
 from semenet.cli.manifest import MANIFEST_COMMANDS
 from semenet.cli.recipe import report_errors, run_recipe
 from semenet.cli.serving import cascade, export, serve
@@ -176,7 +177,7 @@ def data() -> None:
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
 
 
-DATA_COMMANDS = SOURCE_COMMANDS | COMBINE_COMMANDS | MANIFEST_COMMANDS
+DATA_COMMANDS = SOURCE_COMMANDS | FINDING_COMMANDS | COMBINE_COMMANDS | MANIFEST_COMMANDS
 COMMANDS = {
     "list": list_entries,
     "doctor": doctor,

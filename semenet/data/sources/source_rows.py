@@ -103,7 +103,7 @@ def draw_splits(frame: pd.DataFrame, shares: Mapping[str, float], seed: int) -> 
 
 
 def keep_existing_files(
-    frame: pd.DataFrame, folder: pathlib.Path, on_error: str, source: str
+    frame: pd.DataFrame, folder: pathlib.Path, on_error: str, source: str, option: str = "--on-error"
 ) -> pd.DataFrame:
     """Checks that the files of a publisher's list exist.
 
@@ -113,6 +113,7 @@ def keep_existing_files(
         on_error: "raise" to raise an error that lists missing files, "skip" to drop their rows and list them
             all in a `SourceWarning`.
         source: name of the data set for the warning.
+        option: the option of the command line that sets `on_error`, for the error.
 
     Returns:
         The rows whose file exists.
@@ -130,8 +131,8 @@ def keep_existing_files(
     if missing and (on_error == "raise" or not exists.any()):
         raise SourceNotFoundError(
             f"Every listed file must exist. Received: {folder}, where {len(missing)} of {len(frame)} are "
-            f"missing: {shorten(missing)}. Download them, or leave them out with on_error='skip' "
-            "(--on-error skip)."
+            f"missing: {shorten(missing)}. Download them, or leave them out with "
+            f"{option[2:].replace('-', '_')}='skip' ({option} skip)."
         )
     if missing:
         warn_source(

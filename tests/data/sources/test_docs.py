@@ -8,6 +8,15 @@ import shlex
 import cv2
 import pandas as pd
 import pytest
+from finding_folders import (
+    chexpert_folder,
+    hannover_folder,
+    nih_folder,
+    padchest_folder,
+    rsna_folder,
+    siim_folder,
+    vindr_folder,
+)
 from source_folders import (
     class_tree,
     covid_folder,
@@ -18,6 +27,7 @@ from source_folders import (
     v7_folder,
 )
 
+from semenet.cli.finding_sources import FINDING_COMMANDS
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest, write_manifest
@@ -25,7 +35,16 @@ from semenet.data.phantom.dataset import write_phantoms
 from semenet.data.sources.source_rows import SPLITS
 
 TEXT = (pathlib.Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
-SOURCES = ("kermany", "covid-chestxray", "montgomery", "shenzhen", "v7", "covidx", "folder")
+SOURCES = (
+    "kermany",
+    "covid-chestxray",
+    "montgomery",
+    "shenzhen",
+    "v7",
+    "covidx",
+    "folder",
+    *FINDING_COMMANDS,
+)
 ALL_COMMANDS = [
     shlex.split(line)
     for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
@@ -43,6 +62,13 @@ def downloads(tmp_path, monkeypatch):
     shenzhen_folder(tmp_path / "ChinaSet_AllFiles", tmp_path / "mask")
     v7_folder(tmp_path / "v7")
     covidx_folder(tmp_path / "covidx")
+    nih_folder(tmp_path / "ChestX-ray14")
+    rsna_folder(tmp_path / "rsna-pneumonia-detection-challenge")
+    siim_folder(tmp_path / "siim-covid19-detection")
+    chexpert_folder(tmp_path / "CheXpert-v1.0-small")
+    padchest_folder(tmp_path / "PadChest")
+    vindr_folder(tmp_path / "vindr-cxr")
+    hannover_folder(tmp_path / "covid-19-image-repository")
     class_tree(tmp_path / "tree", [f"{label}/p{n}_1.png" for label in ("a", "b") for n in range(9)])
     return tmp_path
 
