@@ -5,10 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
+from semenet.data.manifest.class_labels import SEPARATOR
 from semenet.data.manifest.csv_file import ManifestError, shorten
-
-# A label such as "bacteria|virus" means one of these classes.
-SEPARATOR = "|"
 
 
 def scoped(changes: Mapping[str, str], names: Collection[str], name: str) -> dict[str, str]:
