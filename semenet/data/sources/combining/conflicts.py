@@ -47,14 +47,19 @@ def check_columns(columns: Mapping[str, Sequence[str]]) -> None:
     for name, own in columns.items():
         for column in own:
             spellings.setdefault(re.sub(r"[\s_-]", "", column.lower()), {}).setdefault(column, name)
-    for names in spellings.values():
-        if len(names) > 1:
-            (first, first_name), (second, second_name) = itertools.islice(names.items(), 2)
-            raise ManifestError(
-                "The same column must have the same name in all manifests. Received: "
-                f"{first!r} in {first_name} and {second!r} in {second_name}. "
-                f"Rename one: --rename {second_name}:{second}={first}."
-            )
+    pairs = [
+        (first, second)
+        for names in spellings.values()
+        for first, second in itertools.pairwise(itertools.islice(names.items(), 2))
+    ]
+    if pairs:
+        (first, first_name), (second, second_name) = pairs[0]
+        renamed = " ".join(f'"{other}={column}"' for (column, _), (other, _) in pairs)
+        raise ManifestError(
+            "The same column must have the same name in all manifests. Received: "
+            f"{first!r} in {first_name} and {second!r} in {second_name}. "
+            f"Rename {'it' if len(pairs) == 1 else 'all of these'}: --rename {renamed}."
+        )
 
 
 def check_files(rows: pd.DataFrame) -> None:
