@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 
 import semenet
+from semenet.data.transforms.lung_view_on_host import Box
 from semenet.inference.class_activation import grad_cam
-from semenet.inference.heat_map_overlays import cell_geometry, overlay_heat_map, resize_heat_map
+from semenet.inference.heat_map_overlays import (
+    cell_geometry,
+    overlay_heat_map,
+    place_heat_map,
+    resize_heat_map,
+)
 from semenet.models.receptive_fields import ReceptiveField, receptive_field
 
 
@@ -110,3 +116,20 @@ def test_an_unknown_receptive_field_is_treated_as_even_with_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert cell_geometry(Run(keras.layers.Conv2D(1, 3))).size == (3, 3)
+
+
+def test_the_map_of_a_part_is_drawn_at_its_place():
+    box = Box(10, 20, 31, 50)
+    heat = np.array([[0.2, 1.0], [0.4, 0.8]])
+    placed = place_heat_map(heat, (60, 80), box=box)
+    np.testing.assert_array_equal(placed[10:31, 20:50], resize_heat_map(heat, (21, 30)))
+    outside = np.ones((60, 80), bool)
+    outside[10:31, 20:50] = False
+    assert not placed[outside].any()
+    image = np.full((60, 80), 90, np.uint8)
+    picture = overlay_heat_map(image, heat, box=box)
+    assert (picture[outside] == 90).all()
+    np.testing.assert_array_equal(
+        picture[10:31, 20:50], overlay_heat_map(image[10:31, 20:50], heat, geometry=None)
+    )
+    np.testing.assert_array_equal(place_heat_map(heat, (60, 80)), resize_heat_map(heat, (60, 80)))

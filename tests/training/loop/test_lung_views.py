@@ -38,10 +38,8 @@ def manifest(phantoms, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def boxed_run(manifest, tmp_path_factory):
-    from conftest import tiny
-
-    recipe = tiny("seme_resnet50", lungs_box=True, lungs_box_margin=0.1, standardize=True)
+def boxed_run(manifest, tmp_path_factory, tiny_recipe):
+    recipe = tiny_recipe("seme_resnet50", lungs_box=True, lungs_box_margin=0.1, standardize=True)
     return train(recipe, manifest, tmp_path_factory.mktemp("runs") / "boxed").path
 
 
@@ -163,6 +161,41 @@ def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, tmp_path):
     )
     with pytest.raises(SemenetError, match="--lungs"):
         semenet.predict(boxed_run, files[0])
+
+
+def test_heat_maps_are_drawn_at_the_box_s_place(boxed_run, tmp_path):
+    image = chest_image((300, 200))
+    cv2.imwrite(str(tmp_path / "chest.png"), image)
+    cv2.imwrite(str(tmp_path / "mask.png"), np.uint8(image < 100) * 255)
+    out = tmp_path / "maps"
+    semenet.explain(
+        boxed_run, tmp_path / "chest.png", out=out, masks=tmp_path / "mask.png", class_name="virus"
+    )
+    heat = cv2.imread(str(out / "chest_heatmap.png"), cv2.IMREAD_GRAYSCALE)
+    overlay = cv2.imread(str(out / "chest_overlay.png"))
+    # The lungs lie in rows 75 to 225 and columns 33 to 166; the margin is a tenth.
+    outside = np.ones(image.shape, bool)
+    outside[60:240, 20:179] = False
+    assert heat.shape == image.shape
+    assert not heat[outside].any()
+    np.testing.assert_array_equal(overlay[outside], np.repeat(image[outside][:, None], 3, axis=1))
+    by_unet = tmp_path / "by_unet"
+    unet = threshold_unet(tmp_path / "unet.keras")
+    table = semenet.explain(boxed_run, tmp_path / "chest.png", out=by_unet, lungs=unet)
+    predicted = semenet.predict(boxed_run, tmp_path / "chest.png", lungs=unet)
+    assert table["predicted"].tolist() == predicted["predicted"].tolist()
+    with pytest.raises(SemenetError, match="--lungs"):
+        semenet.explain(boxed_run, tmp_path / "chest.png", out=tmp_path / "none")
+
+
+def test_an_audit_sees_what_the_network_sees(boxed_run, manifest, tmp_path):
+    found = semenet.audit(boxed_run, manifest, "train", out=tmp_path / "audit", resamples=200)
+    assert found["lungs"]["implausible"] == 1
+    # In the box the lungs fill more of the image than in the whole film; the whole film is masked by ones.
+    rows = rows_of(manifest, "train")
+    shares = [semenet.data.read_mask(path).mean() for path in rows["mask_path"]]
+    assert found["lungs"]["median"] > np.median(shares)
+    assert found["lungs"]["most"] == 1
 
 
 def _without_masks(manifest, folder):
