@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from semenet.models.catalog import build
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.file_names import calibration_file
@@ -85,9 +84,13 @@ def viewed_classifier(
     channels: int = 1,
     **settings: Any,
 ) -> pathlib.Path:
-    """Writes a tiny untrained network whose head has settings such as `lungs_box`."""
-    network = build("resnet50_gap", classes=classes, input_shape=(*size, channels), width=0.125, depth=0.01)
-    for name, value in settings.items():
-        setattr(network.get_layer("head"), name, value)
-    network.save(path)
+    """Writes a classifier of one random convolution whose head has settings such as `lungs_box`."""
+    x = keras.Input((*size, channels))
+    features = keras.layers.Rescaling(1 / 255)(x)
+    features = keras.layers.Conv2D(8, 5, strides=4, padding="same", activation="relu")(features)
+    features = keras.layers.Identity(name="features")(features)
+    pooled = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
+    head = ClassifierHead(classes, activation="softmax", name="head", **settings)
+    model = keras.Model(x, head(pooled), name="one_convolution")
+    model.save(path)
     return path

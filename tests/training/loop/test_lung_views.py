@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made_networks import chest_image, threshold_unet
+from hand_made_networks import chest_image, threshold_unet, viewed_classifier
 
 import semenet
 from semenet.data.manifest.table import ManifestError, read_manifest
@@ -23,6 +23,7 @@ from semenet.training.options import DataOptions, RunOptions
 from semenet.training.recipe import Recipe, RecipeError
 from semenet.training.run_folder.run import Run
 
+NAMES = ("normal", "bacteria", "virus")
 VIEW = LungView(box=True, margin=0.1, standardize=True)
 
 
@@ -37,10 +38,11 @@ def manifest(phantoms, tmp_path_factory):
     return folder / "manifest.csv"
 
 
-@pytest.fixture(scope="module")
-def boxed_run(manifest, tmp_path_factory, tiny_recipe):
-    recipe = tiny_recipe("seme_resnet50", lungs_box=True, lungs_box_margin=0.1, standardize=True)
-    return train(recipe, manifest, tmp_path_factory.mktemp("runs") / "boxed").path
+@pytest.fixture
+def boxed(tmp_path):
+    """A network that is not trained, with the view."""
+    settings = {"lungs_box": True, "lungs_box_margin": 0.1, "standardize": True}
+    return viewed_classifier(tmp_path / "boxed.keras", NAMES, (32, 32), **settings)
 
 
 def rows_of(manifest, split):
@@ -51,7 +53,7 @@ def test_batches_show_what_the_specification_says(manifest):
     rows = rows_of(manifest, "train")
     batches = training_batches(
         rows,
-        class_names=("normal", "bacteria", "virus"),
+        class_names=NAMES,
         input_size=(32, 40),
         batch_size=len(rows),
         augmentation=Augmentation(views=("masked", "original")),
@@ -99,8 +101,10 @@ def test_views_share_no_cache(manifest, tmp_path):
         cv2.imwrite(path, before)
 
 
-def test_a_run_records_its_view_and_implausible_masks(boxed_run, manifest):
-    run = Run.open(boxed_run)
+def test_a_run_is_validated_and_evaluated_on_what_it_sees(manifest, tmp_path, tiny_recipe):
+    view = {"lungs_box": True, "lungs_box_margin": 0.1, "standardize": True}
+    recipe = tiny_recipe("resnet50_gap", epochs=1, **view)
+    run = train(recipe, manifest, tmp_path / "run", options=RunOptions(tensorboard=False))
     assert run.lung_view == VIEW == run.recipe.lung_view
     assert run.needs_lungs
     assert not run.lungs_alone
@@ -108,29 +112,28 @@ def test_a_run_records_its_view_and_implausible_masks(boxed_run, manifest):
     assert run.record["implausible_lungs"] == [
         {"split": "train", "file": file, "failed": "area count position"}
     ]
-
-
-def test_validation_and_evaluation_see_the_same_images(boxed_run, manifest, tmp_path):
-    run = Run.open(boxed_run)
-    found = semenet.evaluate(boxed_run, manifest, "val", out=tmp_path / "evaluation", resamples=200)
+    found = semenet.evaluate(run, manifest, "val", out=tmp_path / "evaluation", resamples=200)
     assert found["macro_auroc"] == pytest.approx(run.record["best"], abs=1e-6)
-    assert found["lungs"] == {
-        "masks": "the manifest's masks",
-        "images": len(rows_of(manifest, "val")),
-        "implausible": 0,
-    }
+    count = len(rows_of(manifest, "val"))
+    assert found["lungs"] == {"masks": "the manifest's masks", "images": count, "implausible": 0}
     table = pd.read_csv(tmp_path / "evaluation" / "predictions.csv", keep_default_na=False)
     assert (table["lung_flags"] == "").all()
-    on_train = semenet.evaluate(boxed_run, manifest, "train", out=tmp_path / "train", resamples=200)
-    assert on_train["lungs"]["implausible"] == 1
-    assert "lung masks are implausible" in (tmp_path / "train" / "report.html").read_text()
     assert "lung masks are implausible" not in (tmp_path / "evaluation" / "report.html").read_text()
+
+
+def test_evaluation_reports_implausible_masks(boxed, manifest, tmp_path):
+    found = semenet.evaluate(boxed, manifest, "train", out=tmp_path / "train", resamples=200)
+    assert found["lungs"]["implausible"] == 1
+    count = len(rows_of(manifest, "train"))
+    assert f"1 of {count} lung masks are implausible" in (tmp_path / "train" / "report.html").read_text()
+    assert "lungs' box with a margin of 10 %" in (tmp_path / "train" / "card.md").read_text()
     table = pd.read_csv(tmp_path / "train" / "predictions.csv", keep_default_na=False)
     assert table["lung_flags"][3] == "area count position"
+    assert (table["lung_flags"].drop(3) == "").all()
 
 
-def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, tmp_path):
-    names = ["normal", "bacteria", "virus"]
+def test_prediction_equals_evaluation_with_the_same_masks(boxed, tmp_path):
+    names = list(NAMES)
     images = [chest_image((90 + 7 * number, 120 - 9 * number), number) for number in range(7)]
     images += [np.full((64, 64), 150, np.uint8), chest_image((128, 96))[:, :48]]
     for number, image in enumerate(images):
@@ -142,10 +145,8 @@ def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "bare.csv", index=False)
     unet = threshold_unet(tmp_path / "unet.keras")
     semenet.serving.fill_masks(tmp_path / "bare.csv", unet, tmp_path / "filled.csv")
-    semenet.evaluate(boxed_run, tmp_path / "filled.csv", "val", out=tmp_path / "by_files", resamples=200)
-    semenet.evaluate(
-        boxed_run, tmp_path / "bare.csv", "val", out=tmp_path / "by_unet", lungs=unet, resamples=200
-    )
+    semenet.evaluate(boxed, tmp_path / "filled.csv", "val", out=tmp_path / "by_files", resamples=200)
+    semenet.evaluate(boxed, tmp_path / "bare.csv", "val", out=tmp_path / "by_unet", lungs=unet, resamples=200)
     by_files, by_unet = (
         pd.read_csv(tmp_path / name / "predictions.csv", keep_default_na=False)
         for name in ("by_files", "by_unet")
@@ -153,24 +154,22 @@ def test_prediction_equals_evaluation_with_the_same_masks(boxed_run, tmp_path):
     assert by_unet["lung_flags"].tolist() == [*[""] * 7, "area count position", "count"]
     pd.testing.assert_frame_equal(by_files, by_unet)
     files = [tmp_path / row["file"] for row in rows]
-    predicted = semenet.predict(boxed_run, files, tmp_path / "predictions.csv", lungs=unet)
+    predicted = semenet.predict(boxed, files, tmp_path / "predictions.csv", lungs=unet)
     np.testing.assert_array_equal(predicted[names], by_unet[names].astype("float32"))
     assert predicted["lung_flags"].tolist() == by_unet["lung_flags"].tolist()
     np.testing.assert_array_equal(
-        semenet.predict_arrays(boxed_run, images, lungs=unet), predicted[names].to_numpy()
+        semenet.predict_arrays(boxed, images, lungs=unet), predicted[names].to_numpy()
     )
     with pytest.raises(SemenetError, match="--lungs"):
-        semenet.predict(boxed_run, files[0])
+        semenet.predict(boxed, files[0])
 
 
-def test_heat_maps_are_drawn_at_the_box_s_place(boxed_run, tmp_path):
+def test_heat_maps_are_drawn_at_the_box_s_place(boxed, tmp_path):
     image = chest_image((300, 200))
     cv2.imwrite(str(tmp_path / "chest.png"), image)
     cv2.imwrite(str(tmp_path / "mask.png"), np.uint8(image < 100) * 255)
     out = tmp_path / "maps"
-    semenet.explain(
-        boxed_run, tmp_path / "chest.png", out=out, masks=tmp_path / "mask.png", class_name="virus"
-    )
+    semenet.explain(boxed, tmp_path / "chest.png", out=out, masks=tmp_path / "mask.png", class_name="virus")
     heat = cv2.imread(str(out / "chest_heatmap.png"), cv2.IMREAD_GRAYSCALE)
     overlay = cv2.imread(str(out / "chest_overlay.png"))
     # The lungs lie in rows 75 to 225 and columns 33 to 166; the margin is a tenth.
@@ -181,15 +180,15 @@ def test_heat_maps_are_drawn_at_the_box_s_place(boxed_run, tmp_path):
     np.testing.assert_array_equal(overlay[outside], np.repeat(image[outside][:, None], 3, axis=1))
     by_unet = tmp_path / "by_unet"
     unet = threshold_unet(tmp_path / "unet.keras")
-    table = semenet.explain(boxed_run, tmp_path / "chest.png", out=by_unet, lungs=unet)
-    predicted = semenet.predict(boxed_run, tmp_path / "chest.png", lungs=unet)
+    table = semenet.explain(boxed, tmp_path / "chest.png", out=by_unet, lungs=unet)
+    predicted = semenet.predict(boxed, tmp_path / "chest.png", lungs=unet)
     assert table["predicted"].tolist() == predicted["predicted"].tolist()
     with pytest.raises(SemenetError, match="--lungs"):
-        semenet.explain(boxed_run, tmp_path / "chest.png", out=tmp_path / "none")
+        semenet.explain(boxed, tmp_path / "chest.png", out=tmp_path / "none")
 
 
-def test_an_audit_sees_what_the_network_sees(boxed_run, manifest, tmp_path):
-    found = semenet.audit(boxed_run, manifest, "train", out=tmp_path / "audit", resamples=200)
+def test_an_audit_sees_what_the_network_sees(boxed, manifest, tmp_path):
+    found = semenet.audit(boxed, manifest, "train", out=tmp_path / "audit", resamples=200)
     assert found["lungs"]["implausible"] == 1
     # In the box the lungs fill more of the image than in the whole film; the whole film is masked by ones.
     rows = rows_of(manifest, "train")
@@ -205,10 +204,10 @@ def _without_masks(manifest, folder):
     return folder / "bare.csv"
 
 
-def test_masks_that_are_missing_are_reported(boxed_run, manifest, tmp_path, tiny_recipe):
+def test_masks_that_are_missing_are_reported(boxed, manifest, tmp_path, tiny_recipe):
     bare = _without_masks(manifest, tmp_path)
     with pytest.raises(SemenetError, match="lung mask"):
-        semenet.evaluate(boxed_run, bare, "val", out=tmp_path / "evaluation")
+        semenet.evaluate(boxed, bare, "val", out=tmp_path / "evaluation")
     with pytest.raises(SemenetError, match="semenet masks"):
         train(tiny_recipe("seme_resnet50", lungs_box=True), bare, tmp_path / "run")
     rows = read_manifest(manifest).rows
