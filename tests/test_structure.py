@@ -14,6 +14,7 @@ ROOMS = {
     "storage": [],
     "data": ["images", "transforms", "manifest", "pipeline", "checks", "sources", "phantom"],
     "models": [
+        "placements",
         "layers",
         "backbones",
         "entries",

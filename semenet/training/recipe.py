@@ -14,6 +14,7 @@ from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentati
 from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.models.entries import find_entry
+from semenet.models.placements import MOEX_POSITIONS
 from semenet.training.recipe_rules import recipe_rules
 
 
@@ -63,10 +64,18 @@ class Recipe:
     """Factor for the network's number of layers in each stage."""
     se_ratio: int | None = None
     """Reduction of the squeeze-and-excitation blocks; None for 16. Only for networks that have them."""
+    se_placement: str | None = None
+    """Position of these blocks: standard (default), pre, post or identity in ResNet50; both (default),
+    blocks or transitions in DenseNet169."""
     moex_p: float | None = None
     """Probability of a moment exchange in a step; None for 0.5 (our choice). Only for MoEx networks."""
     moex_lam: float | None = None
     """Weight of an image's own label after an exchange; None for 0.9 (our choice). Only for MoEx networks."""
+    moex_position: Literal[None, *MOEX_POSITIONS] = None
+    """Position of the exchange: conv1 (the default), after the first convolution and its normalisation; or
+    stem, after the first pooling. Only for MoEx networks."""
+    bn_momentum: float | None = None
+    """Momentum of the moving statistics of batch normalisation; None for 0.9. Not for VGG19."""
     weights: str | None = None
     """Initial weights: "imagenet", the name of published weights, or a .keras file or run folder."""
     freeze_backbone: bool = False
@@ -110,8 +119,9 @@ class Recipe:
     """Images per step (our choice: the paper states none)."""
     clahe: float = 0.0
     """Share of the training images that CLAHE is applied to."""
-    clahe_draw: Literal["epoch", "fixed"] = "epoch"
-    """How these images are drawn: anew in each epoch, or once, exactly that share (table 3: 0.337)."""
+    clahe_draw: Literal["epoch", "fixed", "added"] = "epoch"
+    """How these images are drawn: anew in each epoch; once, exactly that share (table 3: 0.337); or once, and
+    their copies with CLAHE are added instead of replacing the originals (the paper's conclusion)."""
     rotation: float = 0.0
     """Largest rotation of training images in degrees, to either side."""
     zoom: float = 0.0
@@ -212,8 +222,8 @@ class Recipe:
     @property
     def architecture(self) -> dict[str, Any]:
         """The architecture arguments of `semenet.build`."""
-        optional = {name: getattr(self, name) for name in ("se_ratio", "moex_p", "moex_lam")}
-        given = {name: value for name, value in optional.items() if value is not None}
+        optional = ("se_ratio", "se_placement", "moex_p", "moex_lam", "moex_position", "bn_momentum")
+        given = {name: getattr(self, name) for name in optional if getattr(self, name) is not None}
         return {"width": self.width, "depth": self.depth} | given
 
     def to_json(self) -> str:

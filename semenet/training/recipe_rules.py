@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from semenet.models.entries import find_entry
+from semenet.models.placements import MOEX_POSITIONS, SE_PLACEMENTS
 
 
 def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
@@ -20,7 +21,7 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
     """
     # Building the augmentation and the sampling checks their values.
     augmentation, entry, classifies = recipe.augmentation, find_entry(recipe.entry), not recipe.segments
-    sampling = recipe.sampling
+    sampling, placements = recipe.sampling, SE_PLACEMENTS.get(entry.backbone, ())
     if recipe.segments:
         augmentation.check_for_segmentation()
     taught = recipe.teacher is not None
@@ -90,6 +91,21 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         "se_ratio": (
             recipe.se_ratio is None or (entry.squeeze_excite and recipe.se_ratio >= 1),
             "must be 1 or more, and is only for networks with squeeze-and-excitation",
+        ),
+        "se_placement": (
+            recipe.se_placement is None or (entry.squeeze_excite and recipe.se_placement in placements),
+            f"must be one of {', '.join(placements)}, and is only for networks with squeeze-and-excitation"
+            if entry.squeeze_excite
+            else "is only for networks with squeeze-and-excitation",
+        ),
+        "moex_position": (
+            recipe.moex_position is None
+            or (entry.moment_exchange and recipe.moex_position in MOEX_POSITIONS),
+            f"must be one of {', '.join(MOEX_POSITIONS)}, and is only for networks with MoEx",
+        ),
+        "bn_momentum": (
+            recipe.bn_momentum is None or (entry.backbone != "vgg19" and 0 <= recipe.bn_momentum < 1),
+            "must be in [0, 1), and is only for networks with batch normalisation",
         ),
         "moex_p": (recipe.moex_p is None or (entry.moment_exchange and 0 <= recipe.moex_p <= 1), moex_rule),
         "moex_lam": (

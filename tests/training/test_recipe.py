@@ -6,6 +6,8 @@ import pytest
 from semenet.errors import SemenetError
 from semenet.models.catalog import architecture_arguments
 from semenet.models.entries import CATALOG
+from semenet.models.placements import MOEX_POSITIONS, SE_PLACEMENTS
+from semenet.training.loop.fit import build_network
 from semenet.training.recipe import Recipe, RecipeError, find_recipe, list_recipes
 
 TABLE_5 = ["moex_resnet50", "seme_resnet50", "moex_densenet169", "seme_densenet169"]
@@ -24,6 +26,30 @@ def test_a_recipe_matches_its_entry_and_its_name(name):
     assert recipe.input_size == entry.input_size
     assert set(recipe.architecture) <= set(architecture_arguments(recipe.entry))
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_a_recipe_takes_every_architecture_argument_of_its_entry(name):
+    arguments = architecture_arguments(name)
+    assert dataclasses.replace(find_recipe(name), **arguments).architecture == arguments
+
+
+@pytest.mark.parametrize("name", ["seme_resnet50", "seme_densenet169"])
+def test_every_placement_and_position_is_built(name):
+    small = dataclasses.replace(find_recipe(name), input_size=32, width=0.125, depth=0.01)
+    orders = set()
+    for placement in SE_PLACEMENTS[CATALOG[name].backbone]:
+        network = build_network(dataclasses.replace(small, se_placement=placement))
+        orders.add(tuple(layer.name for layer in network.layers))
+        assert any("_se" in layer for layer in max(orders))
+    assert len(orders) == len(SE_PLACEMENTS[CATALOG[name].backbone])
+    before = []
+    for position in MOEX_POSITIONS:
+        network = build_network(dataclasses.replace(small, moex_position=position, bn_momentum=0.5))
+        before += [layer.name for layer in network.layers if layer.output is network.get_layer("moex").input]
+        assert network.get_layer("conv1_bn").momentum == 0.5
+    assert before[0] == "conv1_bn"
+    assert before[1].startswith("pool1")
 
 
 def test_the_defaults_are_the_settings_of_the_paper():
@@ -69,6 +95,13 @@ def test_the_defaults_are_the_settings_of_the_paper():
         ({"moex_p": 2.0}, r"\[0, 1\]"),
         ({"entry": "resnet50_gap", "moex_p": 0.5}, "only for networks with MoEx"),
         ({"entry": "resnet50_gap", "se_ratio": 8}, "only for networks with squeeze"),
+        ({"se_placement": "both"}, "`se_placement` must be one of standard, pre, post, identity"),
+        ({"entry": "seme_densenet169", "se_placement": "pre"}, "must be one of both, blocks, transitions"),
+        ({"entry": "resnet50_gap", "se_placement": "pre"}, "only for networks with squeeze"),
+        ({"moex_position": "end"}, "`moex_position` must be one of conv1, stem"),
+        ({"entry": "resnet50_gap", "moex_position": "stem"}, "only for networks with MoEx"),
+        ({"bn_momentum": 1.0}, r"\[0, 1\)"),
+        ({"entry": "vgg19_gap", "bn_momentum": 0.9}, "only for networks with batch normalisation"),
         ({"width": -1.0}, "positive"),
         ({"seed": -1}, "seed"),
         ({"weight_decay": 0.1}, "is only for adamw. Received: 0.1. Pass another --weight-decay"),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from semenet.data.pipeline.epoch_plan import draw_epoch_plan
+from semenet.data.pipeline.epoch_plan import count_items, draw_epoch_plan
 from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.acquisition_draw import change_acquisition
 from semenet.errors import SemenetError
@@ -34,9 +34,9 @@ _ALIGNMENT = 64
 class TrainingBatches:
     """The batches of a training run, numbered from 0 through all its epochs.
 
-    An item is one view of one row, or of one draw of a row if rows are drawn by weight. A batch never holds
-    items of two epochs: an epoch's last batch is smaller if the number of items is not a multiple of
-    `batch_size`.
+    An item is one view of one row, or of one draw of a row if rows are drawn by weight, or a copy with CLAHE
+    that is added. A batch never holds items of two epochs: an epoch's last batch is smaller if the number of
+    items is not a multiple of `batch_size`.
 
     On several devices every batch must split evenly, which `multiple` ensures: an epoch's last batch is
     filled up to a multiple with the epoch's first items, in their order. No item is lost, and up to
@@ -98,7 +98,7 @@ class TrainingBatches:
         self.row_values = dict(row_values or {})
         self.lung_masks = lung_masks
         self.draws = len(images) if draw is None else draw.count
-        self.items = self.draws * len(augmentation.views)
+        self.items = count_items(augmentation, self.draws)
         self.steps = -(-self.items // batch_size)
         # Two epochs overlap while one ends and the next begins.
         self._plan = functools.lru_cache(2)(
@@ -154,7 +154,7 @@ class TrainingBatches:
             if toned is not None:
                 table = host_transforms.tone_table(gamma, contrast)
                 image = host_transforms.change_tone(image, table, out=toned)
-            if self.augmentation.views[views[place]].startswith("masked"):
+            if self.augmentation.is_masked(views[place]):
                 image = image * mask
             self._warp(image, mask, plan.degrees[item], geometry, images[place], masks[place])
         inputs = _with_channels(images, self.channels)

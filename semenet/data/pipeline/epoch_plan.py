@@ -25,7 +25,8 @@ class EpochPlan:
 
     Attributes:
         drawn: the row of each draw. Without sampling every row is drawn once, in the manifest's order.
-        order: the items in their order. Item `i` is draw `i % draws` in view `i // draws`.
+        order: the items in their order. Item `i` is draw `i % draws` in view `i // draws`; beyond the views,
+            these are the copies with CLAHE that are added to them, in the views' order.
         has_clahe: bool (items,).
         degrees: float (items,), the angles of rotation.
         changes: float (items, 5): zoom, shift down, shift right, gamma, contrast; None for no change.
@@ -67,12 +68,20 @@ def draw_epoch_plan(
         The epoch's plan, the same for the same arguments on every machine.
     """
     drawn = np.arange(rows) if draw is None else draw.rows_of_epoch(seed, epoch)
-    items = len(drawn) * len(augmentation.views)
-    order = _shuffled(items, (_ORDER_STREAM, epoch, seed)) if shuffle else np.arange(items)
+    existing = items = len(drawn) * len(augmentation.views)
+    order = np.arange(items)
+    if augmentation.clahe_draw == "added":
+        added = items + np.flatnonzero(_fixed_clahe(augmentation, len(drawn), seed))
+        order = np.concatenate([order, added])
+        items *= 2
+    if shuffle:
+        order = order[_shuffled(len(order), (_ORDER_STREAM, epoch, seed))]
     share, angle = _generator(_ITEM_STREAM, epoch, seed).random((items, 2)).T
     always = np.repeat([view.endswith("clahe") for view in augmentation.views], len(drawn))
     if augmentation.clahe_draw == "epoch":
         has_clahe = always | (share < augmentation.clahe)
+    elif augmentation.clahe_draw == "added":
+        has_clahe = np.arange(items) >= existing
     else:
         has_clahe = always | _fixed_clahe(augmentation, rows, seed)[:, drawn].ravel()
     return EpochPlan(
@@ -83,6 +92,17 @@ def draw_epoch_plan(
         degrees=(2 * angle - 1) * augmentation.rotation,
         changes=_draw_changes(augmentation, items, seed, epoch),
     )
+
+
+def count_items(augmentation: Augmentation, draws: int) -> int:
+    """Returns the number of items of an epoch, which is the same for all epochs.
+
+    Args:
+        augmentation: the views, and the copies with CLAHE that are added to them.
+        draws: the number of rows or of draws of rows.
+    """
+    items = draws * len(augmentation.views)
+    return items + (round(augmentation.clahe * items) if augmentation.clahe_draw == "added" else 0)
 
 
 def _fixed_clahe(augmentation: Augmentation, rows: int, seed: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from semenet.errors import SemenetError
 
 View = Literal["original", "clahe", "masked", "masked_clahe"]
-ClaheDraw = Literal["epoch", "fixed"]
+ClaheDraw = Literal["epoch", "fixed", "added"]
 AcquisitionChange = Literal[
     "collimation",
     "resolution",
@@ -63,7 +63,10 @@ class Augmentation:
             it is, after CLAHE, and both with everything outside the lung mask set to black.
         clahe_draw: "epoch" draws the images that get CLAHE anew in each epoch, each with the probability
             `clahe`; "fixed" draws exactly that share of them once, as in the paper's table 3 (whose counts
-            are a share of 0.337).
+            are a share of 0.337); "added" draws them once too, and adds copies of them with CLAHE to the
+            training set instead of replacing them, as in the paper's conclusion. With images drawn by
+            weight, copies of that share of an epoch's draws are added. The views "original" and "clahe"
+            together are a copy of every image.
         zoom: images are scaled about their centre by a factor drawn log-uniformly from
             [1 / (1 + zoom), 1 + zoom]; in [0, 0.5], 0 for no scaling.
         shift: images are moved by up to ± this share of their height and of their width; in [0, 0.5].
@@ -116,6 +119,11 @@ class Augmentation:
                 f"`clahe_draw` must be one of {', '.join(CLAHE_DRAWS)}. Received: {self.clahe_draw!r}. "
                 "Use 'epoch' to draw anew in every epoch."
             )
+        if self.clahe_draw == "added" and any("clahe" in view for view in self.views or ()):
+            raise SemenetError(
+                "Copies with CLAHE are added to views without CLAHE. Received: clahe_draw='added', "
+                f"views={self.views!r}. Use the views 'original' and 'masked'."
+            )
         views = () if isinstance(self.views, str) or self.views is None else tuple(self.views)
         if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
             raise SemenetError(
@@ -135,6 +143,10 @@ class Augmentation:
     def needs_masks(self) -> bool:
         """Whether a view needs every row's lung mask."""
         return any(view.startswith("masked") for view in self.views)
+
+    def is_masked(self, number: int) -> bool:
+        """Whether a view is masked. Numbers beyond the views are their copies with CLAHE."""
+        return self.views[number % len(self.views)].startswith("masked")
 
     @property
     def only_masked(self) -> bool:

@@ -6,10 +6,10 @@ from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 from semenet.models.layers.convolutions import batch_normalization, check_choice, convolution, stem
 from semenet.models.layers.moment_exchange import MomentExchange
 from semenet.models.layers.squeeze_excitation import squeeze_excite
+from semenet.models.placements import SE_PLACEMENTS
 
 BLOCKS = (6, 12, 32, 32)
 GROWTH = 32
-SE_PLACEMENTS = ("both", "blocks", "transitions")
 
 
 def densenet169(
@@ -53,7 +53,7 @@ def densenet169(
         >>> densenet169(image, width=0.25, depth=0.34).shape
         (None, 7, 7, 147)
     """
-    check_choice("se_placement", se_placement, SE_PLACEMENTS)
+    check_choice("se_placement", se_placement, SE_PLACEMENTS["densenet169"])
 
     def excite(tensor: keras.KerasTensor, after: str, name: str) -> keras.KerasTensor:
         if se_ratio is None or se_placement not in ("both", after):

@@ -6,10 +6,10 @@ from semenet.models.backbones.variants import scaled_channels, scaled_repeats
 from semenet.models.layers.convolutions import batch_normalization, check_choice, convolution, stem
 from semenet.models.layers.moment_exchange import MomentExchange
 from semenet.models.layers.squeeze_excitation import squeeze_excite
+from semenet.models.placements import SE_PLACEMENTS
 
 FILTERS = (64, 128, 256, 512)
 BLOCKS = (3, 4, 6, 3)
-SE_PLACEMENTS = ("standard", "pre", "post", "identity")
 
 
 def resnet50(
@@ -57,7 +57,7 @@ def resnet50(
         >>> resnet50(image, width=0.25, depth=0.34).shape
         (None, 7, 7, 512)
     """
-    check_choice("se_placement", se_placement, SE_PLACEMENTS)
+    check_choice("se_placement", se_placement, SE_PLACEMENTS["resnet50"])
     x = stem(x, scaled_channels(64, width), bn_momentum, moex, moex_position, use_bias=True)
     for stage, (filters, blocks) in enumerate(zip(FILTERS, BLOCKS, strict=True), start=2):
         for block in range(1, scaled_repeats(blocks, depth) + 1):

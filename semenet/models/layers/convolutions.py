@@ -7,6 +7,7 @@ import keras
 from semenet.errors import SemenetError
 from semenet.models.layers.fused_normalization import BatchNormalization
 from semenet.models.layers.moment_exchange import MomentExchange
+from semenet.models.placements import MOEX_POSITIONS
 
 # The epsilon of ResNet and DenseNet in keras.applications.
 EPSILON = 1.001e-5
@@ -39,7 +40,7 @@ def stem(
     Raises:
         SemenetError: for an unknown position.
     """
-    check_choice("moex_position", moex_position, ("conv1", "stem"))
+    check_choice("moex_position", moex_position, MOEX_POSITIONS)
     x = keras.layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = convolution(x, filters, 7, strides=2, padding="valid", use_bias=use_bias, name="conv1_conv")
     x = batch_normalization(x, bn_momentum, "conv1_bn")

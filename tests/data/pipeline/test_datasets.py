@@ -215,6 +215,40 @@ def test_fixed_clahe_is_applied_to_the_same_images_in_every_epoch(rows, views):
     assert sum(enhanced(0, share=1.0)) == 7
 
 
+@pytest.mark.parametrize("views", [("original",), ("original", "masked")])
+def test_added_clahe_keeps_every_image_and_adds_copies_of_the_same_ones_in_every_epoch(rows, views):
+    def epochs(share, shuffle):
+        augmentation = Augmentation(clahe=share, clahe_draw="added", views=views)
+        dataset, steps = training(
+            rows, augmentation=augmentation, epochs=2, shuffle=shuffle, batch_size=4, seed=3
+        )
+        images = [image for images, _ in batches(dataset) for image in images]
+        labels = [label for _, labels in batches(dataset) for label in labels]
+        assert len(images) == len(labels)
+        half = len(images) // 2
+        assert steps == -(-half // 4)
+        return np.stack(images[:half]), np.stack(images[half:]), np.stack(labels[:half])
+
+    count = 7 * len(views)
+    first, second, labels = epochs(0.4, shuffle=False)
+    np.testing.assert_array_equal(first, second)
+    added = round(0.4 * count)
+    assert len(first) == count + added
+    lungs = resized_masks(rows)
+    plain = np.concatenate([resized(rows), resized(rows) * lungs][: len(views)])
+    enhanced = np.concatenate([resized(rows, clahe=True), resized(rows, clahe=True) * lungs][: len(views)])
+    np.testing.assert_array_equal(first[:count], plain)
+    copies = [int(np.flatnonzero((enhanced == image).all(axis=(1, 2, 3)))[0]) for image in first[count:]]
+    assert copies == sorted(set(copies))
+    np.testing.assert_array_equal(labels[count:], labels[copies])
+
+    shuffled, other, _ = epochs(0.4, shuffle=True)
+    assert (shuffled != other).any()
+    for images in (shuffled, other):
+        assert {image.tobytes() for image in images} == {image.tobytes() for image in first}
+    assert len(epochs(1.0, shuffle=False)[0]) == 2 * count
+
+
 def test_a_dataset_of_a_million_rows_is_made_without_accessing_a_file(monkeypatch):
     count = 1_000_000
     rows = pd.DataFrame({"label": "normal", "path": [f"/nowhere/{index}.png" for index in range(count)]})

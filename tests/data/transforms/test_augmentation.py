@@ -49,8 +49,14 @@ def test_wrong_changes_of_acquisition_are_rejected(names):
 
 
 def test_unknown_clahe_draw_is_rejected():
-    with pytest.raises(SemenetError, match="`clahe_draw` must be one of epoch, fixed. Received: 'once'"):
+    with pytest.raises(SemenetError, match="`clahe_draw` must be one of epoch, fixed, added. .*'once'"):
         Augmentation(clahe_draw="once")
+
+
+@pytest.mark.parametrize("views", [("original", "clahe"), ("masked_clahe",)])
+def test_copies_with_clahe_are_not_added_to_views_with_clahe(views):
+    with pytest.raises(SemenetError, match="added to views without CLAHE"):
+        Augmentation(clahe=0.4, clahe_draw="added", views=views)
 
 
 def test_views_become_a_tuple():
