@@ -45,6 +45,7 @@ _DENSENET = _rows(
 _BASE = _rows("table4", VGG19="vgg19", ResNet50="resnet50", DenseNet169="densenet169")
 _RESNET_2 = _rows("table5", MoEx_ResNet50="moex_resnet50", SEME_ResNet50="seme_resnet50")
 _DENSENET_2 = _rows("table5", MoEx_DenseNet169="moex_densenet169", SEME_DenseNet169="seme_densenet169")
+_BASE_2 = _rows("figure14", VGG19="vgg19", ResNet50="resnet50", DenseNet169="densenet169")
 _UNET = {"U-Net": "figure15/unet"}
 
 # The caption of the paper's figure 10 d names dataset 2, but its section and networks are of dataset 1.
@@ -55,6 +56,7 @@ CURVES = {
         Panel("(c) ResNet50, dataset 1", _RESNET),
         Panel("(d) DenseNet169, dataset 1", _DENSENET),
     ],
+    "figure14c": [Panel("(c) VGG19, raw images of dataset 2", _rows("figure14", VGG19="vgg19"))],
     "figure15a": [Panel("(a) U-Net", _UNET)],
     "figure16": [
         Panel("(a) ResNet50, dataset 2", _RESNET_2),
@@ -67,6 +69,7 @@ ROC = {
         Panel("(b) ResNet50, dataset 1", _RESNET),
         Panel("(c) DenseNet169, dataset 1", _DENSENET),
     ],
+    "figure14a": [Panel("(a) raw images, dataset 2", _BASE_2)],
     "figure18": [
         Panel("(a) ResNet50, dataset 2", _RESNET_2),
         Panel("(b) DenseNet169, dataset 2", _DENSENET_2),

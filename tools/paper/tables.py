@@ -7,12 +7,13 @@ Every recipe option (`python recipes/seme_resnet50.py --help`, except --seed), s
 --epochs or --batch-size, applies to all rows and is shown above each table. Run the same command again to
 resume: finished runs are skipped.
 
-Writes table4, table5 and figure15 as .md and .csv (figure15 is the U-Net, for which the paper has only plots)
-and figures 10, 12, 13, 15a, 16, 18 and 19 as .png and .pdf. The published values are of the paper's test
-splits and ours of --split of the given manifests, so they are not the same measurement. If the training of a
-row fails, the error is reported, the other rows continue, and the exit status is 1. --rows takes shell
-patterns; without it, all rows with a manifest are trained. Rows that were not requested are shown as "not
-run", even if an earlier call trained them.
+Writes table4, table5, figure14 and figure15 as .md and .csv (figure14 is the false success on raw images of
+dataset 2, figure15 the U-Net, for which the paper has only plots) and figures 10, 12, 13, 14a, 14c, 15a, 16,
+18 and 19 as .png and .pdf. tools/paper/illustrations.py draws figures 2, 4, 8 and 15b. The published values
+are of the paper's test splits and ours of --split of the given manifests, so they are not the same
+measurement. If the training of a row fails, the error is reported, the other rows continue, and the exit
+status is 1. --rows takes shell patterns; without it, all rows with a manifest are trained. Rows that were not
+requested are shown as "not run", even if an earlier call trained them.
 """
 
 import dataclasses
@@ -45,7 +46,7 @@ class Row:
     """A row of the paper: its place, its recipe, and the published values.
 
     Attributes:
-        table: "table4", "table5" or "figure15".
+        table: "table4", "table5", "figure14" or "figure15".
         kind: row of the table, or subject of the figure.
         network: column of the table.
         recipe: name of the recipe.
@@ -53,6 +54,7 @@ class Row:
         accuracy: published accuracy in [0, 1]; None if the paper has none.
         f1: published F1 score.
         auroc: published AUC from the text of section 4.1 or 4.2; the paper does not say how it is averaged.
+            For figure 14 the text has one accuracy, of validation, and one AUC for all three networks.
     """
 
     table: str
@@ -86,11 +88,15 @@ ROWS = (
     Row("table5", "SE-MoEx", "ResNet50", "seme_resnet50_dataset2", "dataset2", 0.9285, 0.93),
     Row("table5", "MoEx", "DenseNet169", "moex_densenet169_dataset2", "dataset2", 0.9571, 0.96),
     Row("table5", "SE-MoEx", "DenseNet169", "seme_densenet169_dataset2", "dataset2", 0.9714, 0.97, 0.996),
+    Row("figure14", "raw images", "VGG19", "vgg19_dataset2", "dataset2", 0.97, auroc=1.0),
+    Row("figure14", "raw images", "ResNet50", "resnet50_dataset2", "dataset2", 0.97, auroc=1.0),
+    Row("figure14", "raw images", "DenseNet169", "densenet169_dataset2", "dataset2", 0.97, auroc=1.0),
     Row("figure15", "lung segmentation", "U-Net", "unet", "lung"),
 )
 TITLES = {
     "table4": "Table 4: types of pneumonia, dataset 1",
     "table5": "Table 5: COVID-19 against other viral pneumonia, dataset 2",
+    "figure14": "Figure 14: the false success on raw images, dataset 2",
     "figure15": "Figure 15a: lung segmentation",
 }
 # Column, key in metrics.json, attribute with the published value, and its number of decimal places.
@@ -121,9 +127,9 @@ def main(
     Args:
         out: Folder of the runs, tables and figures.
         dataset1: Manifest of table 4's rows.
-        dataset2: Manifest of table 5's rows, with lung masks.
+        dataset2: Manifest of the rows of table 5, with lung masks, and of figure 14.
         lung: Manifest of the U-Net, with lung masks.
-        rows: Names or shell patterns of rows: table4/..., table5/..., figure15/unet.
+        rows: Names or shell patterns of rows: table4/..., table5/..., figure14/..., figure15/unet.
         seeds: Each row is trained once with each of these seeds.
         split: Split to evaluate; never the training split.
         data: Data options of the runs.
@@ -181,7 +187,7 @@ def tables(table, results, failures):
     """Returns a table as text and as numbers.
 
     Args:
-        table: "table4", "table5" or "figure15".
+        table: "table4", "table5", "figure14" or "figure15".
         results: dict from row name to list of `Result`.
         failures: dict from row name to error.
 
@@ -230,7 +236,7 @@ def caption(table, overrides, seeds, split, manifest):
     ]
     if split == "val":
         lines.append("The best epoch was chosen on the same split, so our values are optimistic.")
-    return "\n\n".join(lines + ([SOURCE_WARNING] if table == "table5" else [])) + "\n\n"
+    return "\n\n".join(lines + ([SOURCE_WARNING] if table in ("table5", "figure14") else [])) + "\n\n"
 
 
 def write_tables(out, results, failures, overrides, seeds, split, manifests):

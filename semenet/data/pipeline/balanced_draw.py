@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from semenet.data.manifest.class_labels import SEPARATOR
 from semenet.data.manifest.csv_file import ManifestError, shorten
 
 if TYPE_CHECKING:
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 # `semenet.data.pipeline.epoch_plan` numbers the other random streams.
 _DRAW_STREAM = 5
-# A partial label names several classes.
-_LABEL, _SEPARATOR = "label", "|"
+_LABEL = "label"
 
 
 class BalancedDraw:
@@ -136,7 +136,7 @@ def _find_cells(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarra
 
 def _sorted_classes(label: str) -> str:
     """Returns a partial label with its classes in sorted order, because their order has no meaning."""
-    return _SEPARATOR.join(sorted(label.split(_SEPARATOR)))
+    return SEPARATOR.join(sorted(label.split(SEPARATOR)))
 
 
 def _cell_shares(names: list[tuple[str, ...]], sizes: np.ndarray, sampling: Sampling) -> np.ndarray:
@@ -145,7 +145,7 @@ def _cell_shares(names: list[tuple[str, ...]], sizes: np.ndarray, sampling: Samp
     if not sampling.balance:
         return sizes / sizes.sum()
     partial = sampling.balance[0] == _LABEL
-    groups_of = [name[0].split(_SEPARATOR) if partial else [name[0]] for name in names]
+    groups_of = [name[0].split(SEPARATOR) if partial else [name[0]] for name in names]
     groups = sorted({group for found in groups_of for group in found})
     belongs = np.array([[(group in found) / len(found) for group in groups] for found in groups_of])
     parts = weights[:, np.newaxis] * belongs
