@@ -26,9 +26,10 @@ HOSPITALS = {
     "acquisition": {"acquisition": 0.4},
     "label_smoothing": {"label_smoothing": 0.05},
     "balance": {"balance": ("label", "source")},
+    "lungs": {"lungs_box": True, "standardize": True},
 }
 _SETTINGS = {"modern": MODERN, "hospitals": HOSPITALS}
-_ONLY_FOR_CLASSIFIERS = ("label_smoothing", "class_weights", "balance")
+_ONLY_FOR_CLASSIFIERS = ("label_smoothing", "class_weights", "balance", "lungs")
 
 
 def with_preset(recipe: Recipe, preset: str) -> Recipe:
@@ -41,8 +42,8 @@ def with_preset(recipe: Recipe, preset: str) -> Recipe:
             smoothing and class weights; docs/training.md reports the effect of each on validation.
             "hospitals" for networks that hold in hospitals they never saw, trained on several sources: as
             "modern", but with changes of acquisition in place of those of the tone, and with images that are
-            drawn with equal classes and nearly equal sources instead of class weights. The manifest needs the
-            column `source`.
+            drawn with equal classes and nearly equal sources instead of class weights; every image is cut to
+            its lungs' box and standardised. The manifest needs the columns `source` and `mask`.
 
     Raises:
         SemenetError: there is no such preset.

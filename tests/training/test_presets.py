@@ -22,6 +22,7 @@ def test_every_recipe_takes_every_preset(name):
     assert (hospitals.acquisition, hospitals.batch_size, hospitals.ema) == (0.4, 32, 0.995)
     assert hospitals.balance == (() if recipe.segments else ("label", "source"))
     assert hospitals.class_weights == "none"
+    assert hospitals.lungs_box == hospitals.standardize == (not recipe.segments)
 
 
 def test_an_unknown_preset_raises():
