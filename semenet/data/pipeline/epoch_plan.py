@@ -87,7 +87,7 @@ def draw_epoch_plan(
     return EpochPlan(
         drawn=drawn,
         # np.resize repeats the order from its beginning.
-        order=np.resize(order, -(-items // multiple) * multiple),
+        order=np.resize(order, -(-len(order) // multiple) * multiple),
         has_clahe=has_clahe,
         degrees=(2 * angle - 1) * augmentation.rotation,
         changes=_draw_changes(augmentation, items, seed, epoch),
