@@ -18,7 +18,7 @@ def possible_classes(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarr
     """Returns which classes each row's label allows.
 
     Args:
-        rows: rows of a manifest, with the columns file and label.
+        rows: rows of a manifest, with the columns file, or path, and label.
         class_names: the K names of the classes, in the order of a network's outputs.
 
     Returns:
@@ -37,7 +37,7 @@ def possible_classes(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarr
     labels = rows["label"].astype(object)
     codes, distinct = pd.factorize(labels)
     possible = np.zeros((len(distinct), len(class_names)), np.float32)
-    unknown, files = [], rows["file"].to_numpy()
+    unknown, files = [], rows["file" if "file" in rows else "path"].to_numpy()
     for code, label in enumerate(distinct):
         parts = label.split(SEPARATOR)
         file = files[np.flatnonzero(codes == code)[0]]

@@ -118,9 +118,10 @@ def _find_cells(rows: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarra
     for column in columns:
         empty = (rows[column].astype(str).str.strip() == "").to_numpy()
         if empty.any():
+            files = rows["file" if "file" in rows else "path"]
             raise ManifestError(
                 f"A column to balance by must be filled in every row. Received: {column!r}, which is empty "
-                f"for {shorten(rows['file'][empty].tolist())}. Fill it, or pass another --balance."
+                f"for {shorten(files[empty].tolist())}. Fill it, or pass another --balance."
             )
     if not columns:
         return np.zeros(len(rows), np.int64), [()]
