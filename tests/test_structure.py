@@ -27,8 +27,11 @@ ROOMS = {
     "metrics": [],
     "training": [
         "options",
+        "input_sizes",
+        "processor",
         "recipe_rules",
         "recipe",
+        "precision",
         "presets",
         "run_folder",
         "devices",

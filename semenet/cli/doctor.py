@@ -1,6 +1,7 @@
 """Reports what is installed: packages, devices, extras and published weights."""
 
 import importlib.metadata
+import os
 import platform
 import re
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import rich.table
 
 from semenet.models.entries import CATALOG
 from semenet.models.weights.published import published_names, zoo_folders
+from semenet.training.precision import choose_precision
+from semenet.training.processor import processor_name
 
 
 def dependencies() -> dict[str, list[tuple[str, str | None]]]:
@@ -50,6 +53,18 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _automatic_precision() -> str:
+    """Returns what --precision auto takes, for each group of networks with the reason."""
+    networks = {}
+    for entry in CATALOG:
+        networks.setdefault(choose_precision("auto", entry), []).append(entry)
+    return "; ".join(
+        f"{choice.policy} for {', '.join(names) if len(networks) > 1 else 'all networks'}, because "
+        f"{choice.reason}"
+        for choice, names in networks.items()
+    )
+
+
 def print_installation(console: rich.console.Console | None = None) -> None:
     """Prints versions, devices, extras and published weights.
 
@@ -68,7 +83,9 @@ def print_installation(console: rich.console.Console | None = None) -> None:
         tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
         for gpu in tf.config.list_physical_devices("GPU")
     ]
-    table.add_row("GPUs", ", ".join(devices) or "none: training runs on the CPU, in float32")
+    table.add_row("GPUs", ", ".join(devices) or "none: training runs on the CPU")
+    table.add_row("CPU", rich.markup.escape(f"{processor_name()}, {os.cpu_count()} cores"))
+    table.add_row("precision auto", rich.markup.escape(_automatic_precision()))
     for extra, packages in dependencies().items():
         missing = [name for name, version in packages if version is None]
         versions = ", ".join(f"{name} {version}" for name, version in packages if version)

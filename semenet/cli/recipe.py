@@ -33,6 +33,7 @@ def run_recipe(
     arguments = sys.argv[1:] if arguments is None else arguments
     preset = _preset(arguments)
     with report_errors():
+        _check_sizes(arguments)
         recipe = with_preset(recipe, preset)
 
     def train_recipe(
@@ -69,6 +70,15 @@ def run_recipe(
     description = "\n\n".join(line for line in description.splitlines() if line)
     with report_errors():
         tyro.cli(train_recipe, description=description, args=arguments, prog=program)
+
+
+def _check_sizes(arguments: Sequence[str]) -> None:
+    given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
+    if {"--input-size", "--input-sizes"} <= given:
+        raise SemenetError(
+            "The last of --input-sizes is the network's input size. Received: --input-size too. Leave one of "
+            "the two out."
+        )
 
 
 def _preset(arguments: Sequence[str]) -> str:

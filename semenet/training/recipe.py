@@ -15,6 +15,7 @@ from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.models.entries import find_entry
 from semenet.models.placements import MOEX_POSITIONS
+from semenet.training.input_sizes import SizePhase, parse_sizes, size_phases, sizes_rule
 from semenet.training.recipe_rules import recipe_rules
 
 
@@ -31,6 +32,7 @@ def _comma_separated(metavar: str) -> tyro.constructors.PrimitiveConstructorSpec
 
 
 Names = Annotated[tuple[str, ...], _comma_separated("NAME,NAME,...")]
+Sizes = Annotated[tuple[str, ...], _comma_separated("SIZE@SHARE,...")]
 
 
 class RecipeError(SemenetError):
@@ -56,6 +58,8 @@ class Recipe:
     """Class names, comma-separated, in the order of the outputs."""
     input_size: int = 512
     """Height and width of the input in pixels, 32 or more."""
+    input_sizes: Sizes = ()
+    """Growing input sizes with their shares of the epochs, 96@0.5,128@0.5: the last is the network's."""
     channels: Literal[1, 3] = 1
     """1 for grey, 3 for RGB (a grey image is repeated three times)."""
     width: float = 1.0
@@ -171,7 +175,7 @@ class Recipe:
     lung_attention_weight: float = 0.0
     """Weight of the share of the class activation map outside the lung mask; needs masks and a GAP head."""
     precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
-    """Numeric policy; "auto" is mixed on a GPU (bfloat16 where it is supported) and float32 on a CPU."""
+    """Numeric policy; "auto" is mixed on a GPU, bfloat16 on a CPU that trains faster in it, else float32."""
     monitor: Literal[
         "val_macro_auroc", "val_accuracy", "val_macro_f1", "val_mean_iou", "val_dice", "val_loss", "loss"
     ] = "val_macro_auroc"
@@ -180,7 +184,9 @@ class Recipe:
     """Seed of initial weights, order of images, augmentation and MoEx."""
 
     def __post_init__(self) -> None:
-        """Checks every value."""
+        """Checks every value. The last of `input_sizes` becomes `input_size`."""
+        if self.input_sizes and sizes_rule(self.input_sizes, self.epochs) is None:
+            object.__setattr__(self, "input_size", parse_sizes(self.input_sizes)[-1][0])
         for name, (holds, rule) in recipe_rules(self).items():
             if not holds:
                 raise RecipeError(
@@ -218,6 +224,11 @@ class Recipe:
     def sampling(self) -> Sampling:
         """How training images are drawn. It checks its own values."""
         return Sampling(self.balance, self.balance_power, self.epoch_images)
+
+    @property
+    def size_phases(self) -> list[SizePhase]:
+        """The parts of the run with one input size each: a single one without `input_sizes`."""
+        return size_phases(self.input_sizes or (f"{self.input_size}@1",), self.epochs)
 
     @property
     def architecture(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from semenet.models.entries import find_entry
 from semenet.models.placements import MOEX_POSITIONS, SE_PLACEMENTS
+from semenet.training.input_sizes import sizes_rule
 
 
 def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
@@ -32,6 +33,7 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
     moex_rule = "must be in [0, 1], and is only for networks with MoEx"
     return {
         "input_size": (recipe.input_size >= 32, "must be 32 or more"),
+        "input_sizes": _growing_sizes(recipe, entry),
         "learning_rate": (0 < recipe.learning_rate < math.inf, "must be positive"),
         "momentum": (0 <= recipe.momentum < 1, "must be in [0, 1)"),
         "minimum_learning_rate": (
@@ -162,3 +164,14 @@ def _unlearning_rules(recipe: Any, classifies: bool, head: str) -> dict[str, tup
             "must be 0 or more, and is only for networks with global average pooling (GAP)",
         ),
     }
+
+
+def _growing_sizes(recipe: Any, entry: Any) -> tuple[bool, str]:
+    if recipe.input_sizes and entry.head != "gap":
+        return False, f"is only for classifiers with global average pooling, unlike `{recipe.entry}`"
+    if recipe.input_sizes and recipe.teacher is not None:
+        return False, "is not for distillation (--teacher), which compares networks of fixed sizes"
+    if recipe.input_sizes and recipe.unlearns:
+        return False, "is not for training that unlearns the source"
+    rule = sizes_rule(recipe.input_sizes, recipe.epochs)
+    return rule is None, rule or ""

@@ -181,13 +181,13 @@ def training_curves(history: pd.DataFrame, best_epoch: int | None = None) -> dic
 
     Args:
         history: DataFrame with the column epoch, columns ending in "loss", and others; each but the learning
-            rate becomes a curve.
+            rate and the input size becomes a curve.
         best_epoch: the epoch to mark; or None.
 
     Returns:
         dict of Figures, `losses` and `metrics`; one without a column is left out.
     """
-    columns = [column for column in history.columns if column not in ("epoch", "learning_rate")]
+    columns = [column for column in history.columns if column not in ("epoch", "input_size", "learning_rate")]
     panels = {
         "losses": [column for column in columns if column.endswith("loss")],
         "metrics": [column for column in columns if not column.endswith("loss")],

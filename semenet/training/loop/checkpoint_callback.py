@@ -15,6 +15,7 @@ from semenet.errors import SemenetError
 from semenet.storage.atomic import is_temporary, replacing, write_text
 from semenet.training.devices.device import Devices
 from semenet.training.loop.averaging import WeightAverage
+from semenet.training.loop.growing_sizes import phase_of, with_input_size
 from semenet.training.loop.validation import Validation
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.checkpoint import (
@@ -81,6 +82,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.out = out
         self.recipe = recipe
         self.network = network
+        # A network that is trained at several input sizes has an open one; it is saved with its last size.
+        self.saved_network = with_input_size(network, recipe.input_size) if recipe.input_sizes else network
         self.average = average
         self.validation = validation
         self.devices = devices
@@ -96,8 +99,12 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     @property
     def stops_early(self) -> bool:
-        """Whether the monitored value has not improved for the recipe's `patience`, in epochs."""
-        return bool(self.recipe.patience and self.epoch - (self.best_epoch or 0) >= self.recipe.patience)
+        """Whether the monitored value has not improved for the recipe's `patience`, in epochs.
+
+        With growing input sizes only the epochs of the last size count.
+        """
+        since = max(self.best_epoch or 0, self.recipe.size_phases[-1].first_epoch)
+        return bool(self.recipe.patience and self.epoch - since >= self.recipe.patience)
 
     def restore(self) -> None:
         """Restores the last checkpoint, if there is one, and writes the results that belong to it.
@@ -153,6 +160,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._check_finite([weight.numpy() for weight in self.network.weights])
         with self.average.applied():
             logs.update(self.validation.measure(self.network))
+        if self.recipe.input_sizes:
+            logs["input_size"] = phase_of(self.recipe, epoch).size
         value = logs[self.recipe.monitor]
         if self._is_best(value):
             self.best, self.best_epoch = float(value), epoch + 1
@@ -211,7 +220,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         The network has the same layers but no optimizer, whose state would double the size of the file; the
         checkpoint holds it.
         """
-        network = type(self.network)(self.network.inputs, self.network.outputs, name=self.network.name)
+        saved = self.saved_network
+        network = type(saved)(saved.inputs, saved.outputs, name=saved.name)
         with self.devices.saving_scope(self.network), replacing(self.out / name) as path:
             yield network, path
 
@@ -257,6 +267,8 @@ class CheckpointCallback(keras.callbacks.Callback):
             ) from error
 
     def _is_best(self, value: float) -> bool:
-        if self.best is None or np.isnan(self.best):
+        # Values at different input sizes do not compare.
+        grown = self.epoch == self.recipe.size_phases[-1].first_epoch
+        if self.best is None or np.isnan(self.best) or grown:
             return True
         return value < self.best if self.recipe.monitor.endswith("loss") else value > self.best

@@ -1,11 +1,11 @@
 """Trains the network of a recipe in a run folder, and resumes a run that was killed."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
 
 import keras
 import pandas as pd
@@ -16,7 +16,6 @@ from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.balanced_draw import format_cells
 from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.datasets import training_batches
-from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
 from semenet.errors import WrongTypeError
 from semenet.storage.atomic import write_text
 from semenet.storage.hashing import file_sha256
@@ -26,16 +25,16 @@ from semenet.training.distillation.distillation import distil
 from semenet.training.distillation.teacher import find_teacher
 from semenet.training.loop.averaging import WeightAverage
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
+from semenet.training.loop.fitting import fit_phases
 from semenet.training.loop.lung_screening import check_lung_masks, find_implausible_lungs
-from semenet.training.loop.optimization import class_weights, compile_network, precision_policy, quick_start
-from semenet.training.loop.progress import ProgressCallback
+from semenet.training.loop.optimization import class_weights, compile_network, quick_start
 from semenet.training.loop.recipe_network import build_network
 from semenet.training.loop.selection import describe_sampling, select_rows
-from semenet.training.loop.tensorboard import TensorBoardCallback
 from semenet.training.loop.validation import Validation
 from semenet.training.options import DataOptions, RunOptions
+from semenet.training.precision import choose_precision, dtype_policy
 from semenet.training.recipe import Recipe, find_recipe
-from semenet.training.run_folder.file_names import RECORD, TENSORBOARD, model_file
+from semenet.training.run_folder.file_names import RECORD, model_file
 from semenet.training.run_folder.run import Run
 from semenet.training.run_folder.run_folder_setup import (
     find_earlier_record,
@@ -43,7 +42,6 @@ from semenet.training.run_folder.run_folder_setup import (
     resume_record,
     start_record,
 )
-from semenet.training.unlearning.group_weights import GroupWeightsLog
 from semenet.training.unlearning.row_values import UnlearningValues, unlearning_values
 from semenet.training.unlearning.source_unlearning import group_record, unlearn_source
 
@@ -121,11 +119,13 @@ def train(
     with contextlib.ExitStack() as stack:
         devices = stack.enter_context(open_devices(options))
         devices.check(recipe.batch_size, recipe.clip_norm or None)
-        policy = stack.enter_context(_dtype_policy(recipe))
+        precision = choose_precision(recipe.precision, recipe.entry, record)
+        stack.enter_context(dtype_policy(precision.policy))
         stack.enter_context(quick_start())
         stack.enter_context(devices.scope())
         keras.utils.set_random_seed(recipe.seed)
         model, network = _build_model(recipe, out, devices)
+        # Of the last size, which needs the most room in a cache.
         batches = _batches(recipe, rows, data, devices, values)
         if recipe.unlearns:
             model = unlearn_source(model, network, recipe, values, recipe.epochs * batches.steps)
@@ -139,9 +139,9 @@ def train(
             record = find_earlier_record(out, recipe, table, inputs)
             if record is None:
                 lungs = find_implausible_lungs(recipe, rows, val_rows)
-                record = start_record(out, recipe, table, inputs | lungs, options, policy)
+                record = start_record(out, recipe, table, inputs | lungs, options, precision)
             else:
-                record = resume_record(out, record, options, policy)
+                record = resume_record(out, record, options, precision)
             if recipe.sampling.draws:
                 print(format_cells(inputs["sampling"], len(rows)), file=sys.stderr)
         # The other processes wait until rank 0 has created the folder.
@@ -158,7 +158,17 @@ def train(
             checkpoint_every=options.checkpoint_every,
         )
         checkpoints.restore()
-        _fit(model, recipe, batches, checkpoints, class_weights(recipe, rows), options.tensorboard)
+        if devices.is_chief:
+            print(f"Precision: {precision.policy}, because {precision.reason}.", file=sys.stderr)
+
+        def data_of(size: int) -> tuple[TrainingBatches, Validation]:
+            if size == recipe.input_size:
+                return batches, validation
+            smaller = dataclasses.replace(recipe, input_sizes=(), input_size=size)
+            own = Validation(val_rows, recipe, devices, **data.cache_arguments, input_size=size)
+            return _batches(smaller, rows, data, devices, values), own
+
+        fit_phases(model, recipe, data_of, checkpoints, class_weights(recipe, rows), options.tensorboard)
         if devices.is_chief:
             checkpoints.write_last_weights()
             result = {"best_epoch": checkpoints.best_epoch, "best": checkpoints.best}
@@ -206,62 +216,6 @@ def _batches(
         sampling=recipe.sampling,
         **data.cache_arguments,
     )
-
-
-def _fit(
-    model: keras.Model,
-    recipe: Recipe,
-    batches: TrainingBatches,
-    checkpoints: CheckpointCallback,
-    weights: dict[int, float] | None,
-    tensorboard: bool,
-) -> None:
-    """Fits from the restored step on: first the rest of a started epoch, then whole epochs."""
-    position = checkpoints.epoch * batches.steps + checkpoints.step
-    end = recipe.epochs * batches.steps
-    progress = ProgressCallback(recipe.epochs, batches.steps, recipe.batch_size, start=position)
-    # Before the callbacks that write the logs of an epoch.
-    callbacks = [GroupWeightsLog(), checkpoints] if recipe.dro_step else [checkpoints]
-    if checkpoints.devices.is_chief:
-        callbacks.append(progress)
-    if checkpoints.devices.is_chief and tensorboard:
-        log = TensorBoardCallback(
-            checkpoints.out / TENSORBOARD,
-            recipe,
-            batches.steps,
-            start_step=position,
-            batches=as_dataset(batches, position, position + 1),
-            confusion=lambda: checkpoints.validation.confusion,
-        )
-        callbacks.append(log)
-    # Closing restores the terminal after an error.
-    with contextlib.closing(progress):
-        while position < end and not checkpoints.stops_early:
-            rest = batches.steps - position % batches.steps
-            stop = end if rest == batches.steps else position + rest
-            with unwrapped_errors():
-                model.fit(
-                    as_dataset(batches, position, stop),
-                    initial_epoch=position // batches.steps,
-                    epochs=stop // batches.steps,
-                    steps_per_epoch=rest,
-                    class_weight=weights,
-                    verbose=0,
-                    shuffle=False,
-                    callbacks=callbacks,
-                )
-            position = stop
-
-
-@contextlib.contextmanager
-def _dtype_policy(recipe: Recipe) -> Iterator[str]:
-    """Sets the recipe's numeric policy as long as the block lasts."""
-    previous, policy = keras.config.dtype_policy(), precision_policy(recipe.precision)
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield policy
-    finally:
-        keras.config.set_dtype_policy(previous)
 
 
 def _sha256(path: pathlib.Path) -> str | None:

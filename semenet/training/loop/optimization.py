@@ -1,4 +1,4 @@
-"""Precision, optimizer, learning rate, loss and class weights of a recipe."""
+"""Optimizer, learning rate, loss and class weights of a recipe."""
 
 import contextlib
 from collections.abc import Iterator
@@ -107,28 +107,6 @@ def class_weights(recipe: Recipe, rows: pd.DataFrame) -> dict[int, float] | None
         return None
     possible = possible_classes(rows, recipe.classes)
     return None if are_partial(possible) else dict(enumerate(balanced_weights(possible).tolist()))
-
-
-def precision_policy(precision: str) -> str:
-    """Returns the numeric policy of a recipe's `precision`; "auto" depends on the accelerator.
-
-    Args:
-        precision: the recipe's value: "auto", "float32", "mixed_float16" or "mixed_bfloat16".
-
-    Returns:
-        "float32", "mixed_float16" or "mixed_bfloat16".
-    """
-    if precision != "auto":
-        return precision
-    if keras.backend.backend() == "jax":
-        # All accelerators that JAX supports have bfloat16.
-        on_cpu = keras.distribution.list_devices()[0].startswith("cpu")
-        return "float32" if on_cpu else "mixed_bfloat16"
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return "float32"
-    capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-    return "mixed_bfloat16" if capability >= (8, 0) else "mixed_float16"
 
 
 @contextlib.contextmanager

@@ -8,10 +8,12 @@ from semenet.training.recipe import Recipe
 
 def build_network(recipe: Recipe) -> keras.Model:
     """Builds a recipe's network. With `freeze_backbone`, all layers before `features` are frozen."""
+    # Open if it grows during the training; the saved network has the last size.
+    side = None if recipe.input_sizes else recipe.input_size
     network = build(
         recipe.entry,
         classes=recipe.classes,
-        input_shape=(recipe.input_size, recipe.input_size, recipe.channels),
+        input_shape=(side, side, recipe.channels),
         weights=recipe.weights,
         **recipe.architecture,
     )

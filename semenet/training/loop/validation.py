@@ -30,6 +30,7 @@ class Validation:
         devices: the devices that predict.
         cache: where resized images are stored, as for `training_batches`.
         cache_folder: as for `training_batches`.
+        input_size: height and width to predict at, in pixels; None for the recipe's.
 
     Attributes:
         confusion: the confusion matrix of the last measurement, int `(K, K)` with a row for each true class;
@@ -49,6 +50,7 @@ class Validation:
         devices: Devices,
         cache: str | None = None,
         cache_folder: str | pathlib.Path | None = None,
+        input_size: int | None = None,
     ) -> None:
         self.recipe = recipe
         self.devices = devices
@@ -62,7 +64,7 @@ class Validation:
         self.rows = rows.iloc[devices.local_rows(len(rows))]
         self.dataset = evaluation_dataset(
             self.rows,
-            input_size=(recipe.input_size, recipe.input_size),
+            input_size=(input_size or recipe.input_size,) * 2,
             channels=recipe.channels,
             batch_size=recipe.batch_size,
             inference_clahe=recipe.inference_clahe,

@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from semenet.storage.atomic import is_temporary, output_folder, write_text
+from semenet.training.processor import processor_name
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import RECIPE, RECORD
 from semenet.training.run_folder.record import RunFolderError, package_versions, read_record
@@ -25,6 +26,7 @@ from semenet.training.run_folder.record import RunFolderError, package_versions,
 if TYPE_CHECKING:
     from semenet.data.manifest.table import Manifest
     from semenet.training.options import RunOptions
+    from semenet.training.precision import Precision
 
 LOCK = ".lock"
 # Other inputs of a run that its record stores, and how an error says that they have changed.
@@ -121,7 +123,7 @@ def start_record(
     manifest: "Manifest",
     inputs: dict[str, Any],
     options: "RunOptions",
-    policy: str,
+    precision: "Precision",
 ) -> dict[str, Any]:
     """Writes recipe.json and run.json of a new run.
 
@@ -131,7 +133,7 @@ def start_record(
         manifest: the manifest.
         inputs: as for `find_earlier_record`.
         options: the options of this start.
-        policy: the numeric policy in use.
+        precision: the precision in use.
 
     Returns:
         The record, which holds all that is needed to repeat the run.
@@ -142,7 +144,8 @@ def start_record(
         "manifest_sha256": manifest.sha256,
         "images": manifest.rows["split"].value_counts().to_dict(),
         **inputs,
-        "precision": policy,
+        "precision": precision.policy,
+        "precision_reason": precision.reason,
         "backend": keras.backend.backend(),
         **_describe_start(options),
         "starts": [_describe_start(options)],
@@ -153,7 +156,7 @@ def start_record(
 
 
 def resume_record(
-    out: pathlib.Path, record: dict[str, Any], options: "RunOptions", policy: str
+    out: pathlib.Path, record: dict[str, Any], options: "RunOptions", precision: "Precision"
 ) -> dict[str, Any]:
     """Adds this start to the record of a run that is resumed, and writes it.
 
@@ -161,7 +164,7 @@ def resume_record(
         out: the run folder.
         record: the content of its run.json.
         options: the options of this start.
-        policy: the numeric policy in use.
+        precision: the precision in use.
 
     Returns:
         The new record.
@@ -169,7 +172,7 @@ def resume_record(
     Raises:
         RunFolderError: the run was started with another numeric policy or on another backend.
     """
-    current = {"precision": policy, "backend": keras.backend.backend()}
+    current = {"precision": precision.policy, "backend": keras.backend.backend()}
     for name, value in current.items():
         if record.get(name, value) != value:
             raise RunFolderError(
@@ -191,7 +194,7 @@ def _describe_start(options: "RunOptions") -> dict[str, Any]:
         "versions": package_versions(),
         "commit": _commit(),
         "devices": _devices(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_processor()}",
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {processor_name()}",
     }
 
 
@@ -208,14 +211,6 @@ def _devices() -> list[str]:
         details = tf.config.experimental.get_device_details(device)
         names.append(" ".join([device.name, details.get("device_name", "")]).strip())
     return names
-
-
-def _processor() -> str:
-    """Returns the processor's name from Linux's /proc/cpuinfo, elsewhere from `platform`."""
-    listing = pathlib.Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _commit() -> str | None:

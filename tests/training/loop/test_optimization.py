@@ -3,9 +3,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from semenet.training import precision
 from semenet.training.loop import optimization
 from semenet.training.loop.fit import build_network
-from semenet.training.loop.optimization import class_weights, compile_network, learning_rate, precision_policy
+from semenet.training.loop.optimization import class_weights, compile_network, learning_rate
+from semenet.training.precision import choose_precision
 
 
 def rates(recipe, steps, at):
@@ -93,12 +95,13 @@ def test_the_training_step_is_traced_once(tiny_recipe, monkeypatch):
     ("capability", "policy"), [(None, "float32"), ((7, 0), "mixed_float16"), ((9, 0), "mixed_bfloat16")]
 )
 def test_automatic_precision_follows_the_gpu(monkeypatch, capability, policy):
+    monkeypatch.setattr(precision, "bfloat16_instructions", lambda: ())
     gpus = [] if capability is None else ["GPU:0"]
     monkeypatch.setattr(optimization.tf.config, "list_physical_devices", lambda kind: gpus)
     details = {"compute_capability": capability}
     monkeypatch.setattr(optimization.tf.config.experimental, "get_device_details", lambda gpu: details)
-    assert precision_policy("auto") == policy
-    assert precision_policy("float32") == "float32"
+    assert choose_precision("auto", "seme_resnet50").policy == policy
+    assert choose_precision("float32", "seme_resnet50").policy == "float32"
 
 
 def test_float16_scales_its_loss(tiny_recipe):

@@ -4,6 +4,7 @@ import types
 
 import rich.console
 
+from semenet.training.input_sizes import SizePhase
 from semenet.training.loop import progress as fit_progress
 
 
@@ -23,7 +24,9 @@ def test_a_log_has_steps_speed_and_remaining_time(monkeypatch):
     seconds = itertools.count()
     monkeypatch.setattr(fit_progress, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
     stream = io.StringIO()
-    shown = fit_progress.ProgressCallback(2, 4, 16, console=rich.console.Console(file=stream, width=200))
+    shown = fit_progress.ProgressCallback(
+        [SizePhase(32, 0, 2)], 4, 16, console=rich.console.Console(file=stream, width=200)
+    )
     fit(shown, 2, 4)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "first step after 1.0 s, including tracing"
@@ -39,7 +42,7 @@ def test_a_resumed_run_counts_from_its_step(monkeypatch):
     monkeypatch.setattr(fit_progress, "SECONDS_BETWEEN_LINES", -1)
     stream = io.StringIO()
     shown = fit_progress.ProgressCallback(
-        3, 4, 16, start=5, console=rich.console.Console(file=stream, width=200)
+        [SizePhase(32, 0, 3)], 4, 16, start=5, console=rich.console.Console(file=stream, width=200)
     )
     fit(shown, 3, 4, start=5)
     steps = [
@@ -49,3 +52,24 @@ def test_a_resumed_run_counts_from_its_step(monkeypatch):
     ]
     assert steps[0] == ["epoch 2/3", "step 3/4"]
     assert steps[-1] == ["epoch 3/3", "step 4/4"]
+
+
+def test_the_remaining_time_counts_the_pixels_of_growing_images(monkeypatch):
+    monkeypatch.setattr(fit_progress, "SECONDS_BETWEEN_LINES", -1)
+    seconds = itertools.count(step=60)
+    monkeypatch.setattr(fit_progress, "time", types.SimpleNamespace(monotonic=lambda: next(seconds)))
+    stream = io.StringIO()
+    shown = fit_progress.ProgressCallback(
+        [SizePhase(32, 0, 1), SizePhase(64, 1, 2)],
+        4,
+        16,
+        console=rich.console.Console(file=stream, width=200),
+    )
+    fit(shown, 2, 4)
+    lines = stream.getvalue().splitlines()
+    # One minute per step: two steps of 32 pixels, and four of 64 pixels, each with four times as many pixels.
+    assert lines[1].startswith("epoch 1/2 at 32 pixels  step 2/4")
+    assert lines[1].endswith("120 s left in this epoch, 18 min left in total")
+    # In the second phase two steps of 64 pixels are left.
+    assert lines[5].startswith("epoch 2/2 at 64 pixels  step 2/4")
+    assert lines[5].endswith("2 min left in total")
