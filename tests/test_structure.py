@@ -53,6 +53,7 @@ ROOMS = {
     "cli": [
         "progress",
         "source_manifest",
+        "tensorflow_import",
         "recipe",
         "doctor",
         "data",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.training.recipe import Names
 
 Positional = tyro.conf.Positional
@@ -47,6 +48,7 @@ def evaluate(
         audit: Folder of an earlier `semenet audit` of this network, for the report.
         resamples: Bootstrap resamples of the patients, for the intervals.
     """
+    import_tensorflow()
     from semenet.evaluation.split_evaluation import evaluate as evaluate_split
 
     evaluate_split(

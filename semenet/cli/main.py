@@ -18,6 +18,7 @@ from semenet.cli.finding_sources import FINDING_COMMANDS
 from semenet.cli.manifest import MANIFEST_COMMANDS
 from semenet.cli.recipe import report_errors, run_recipe
 from semenet.cli.serving import cascade, export, serve
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
 
@@ -121,6 +122,7 @@ def predict(
             cascade. 1: the image alone. A SavedModel does not support it.
         lungs: For a network that is fed the lungs alone: the run of a U-Net that segments them.
     """
+    import_tensorflow()
     from semenet.serving.prediction.any_network import predict
     from semenet.storage.file_names import shown_name
 

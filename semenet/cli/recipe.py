@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.options import DataOptions, RunOptions
 from semenet.training.presets import PRESETS, with_preset
@@ -60,6 +61,7 @@ def run_recipe(
         """
         # TensorFlow's start-up messages would hide the progress.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import_tensorflow()
         from semenet.training.loop.fit import train
 
         run = train(recipe, manifest, out, root=root, data=data, options=options)

@@ -1,7 +1,7 @@
 """Times the training step of every recipe, fed by the real pipeline, and timm's network on PyTorch.
 
 Usage: python tools/bench/training.py [PATTERN] [--manifest CSV] [--size 512] [--width 1.0] [--batch-size 16]
-           [--steps 20] [--rounds 3] [--cache none memory] [--precision recipe float32 mixed_bfloat16]
+           [--steps 20] [--rounds 3] [--cache none memory] [--precision float32 mixed_bfloat16]
            [--out FILE.csv] [--no-timm] [--torch-compile] [--backbone]
 
 A recipe trains with its own network, optimizer, augmentation and precision. Two kinds of blocks alternate:
@@ -66,11 +66,10 @@ def main(
     depth: float = 1.0,
     batch_size: int | None = None,
     acquisition: float = 0.0,
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto",
     steps: int = 20,
     rounds: int = 3,
     cache: tuple[Literal["none", "memory", "disk"], ...] = ("none", "memory"),
-    precision: tuple[Literal["recipe", "float32", "mixed_bfloat16", "mixed_float16"], ...] = ("recipe",),
+    precision: tuple[Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"], ...] = ("auto",),
     timm: bool = True,
     torch_compile: bool = False,
     backbone: bool = False,
@@ -87,11 +86,10 @@ def main(
         depth: Scales the networks' layers.
         batch_size: Images per step; None for the recipe's value.
         acquisition: Probability of each change of acquisition.
-        precision: Numeric policy.
         steps: Timed steps per block.
         rounds: Number of alternating pairs of blocks.
         cache: Kinds of cache, one line for each.
-        precision: Precisions, each measured by itself.
+        precision: Numeric policies, each measured by itself.
         timm: Whether to compare with timm, which needs width and depth 1.
         torch_compile: Whether to compare with timm under torch.compile too.
         backbone: Whether to compare networks with SE or MoEx with their backbone.
@@ -102,7 +100,7 @@ def main(
     from semenet.training.loop.optimization import quick_start
     from semenet.training.recipe import find_recipe, list_recipes
 
-    changes = {"width": width, "depth": depth, "acquisition": acquisition, "precision": precision}
+    changes = {"width": width, "depth": depth, "acquisition": acquisition}
     changes |= {} if size is None else {"input_size": size}
     changes |= {} if batch_size is None else {"batch_size": batch_size}
     names = fnmatch.filter(list_recipes(), pattern)
@@ -123,8 +121,7 @@ def main(
     with quick_start(), tempfile.TemporaryDirectory() as folder:
         for name in names:
             for policy in precision:
-                own = {} if policy == "recipe" else {"precision": policy}
-                recipe = dataclasses.replace(find_recipe(name), **changes, **own)
+                recipe = dataclasses.replace(find_recipe(name), **changes, precision=policy)
 
                 def add(line, name=name, recipe=recipe):
                     lines.append({"recipe": name, "precision": policy_of(recipe)} | line)
