@@ -33,10 +33,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 KINDS = {
     "convolution": ("Conv2D", "DepthwiseConv"),
     "batch normalisation, fused": ("BatchNorm",),
-    "dense layers": ("MatMul", "BiasAddGrad", "BiasAdd"),
+    "dense layers and biases": ("MatMul", "BiasAddGrad", "BiasAdd"),
     "pooling": ("MaxPool", "AvgPool"),
     "optimizer": ("Resource", "AssignVariable", "AssignSub", "AssignAdd"),
-    "sums and means": ("Sum", "Mean", "SquaredDifference", "Max", "Min"),
+    "sums and means": ("Sum", "Mean", "SquaredDifference"),
     "precision casts": ("Cast",),
     "concatenation and padding": ("Concat", "Slice", "Pad", "Split", "Tile", "Transpose", "Pack"),
     "activation": ("Relu", "Sigmoid", "Softmax"),
