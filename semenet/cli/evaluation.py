@@ -91,7 +91,7 @@ def calibrate(
         sensitivity: Target for each class against the rest.
         specificity: Target for each class against the rest, with a second threshold.
         accuracy: Target among the answered images; the network abstains from the others.
-        lungs: For a network that takes lungs alone: run of a U-Net that segments them. None: the manifest's
+        lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
             masks.
     """
     from semenet.evaluation.measure.calibration import calibrate as calibrate_run
@@ -129,7 +129,7 @@ def compare(
         root: Folder that the manifest's paths are relative to. None: the manifest's own.
         batch_size: Images per step.
         resamples: Bootstrap resamples of the patients.
-        lungs: For networks that take lungs alone: run of a U-Net that segments them. None: the manifest's
+        lungs: For networks that need lung masks: run of a U-Net that segments them. None: the manifest's
             masks.
     """
     from semenet.evaluation.measure.comparison import compare as compare_runs
@@ -204,7 +204,7 @@ def explain(
         method: grad-cam and grad-cam++ use gradients; cam needs global average pooling and uses none.
         layer: The layer whose feature map is weighted.
         class_name: The class to explain. None: the predicted one.
-        lungs: For a network that takes lungs alone: run of a U-Net that segments them. None: the manifest's
+        lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
             masks.
         batch_size: Images per step.
     """

@@ -120,7 +120,7 @@ def predict(
         batch_size: Images per step.
         tta: Test-time augmentation, as in `semenet evaluate`: number of fixed views to average. Not for a
             cascade. 1: the image alone. A SavedModel does not support it.
-        lungs: For a network that is fed the lungs alone: the run of a U-Net that segments them.
+        lungs: For a network that needs lung masks: the run of a U-Net that segments them.
     """
     import_tensorflow()
     from semenet.serving.prediction.any_network import predict

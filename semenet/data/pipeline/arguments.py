@@ -33,8 +33,8 @@ def check_dataset_arguments(
         )
     if needs_masks and ("mask_path" not in rows or (rows["mask_path"] == "").any()):
         raise SemenetError(
-            "Segmentation, masked views, the attention to lungs, the lungs' box and the standardisation "
-            "inside the lungs need a lung mask for every row. Received: rows with the columns "
+            "Segmentation, the lungs' box, grey levels standardised by the lungs, masked views and the "
+            "attention to lungs need a lung mask for every row. Received: rows with the columns "
             f"{', '.join(rows.columns)}. Fill the manifest's column `mask` in every row; `semenet masks` "
             "finds the lungs."
         )

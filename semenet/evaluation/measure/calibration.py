@@ -58,7 +58,7 @@ def calibrate(
         sensitivity: target in (0, 1] for each class against the rest.
         specificity: target in (0, 1], likewise.
         accuracy: target in (0, 1] among the answered images.
-        lungs: for a network that takes lungs alone, the run of a U-Net that segments them; None for the
+        lungs: for a network that needs lung masks, the run of a U-Net that segments them; None for the
             manifest's masks.
 
     Returns:

@@ -55,7 +55,7 @@ def compare(
         root: the folder that the manifest's paths are relative to; None for the CSV's own.
         batch_size: number of images predicted at a time.
         resamples: number of bootstrap resamples of the patients.
-        lungs: for networks that take lungs alone, the run of a U-Net that segments them; None for the
+        lungs: for networks that need lung masks, the run of a U-Net that segments them; None for the
             manifest's masks.
 
     Returns:

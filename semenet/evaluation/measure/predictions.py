@@ -22,7 +22,7 @@ class Predictions:
         run: the run of the classifier.
         rows: DataFrame of the N rows to predict.
         score: scoring function, as returned by `semenet.inference.scoring.scoring_function_with_maps`.
-        lungs: source of the lung masks, for a network that takes lungs alone.
+        lungs: source of the lung masks, for a network that needs them.
         batch_size: number of images predicted at a time.
 
     Attributes:

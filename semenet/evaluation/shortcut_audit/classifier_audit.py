@@ -138,6 +138,7 @@ def audit(
         ),
         "network": opened.model.name,
         "fed": "lungs alone" if opened.lungs_alone else "whole images",
+        **({"lung_view": opened.lung_view.describe()} if opened.lung_view.needs_mask else {}),
         "masks": masks.source,
         "lungs": measured.lungs,
         "fitted_to": {"split": FIT_SPLIT, "images": len(fit_rows)} if fitted else {"folds_of": split},

@@ -45,7 +45,7 @@ def predict(
         batch_size: images per step.
         tta: for a network only: the number of test-time augmentation views to average; 1 uses the image
             alone.
-        lungs: for a network that takes lungs alone: a segmentation network that finds them.
+        lungs: for a network that needs lung masks: a segmentation network that finds them.
 
     Returns:
         One row per image: `file`, one column of probabilities per class, and `predicted`. A cascade adds
