@@ -88,12 +88,16 @@ def test_every_epoch_holds_each_image_cell_and_group_as_expected_rounded_down_or
                 assert math.floor(expected[cell] + 1e-9) <= total <= math.ceil(expected[cell] - 1e-9)
 
 
-def test_over_many_epochs_images_are_drawn_as_often_as_expected():
-    draw = BalancedDraw(table(CELLS), Sampling(("label", "source"), 0.5, epoch_images=60))
+def test_over_many_epochs_images_and_cells_are_drawn_as_often_as_expected():
+    rows = table(CELLS)
+    draw = BalancedDraw(rows, Sampling(("label", "source"), 0.5, epoch_images=60))
     epochs = 4000
     mean = sum(drawn_counts(draw, epoch) for epoch in range(epochs)) / epochs
-    # An image's count is rounded down or up: its variance is at most 1/4 an epoch.
-    assert np.abs(mean - draw.expected).max() < 5 * 0.5 / epochs**0.5
+    # A count is rounded down or up: its variance is at most 1/4 an epoch.
+    allowed = 5 * 0.5 / epochs**0.5
+    assert np.abs(mean - draw.expected).max() < allowed
+    expected = totals(rows, pd.Series(draw.expected), "label", "source")
+    assert totals(rows, pd.Series(mean), "label", "source") == pytest.approx(expected, abs=allowed)
 
 
 def test_the_images_of_a_cell_are_rounded_up_independently():
