@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from semenet.data.manifest.csv_file import ManifestError
@@ -15,7 +16,7 @@ def manifest(phantoms):
     """The phantoms with a second column to balance by."""
     rows = read_manifest(phantoms).rows
     path = phantoms.parent / "sources.csv"
-    write_manifest(rows.assign(source=["a", "b", "b"] * (len(rows) // 3)), path)
+    write_manifest(rows.assign(source=np.resize(["a", "b"], len(rows))), path)
     return path
 
 
