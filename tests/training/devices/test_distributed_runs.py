@@ -70,13 +70,23 @@ def assert_alike(one, other, tolerance):
         np.testing.assert_allclose(arrays[1][name], array, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
+UNLEARNING = {
+    "class-weights": "none",
+    "group-by": "label,marker",
+    "dro-step": 0.5,
+    "unlearn": "marker",
+    "unlearn-within": "label",
+}
+
+
 @pytest.mark.slow
-def test_a_mirrored_run_equals_a_run_on_one_device(phantoms, tmp_path):
+@pytest.mark.parametrize("changes", [{}, UNLEARNING], ids=["plain", "unlearning"])
+def test_a_mirrored_run_equals_a_run_on_one_device(changes, phantoms, tmp_path):
     manifest = even(phantoms, tmp_path)
     script = pathlib.Path(__file__).with_name("train_on_two_devices.py")
     commands = [
-        command(script, manifest, tmp_path / "one"),
-        command(script, manifest, tmp_path / "two", distribute="mirrored"),
+        command(script, manifest, tmp_path / "one", **changes),
+        command(script, manifest, tmp_path / "two", distribute="mirrored", **changes),
     ]
     with start(commands, tmp_path / "logs") as group:
         finish(group)
