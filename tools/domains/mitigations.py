@@ -35,7 +35,7 @@ from semenet.training.recipe import Recipe, find_recipe
 # The letter's height and its distance from the border, as shares of the side.
 HEIGHT, INSET = 0.125, (0.02, 0.06)
 # The audit fits its linear classifiers to so many images, and every epoch validates so many.
-FITTED, VALIDATED = 240, 30
+FITTED, VALIDATED = 150, 15
 GROUPS = ("label", "marker")
 
 # What each row of the table changes, and whether it needs images whose letter is that of another class.
@@ -70,11 +70,11 @@ class Arguments:
     """Correlations of the letter with the class."""
     only: tuple[str, ...] = ()
     """Only mitigations whose name contains one of these words."""
-    entry: str = "vgg19_gap"
+    entry: str = "resnet50_gap"
     """Entry of the catalogue."""
-    count: int = 900
+    count: int = 480
     """Phantoms that are drawn for each set; three fifths of them are trained on."""
-    size: int = 128
+    size: int = 96
     """Side of the images and of the input, in pixels."""
     width: float = 0.125
     """Share of the network's channels."""
@@ -108,7 +108,7 @@ def base_recipe(arguments: Arguments, seed: int) -> Recipe:
         width=arguments.width,
         depth=arguments.depth,
         epochs=arguments.epochs,
-        batch_size=32,
+        batch_size=16,
         optimizer="adamw",
         learning_rate=1e-3,
         weight_decay=0.05,
