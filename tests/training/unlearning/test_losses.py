@@ -116,10 +116,12 @@ def test_any_backend_each_value_has_a_classifier_of_its_own():
     features = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
     within = np.array([0, 1, 1, 0])
     found = ops.convert_to_numpy(classifier(features, within))
+    kernels, outputs = (weight.numpy() for weight in (classifier.hidden_kernel, classifier.output_kernel))
+    biases, output_biases = (weight.numpy() for weight in (classifier.hidden_bias, classifier.output_bias))
     for row, value in enumerate(within):
         scaled = (features[row] - features[row].mean()) / np.sqrt(features[row].var() + 1e-6)
-        hidden = np.maximum(scaled @ classifier.hidden_kernel[value] + classifier.hidden_bias[value], 0)
-        expected = hidden @ classifier.output_kernel[value] + classifier.output_bias[value]
+        hidden = np.maximum(scaled @ kernels[value] + biases[value], 0)
+        expected = hidden @ outputs[value] + output_biases[value]
         np.testing.assert_allclose(found[row], expected, rtol=1e-4, atol=1e-5)
     larger = ops.convert_to_numpy(classifier(1000 * features, within))
     np.testing.assert_allclose(larger, found, rtol=1e-3, atol=1e-4)
