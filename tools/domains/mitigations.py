@@ -41,7 +41,14 @@ GROUPS = ("label", "marker")
 # What each row of the table changes, and whether it needs images whose letter is that of another class.
 MITIGATIONS = {
     "none": ({}, False),
+    "lungs' box": ({"lungs_box": True}, False),
+    "changes of acquisition": ({"acquisition": 0.4}, False),
+    "balanced draws": ({"balance": GROUPS, "balance_power": 1.0}, True),
     "group DRO": ({"group_by": GROUPS, "dro_step": 0.05}, False),
+    "group DRO, balanced draws": (
+        {"group_by": GROUPS, "dro_step": 0.05, "balance": GROUPS, "balance_power": 1.0},
+        True,
+    ),
     "source classifier": ({"unlearn": "marker"}, False),
     "source classifier within the label": ({"unlearn": "marker", "unlearn_within": "label"}, True),
     "attention to lungs": ({"lung_attention_weight": 3.0}, False),
@@ -197,7 +204,7 @@ def measure(
     network.load_weights(folder / "run" / LAST_WEIGHTS)
     rows = read_manifest(others).split("test")
     size = (recipe.input_size, recipe.input_size)
-    images = evaluation_dataset(rows, input_size=size, batch_size=recipe.batch_size)
+    images = evaluation_dataset(rows, input_size=size, batch_size=recipe.batch_size, view=recipe.lung_view)
     disease = metrics.macro_auroc(label_index(rows, CLASSES), network.predict(images, verbose=0))
     found = audit(
         network, marked.with_name("audit.csv"), "test", out=folder / "audit", batch_size=64, resamples=500
