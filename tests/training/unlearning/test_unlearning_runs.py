@@ -29,7 +29,7 @@ OPTIONS = RunOptions(deterministic=True, checkpoint_every=2)
 
 @pytest.fixture(scope="module")
 def unlearning_run(phantoms, tiny_recipe, tmp_path_factory):
-    recipe = tiny_recipe("seme_resnet50", input_size=64, ema=0.9, **EVERYTHING)
+    recipe = tiny_recipe("vgg19_gap", input_size=64, ema=0.9, **EVERYTHING)
     return train(recipe, phantoms, tmp_path_factory.mktemp("unlearning") / "run", options=OPTIONS)
 
 
@@ -52,7 +52,7 @@ def test_a_run_records_its_groups(unlearning_run, phantoms):
 def test_the_saved_network_is_the_plain_one(unlearning_run, tiny_recipe):
     network = semenet.load_model(unlearning_run.path)
     plain = semenet.build(
-        "seme_resnet50", classes=network.class_names, input_shape=(64, 64, 1), width=0.125, depth=0.01
+        "vgg19_gap", classes=network.class_names, input_shape=(64, 64, 1), width=0.125, depth=0.01
     )
     assert type(network) is type(plain)
     assert [layer.name for layer in network.layers] == [layer.name for layer in plain.layers]
