@@ -41,7 +41,7 @@ GROUPS = ("label", "marker")
 # What each row of the table changes, and whether it needs images whose letter is that of another class.
 MITIGATIONS = {
     "none": ({}, False),
-    "lungs' box": ({"lungs_box": True}, False),
+    "box of the lungs": ({"lungs_box": True}, False),
     "changes of acquisition": ({"acquisition": 0.4}, False),
     "balanced draws": ({"balance": GROUPS, "balance_power": 1.0}, True),
     "group DRO": ({"group_by": GROUPS, "dro_step": 0.05}, False),

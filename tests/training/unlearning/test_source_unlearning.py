@@ -1,5 +1,10 @@
 """The training-only model: its loss against NumPy, its state, and what the network keeps of it."""
 
+import importlib.util
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -157,7 +162,7 @@ def test_any_backend_predicts_and_evaluates_as_the_network():
     assert float(model.steps_done) == 0
 
 
-def test_training_changes_the_network_and_all_state_is_reported():
+def test_any_backend_training_changes_the_network_and_all_state_is_reported():
     net = network(p=0.5)
     model = whole(net)
     x, y = inputs()
@@ -186,3 +191,19 @@ def test_losses_are_float32_under_mixed_precision(mixed_policy):
     assert np.isfinite(float(loss))
     assert all(variable.dtype == "float32" for variable in model.own_variables)
     model.fit(x, y, verbose=0)
+
+
+@pytest.mark.slow
+def test_on_jax():
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
+    files = [__file__, os.path.join(os.path.dirname(__file__), "test_losses.py")]
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "any_backend", *files],
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout

@@ -2,7 +2,6 @@
 
 import json
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,10 +56,8 @@ def test_the_saved_network_is_the_plain_one(unlearning_run, tiny_recipe):
     assert type(network) is type(plain)
     assert [layer.name for layer in network.layers] == [layer.name for layer in plain.layers]
     assert [weight.path for weight in network.weights] == [weight.path for weight in plain.weights]
-    assert (
-        keras.saving.serialize_keras_object(network)["config"]["layers"]
-        == (keras.saving.serialize_keras_object(plain)["config"]["layers"])
-    )
+    mine, theirs = ([json.dumps(layer.get_config()) for layer in net.layers[1:]] for net in (network, plain))
+    assert mine == theirs
 
 
 class KilledError(Exception):
@@ -111,7 +108,7 @@ def test_columns_and_masks_that_are_missing_raise_before_a_folder_is_made(phanto
     recipe = tiny_recipe("resnet50_gap", group_by=("label", "marker"), dro_step=0.1)
     with pytest.raises(ManifestError, match="--group-by must name a column .* 'marker' for .*bare.csv"):
         train(recipe, bare, tmp_path / "run")
-    with pytest.raises(SemenetError, match="attention to lungs need a lung mask for every row"):
+    with pytest.raises(SemenetError, match="attention to lungs.* need a lung mask for every row"):
         train(tiny_recipe("resnet50_gap", lung_attention_weight=1.0), bare, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -127,7 +124,7 @@ def test_columns_and_masks_that_are_missing_raise_before_a_folder_is_made(phanto
         (
             "resnet50_gap",
             {"dro_step": 0.1, "group_by": ("a",), "class_weights": "balanced"},
-            "`class_weights` .* group DRO sets the weights",
+            "`class_weights` .*--dro-step and --balance",
         ),
         ("resnet50_gap", {"unlearn_weight": 2.0}, "`unlearn_weight` must be positive, and needs --unlearn"),
         ("resnet50_gap", {"unlearn": "a", "unlearn_weight": 0.0}, "`unlearn_weight` must be positive"),
