@@ -32,7 +32,8 @@ from semenet.errors import SemenetError
 from semenet.storage.atomic import write_text
 from semenet.training.recipe import Recipe, find_recipe
 
-# The letter's height and its distance from the border, as shares of the side.
+# The height of the letter's font, of which a capital takes three quarters, and its distance from the border,
+# as shares of the side.
 HEIGHT, INSET = 0.125, (0.02, 0.06)
 # The audit fits its linear classifiers to so many images, and every epoch validates so many.
 FITTED, VALIDATED = 150, 15
