@@ -15,6 +15,7 @@ from .evaluation.measure.comparison import compare as compare
 from .evaluation.shortcut_audit.classifier_audit import audit as audit
 from .evaluation.split_evaluation import evaluate as evaluate
 from .inference.class_activation import grad_cam as grad_cam
+from .inference.heat_maps import heat_map as heat_map
 from .models.catalog import build as build
 from .models.entries import list_models as list_models
 from .models.loading import load_model as load_model
@@ -39,6 +40,7 @@ __all__ = [
     "explain",
     "export",
     "grad_cam",
+    "heat_map",
     "inference",
     "list_models",
     "load_model",

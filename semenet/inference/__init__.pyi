@@ -2,8 +2,14 @@ from .class_activation import cam_function as cam_function
 from .class_activation import grad_cam as grad_cam
 from .class_activation import grad_cam_function as grad_cam_function
 from .class_activation import grad_cam_plus_plus_function as grad_cam_plus_plus_function
+from .class_activation import hires_cam_function as hires_cam_function
+from .class_activation import layer_cam_function as layer_cam_function
+from .explained_layers import layers_by_stride as layers_by_stride
 from .heat_map_overlays import overlay_heat_map as overlay_heat_map
 from .heat_map_overlays import resize_heat_map as resize_heat_map
+from .heat_maps import MapChoice as MapChoice
+from .heat_maps import heat_map as heat_map
+from .heat_maps import method_function as method_function
 from .lung_masks import LungMasks as LungMasks
 from .lung_masks import keep_only_lungs as keep_only_lungs
 from .lung_plausibility import failed_lung_checks as failed_lung_checks
@@ -11,12 +17,18 @@ from .scoring import scoring_function as scoring_function
 
 __all__ = [
     "LungMasks",
+    "MapChoice",
     "cam_function",
     "failed_lung_checks",
     "grad_cam",
     "grad_cam_function",
     "grad_cam_plus_plus_function",
+    "heat_map",
+    "hires_cam_function",
     "keep_only_lungs",
+    "layer_cam_function",
+    "layers_by_stride",
+    "method_function",
     "overlay_heat_map",
     "resize_heat_map",
     "scoring_function",

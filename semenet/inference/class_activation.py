@@ -1,6 +1,6 @@
 """Class activation maps: which cells of a feature map support a class.
 
-There are three methods, each traced once for batches of any size. A map holds the positive evidence for the
+There are five methods, each traced once for batches of any size. A map holds the positive evidence for the
 class (ReLU), divided by its maximum; a map without positive evidence is 0 everywhere. The strength of maps of
 different images can therefore not be compared.
 """
@@ -14,11 +14,10 @@ import tensorflow as tf
 from semenet.errors import SemenetError
 from semenet.inference.explained_layers import dense_head
 from semenet.inference.heat_map_graphs import (
+    FEATURE_WEIGHTS,
     ExplainGraph,
     class_map_graph,
     gradient_graph,
-    mean_gradient,
-    positive_gradient_weights,
 )
 
 # From images and, optionally, class indices to maps and outputs; see `grad_cam_function`.
@@ -29,7 +28,7 @@ def grad_cam(
     model: keras.Model,
     images: np.ndarray,
     class_index: int | np.ndarray | None = None,
-    layer: str = "features",
+    layer: str | int = "features",
 ) -> np.ndarray:
     """Computes Grad-CAM heat maps of a batch of images.
 
@@ -40,7 +39,7 @@ def grad_cam(
         images: `(N, H, W, C)` with values in [0, 255], in the input size of the model.
         class_index: the class to explain: an int, or one for each image, `(N,)`; None explains the predicted
             class.
-        layer: name of the layer whose feature map is weighted.
+        layer: name of the layer whose feature map is weighted, or its stride.
 
     Returns:
         float32 array `(N, h, w)` in [0, 1], in the size of the feature map.
@@ -59,7 +58,7 @@ def grad_cam(
     return heat
 
 
-def grad_cam_function(model: keras.Model, layer: str = "features") -> ExplainFunction:
+def grad_cam_function(model: keras.Model, layer: str | int = "features") -> ExplainFunction:
     """Returns a function that computes Grad-CAM, traced once for batches of any size.
 
     A map is the weighted sum of the feature map's channels, with the mean gradient of the class score
@@ -68,7 +67,7 @@ def grad_cam_function(model: keras.Model, layer: str = "features") -> ExplainFun
 
     Args:
         model: a classifier with a dense layer `head`, on the TensorFlow backend.
-        layer: name of the layer whose feature map is weighted.
+        layer: name of the layer whose feature map is weighted, or its stride.
 
     Returns:
         A function of `images` and `class_index=None` (see `grad_cam`) that returns the maps, a float32 array
@@ -88,10 +87,10 @@ def grad_cam_function(model: keras.Model, layer: str = "features") -> ExplainFun
     Reference:
         Selvaraju et al., "Grad-CAM", https://arxiv.org/abs/1610.02391, section 3.
     """
-    return _traced(model, gradient_graph(model, layer, mean_gradient))
+    return _traced(model, gradient_graph(model, layer, FEATURE_WEIGHTS["grad-cam"]))
 
 
-def grad_cam_plus_plus_function(model: keras.Model, layer: str = "features") -> ExplainFunction:
+def grad_cam_plus_plus_function(model: keras.Model, layer: str | int = "features") -> ExplainFunction:
     """Returns a function that computes Grad-CAM++, traced once for batches of any size.
 
     The weight of a channel is the sum of its positive gradients, each weighted by
@@ -121,10 +120,71 @@ def grad_cam_plus_plus_function(model: keras.Model, layer: str = "features") -> 
         Chattopadhay et al., "Grad-CAM++", https://arxiv.org/abs/1710.11063, equations 10 to 19;
         https://github.com/adityac94/Grad_CAM_plus_plus
     """
-    return _traced(model, gradient_graph(model, layer, positive_gradient_weights))
+    return _traced(model, gradient_graph(model, layer, FEATURE_WEIGHTS["grad-cam++"]))
 
 
-def cam_function(model: keras.Model, layer: str = "features", all_classes: bool = False) -> ExplainFunction:
+def layer_cam_function(model: keras.Model, layer: str | int = "features") -> ExplainFunction:
+    """Returns a function that computes LayerCAM, traced once for batches of any size.
+
+    Each cell of each channel is weighted by its own gradient where that is positive. The weights differ from
+    cell to cell, so that maps of early layers, whose cells are small, are still placed at the evidence.
+
+    Args:
+        model: as for `grad_cam_function`.
+        layer: as for `grad_cam_function`.
+
+    Returns:
+        A function as returned by `grad_cam_function`.
+
+    Raises:
+        SemenetError: as for `grad_cam_function`.
+
+    Example:
+        >>> model = semenet.build("vgg19_gap", input_shape=(64, 64, 1), width=0.125)
+        >>> explain = semenet.inference.layer_cam_function(model, layer=8)
+        >>> heat_maps, outputs = explain(np.zeros((3, 64, 64, 1)))
+        >>> heat_maps.shape
+        (3, 8, 8)
+
+    Reference:
+        Jiang et al., "LayerCAM", https://doi.org/10.1109/TIP.2021.3089943, equations 5 to 8.
+    """
+    return _traced(model, gradient_graph(model, layer, FEATURE_WEIGHTS["layer-cam"]))
+
+
+def hires_cam_function(model: keras.Model, layer: str | int = "features") -> ExplainFunction:
+    """Returns a function that computes HiResCAM, traced once for batches of any size.
+
+    Each cell of each channel is weighted by its own gradient, positive or negative: the first-order
+    contribution of the cell to the class score. For a head after global average pooling and its layer, it
+    equals the class activation map.
+
+    Args:
+        model: as for `grad_cam_function`.
+        layer: as for `grad_cam_function`.
+
+    Returns:
+        A function as returned by `grad_cam_function`.
+
+    Raises:
+        SemenetError: as for `grad_cam_function`.
+
+    Example:
+        >>> model = semenet.build("vgg19_gap", input_shape=(64, 64, 1), width=0.125)
+        >>> explain = semenet.inference.hires_cam_function(model, layer="block4_conv4")
+        >>> heat_maps, outputs = explain(np.zeros((3, 64, 64, 1)))
+        >>> heat_maps.shape
+        (3, 8, 8)
+
+    Reference:
+        Draelos and Carin, "Use HiResCAM instead of Grad-CAM", https://arxiv.org/abs/2011.08891, section 3.
+    """
+    return _traced(model, gradient_graph(model, layer, FEATURE_WEIGHTS["hires-cam"]))
+
+
+def cam_function(
+    model: keras.Model, layer: str | int = "features", all_classes: bool = False
+) -> ExplainFunction:
     """Returns a function that computes class activation maps in one forward pass, without gradients.
 
     A map is the weighted sum of the feature map's channels, with the class's weights in the head's kernel.
@@ -167,21 +227,13 @@ def check_finite(model: keras.Model, *arrays: np.ndarray) -> None:
 
 
 # The methods by their names on the command line.
-METHODS = {"grad-cam": grad_cam_function, "grad-cam++": grad_cam_plus_plus_function, "cam": cam_function}
-
-
-def method_function(method: str) -> Callable[..., ExplainFunction]:
-    """Returns the function of `METHODS` with a name.
-
-    Raises:
-        SemenetError: there is no such method.
-    """
-    if method not in METHODS:
-        raise SemenetError(
-            f"`method` must be one of {', '.join(METHODS)}. Received: {method!r}. "
-            "Use 'grad-cam', which works with every head."
-        )
-    return METHODS[method]
+METHODS = {
+    "grad-cam": grad_cam_function,
+    "grad-cam++": grad_cam_plus_plus_function,
+    "cam": cam_function,
+    "layer-cam": layer_cam_function,
+    "hires-cam": hires_cam_function,
+}
 
 
 def _traced(model: keras.Model, graph: ExplainGraph) -> ExplainFunction:

@@ -1,8 +1,16 @@
 """Finds the layers of a classifier from which heat maps are computed."""
 
+import difflib
+
 import keras
 
 from semenet.errors import SemenetError
+from semenet.models.receptive_fields import ReceptiveFieldError, receptive_field
+
+# The last feature map of every classifier of the catalogue.
+LAST = "features"
+# Strides do not depend on the size of the input; this one serves networks that take any size.
+_ANY_SIZE = (256, 256)
 
 
 def is_pooled(model: keras.Model) -> bool:
@@ -26,20 +34,90 @@ def dense_head(model: keras.Model) -> keras.layers.Dense:
     return head
 
 
-def feature_map(model: keras.Model, name: str) -> keras.layers.Layer:
-    """Returns the layer with a name, whose output is a feature map `(N, h, w, C)`.
+def feature_map(model: keras.Model, layer: str | int) -> keras.layers.Layer:
+    """Returns a layer by its name or stride, see `layer_name`."""
+    return model.get_layer(layer_name(model, layer))
+
+
+def layer_name(model: keras.Model, layer: str | int) -> str:
+    """Returns the name of the layer to explain.
+
+    Args:
+        model: a functional model.
+        layer: the name of a layer with a feature map `(N, h, w, C)`, or a stride: the distance of its cells
+            in input pixels, such as 16. See `layers_by_stride`.
+
+    Returns:
+        The layer's name.
 
     Raises:
-        SemenetError: there is no such layer. The message lists the layers that have a feature map.
+        SemenetError: there is no such layer. The message has the closest names, and the strides.
     """
-    layers = {layer.name: layer for layer in model.layers}
-    maps = [key for key, layer in layers.items() if len(getattr(layer.output, "shape", ())) == 4]
-    if name not in maps:
-        raise SemenetError(
-            "Grad-CAM weights the feature map (N, H, W, C) of a layer. "
-            f"Received: {name!r} for `{model.name}`. Layers with a feature map: {', '.join(maps)}."
-        )
-    return layers[name]
+    maps = [member.name for member in model.layers if len(getattr(member.output, "shape", ())) == 4]
+    if layer in maps:
+        return layer
+    try:
+        strides = layers_by_stride(model)
+    except ReceptiveFieldError:
+        strides = {}
+    if str(layer).isdecimal() and int(layer) in strides:
+        return strides[int(layer)]
+    close = difflib.get_close_matches(str(layer), maps, n=3)
+    known = [f"{stride} ({name})" for stride, name in strides.items()]
+    raise SemenetError(
+        "A heat map weights the feature map (N, H, W, C) of a layer, given by its name or its stride. "
+        f"Received: {layer!r} for `{model.name}`. "
+        + (f"Did you mean {' or '.join(close)}? " if close else "")
+        + (f"Layers by stride: {', '.join(known)}." if known else f"Layers: {', '.join(maps)}.")
+    )
+
+
+def layers_by_stride(model: keras.Model) -> dict[int, str]:
+    """Returns for each stride the layer whose feature map is explained.
+
+    It is the last layer of that stride with a ReLU through which all paths from the image to the output lead:
+    the last feature map before the next downsampling, without the branches of a block. `features` is the one
+    of its own stride.
+
+    Args:
+        model: a functional model.
+
+    Returns:
+        dict from the stride in input pixels to the layer's name, in the order of the layers.
+
+    Raises:
+        ReceptiveFieldError: the model has a layer whose receptive field is unknown.
+
+    Example:
+        >>> model = semenet.build("resnet50_gap", width=0.125)
+        >>> semenet.inference.layers_by_stride(model)[16]
+        'conv4_block6_out'
+    """
+    size = tuple(side or default for side, default in zip(model.input_shape[1:3], _ANY_SIZE, strict=True))
+    strides = {}
+    for layer in _bottlenecks(model):
+        if layer.name == LAST or getattr(layer, "activation", None) is keras.activations.relu:
+            vertical, horizontal = receptive_field(model, layer.name, size).stride
+            if vertical == horizontal and vertical.is_integer():
+                strides[int(vertical)] = layer.name
+    return strides
+
+
+def _bottlenecks(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers with a feature map through which all paths from the input to the output lead."""
+    operations = model.operations
+    last_use = {
+        id(tensor): number
+        for number, operation in enumerate(operations)
+        if not isinstance(operation, keras.layers.InputLayer)
+        for tensor in keras.tree.flatten(operation.input)
+    }
+    found, needed_until = [], 0
+    for number, operation in enumerate(operations):
+        if needed_until <= number and len(getattr(operation.output, "shape", ())) == 4:
+            found.append(operation)
+        needed_until = max(needed_until, last_use.get(id(operation.output), 0))
+    return found
 
 
 def check_pooled(model: keras.Model, layer: str, head: keras.layers.Dense) -> None:
@@ -52,7 +130,7 @@ def check_pooled(model: keras.Model, layer: str, head: keras.layers.Dense) -> No
             f"Received: `{model.name}`, whose head follows {getattr(pooling, 'name', 'another layer')!r}. "
             "Use method='grad-cam'."
         )
-    pooled, names = pooling.input, []
+    layer, pooled, names = layer_name(model, layer), pooling.input, []
     while True:
         producer = producers[id(pooled)]
         names.append(producer.name)

@@ -9,12 +9,13 @@ import keras
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.explained_layers import check_pooled, dense_head, feature_map, is_pooled
+from semenet.inference.explained_layers import check_pooled, dense_head, feature_map, is_pooled, layer_name
 
 # From a float32 tensor of images and int32 class indices (-1: the predicted class) to maps and outputs.
 ExplainGraph = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-# From feature maps (N, h, w, C) and the gradients of the class score to weights (N, 1, 1, C).
-ChannelWeights = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+# From feature maps (N, h, w, C) and the gradients of the class score to weights, (N, 1, 1, C) if a method
+# weights channels, and (N, h, w, C) if it weights the cells of each channel.
+FeatureWeights = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def class_map_network(
@@ -45,23 +46,25 @@ def class_map_network(
 
 
 def heat_map_network(
-    model: keras.Model, layer: str = "features"
+    model: keras.Model, layer: str | int = "features", method: str | None = None
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a graph function that computes a model's outputs and the heat maps of the predicted classes.
 
     Args:
         model: a classifier with a dense layer `head`.
-        layer: name of the layer whose feature map is weighted.
+        layer: name or stride of the layer whose feature map is weighted.
+        method: "cam" or a key of `FEATURE_WEIGHTS`; None for `default_method`.
 
     Returns:
         A function from a float32 tensor of images to the model's outputs `(N, K)` and the maps, float32
-        `(N, h, w)` in [0, 1]. The maps are class activation maps, which need no gradient, if the head
-        follows global average pooling, and Grad-CAM otherwise.
+        `(N, h, w)` in [0, 1]. Those of "cam" need no gradient.
 
     Raises:
-        SemenetError: the model has no dense `head`, or no feature map of that name on the way to it.
+        SemenetError: the model has no dense `head`, no feature map of that name on the way to it, or, for
+            "cam", another head.
     """
-    if is_pooled(model):
+    layer = layer_name(model, layer)
+    if (method or default_method(model, layer)) == "cam":
         network = class_map_network(model, layer)
 
         def explain(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -69,7 +72,7 @@ def heat_map_network(
             return outputs, scaled(tf.gather(maps, tf.argmax(outputs, axis=1), axis=3, batch_dims=1))
 
         return explain
-    by_gradient = gradient_graph(model, layer, mean_gradient)
+    by_gradient = gradient_graph(model, layer, FEATURE_WEIGHTS[method or "grad-cam"])
 
     def explain_by_gradient(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         heat, outputs = by_gradient(images, tf.fill(tf.shape(images)[:1], -1))
@@ -78,13 +81,18 @@ def heat_map_network(
     return explain_by_gradient
 
 
-def gradient_graph(model: keras.Model, layer: str, channel_weights: ChannelWeights) -> ExplainGraph:
-    """Returns the graph function of a method that weights channels by gradients.
+def default_method(model: keras.Model, layer: str = "features") -> str:
+    """Returns "cam", which needs no gradient, if the head pools `layer`, and "grad-cam" otherwise."""
+    return "cam" if is_pooled(model) and layer == "features" else "grad-cam"
+
+
+def gradient_graph(model: keras.Model, layer: str, feature_weights: FeatureWeights) -> ExplainGraph:
+    """Returns the graph function of a method that weights a feature map by gradients.
 
     Args:
         model: a classifier with a dense layer `head`, on the TensorFlow backend.
         layer: name of the layer whose feature map is weighted.
-        channel_weights: `mean_gradient` or `positive_gradient_weights`.
+        feature_weights: a value of `FEATURE_WEIGHTS`.
 
     Returns:
         A function of images and class indices that returns the maps `(N, h, w)` in [0, 1] and the outputs
@@ -93,9 +101,40 @@ def gradient_graph(model: keras.Model, layer: str, channel_weights: ChannelWeigh
     Raises:
         SemenetError: as for `heat_map_network`, or Keras runs on another backend.
     """
-    head, taps = _taps(model, layer)
+    gradients = feature_gradients(model, layer)
 
     def explain(images: tf.Tensor, class_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features, gradient, outputs = gradients(images, class_index)
+        return weighted_map(features, gradient, feature_weights), outputs
+
+    return explain
+
+
+def weighted_map(features: tf.Tensor, gradient: tf.Tensor, feature_weights: FeatureWeights) -> tf.Tensor:
+    """Returns the map `(N, h, w)` in [0, 1]: the weighted sum of a feature map over its channels."""
+    return scaled(tf.reduce_sum(features * feature_weights(features, gradient), axis=-1))
+
+
+def feature_gradients(
+    model: keras.Model, layer: str
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """Returns the graph function of a feature map and the gradient of a class score with respect to it.
+
+    Args:
+        model: as for `gradient_graph`.
+        layer: as for `gradient_graph`.
+
+    Returns:
+        A function of images and class indices (-1: the predicted class) that returns the feature map and the
+        gradient of the score before softmax or sigmoid, both float32 `(N, h, w, C)`, and the outputs
+        `(N, K)`.
+
+    Raises:
+        SemenetError: as for `gradient_graph`.
+    """
+    head, taps = _taps(model, layer)
+
+    def gradients(images: tf.Tensor, class_index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             # In a graph, only the operations between feature map and score are differentiated.
             tape.watch(images)
@@ -111,11 +150,10 @@ def gradient_graph(model: keras.Model, layer: str, channel_weights: ChannelWeigh
                 "The explained layer must lie between the model's input and `head`. "
                 f"Received: {layer!r}, which does not feed `head`. Use 'features'."
             )
-        features = tf.cast(features, tf.float32)
-        weights = channel_weights(features, tf.cast(gradient, tf.float32) / positions)
-        return scaled(tf.reduce_sum(features * weights, axis=-1)), head.activation(logits)
+        gradient = tf.cast(gradient, tf.float32) / positions
+        return tf.cast(features, tf.float32), gradient, head.activation(logits)
 
-    return explain
+    return gradients
 
 
 def class_map_graph(model: keras.Model, layer: str, all_classes: bool) -> ExplainGraph:
@@ -159,6 +197,25 @@ def positive_gradient_weights(features: tf.Tensor, gradient: tf.Tensor) -> tf.Te
     alpha = tf.where(gradient == 0, 0.0, tf.math.divide_no_nan(1.0, denominator))
     alpha = tf.math.divide_no_nan(alpha, tf.reduce_sum(alpha, axis=(1, 2), keepdims=True))
     return tf.reduce_sum(alpha * tf.nn.relu(gradient), axis=(1, 2), keepdims=True)
+
+
+def cell_gradient(features: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Returns the weights of HiResCAM: the gradient of each cell, `(N, h, w, C)`."""
+    return gradient
+
+
+def positive_cell_gradient(features: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Returns the weights of LayerCAM: the gradient of each cell where it is positive, `(N, h, w, C)`."""
+    return tf.nn.relu(gradient)
+
+
+# The weights of the methods that use gradients, by the methods' names on the command line.
+FEATURE_WEIGHTS: dict[str, FeatureWeights] = {
+    "grad-cam": mean_gradient,
+    "grad-cam++": positive_gradient_weights,
+    "layer-cam": positive_cell_gradient,
+    "hires-cam": cell_gradient,
+}
 
 
 def scaled(heat: tf.Tensor) -> tf.Tensor:

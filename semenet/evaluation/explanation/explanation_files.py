@@ -17,8 +17,9 @@ from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
-from semenet.inference.class_activation import method_function
+from semenet.inference.explained_layers import LAST, layer_name
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
+from semenet.inference.heat_maps import method_function, method_name
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.inference.network_inputs import prepare_views, stack_views
 from semenet.progress import track
@@ -26,7 +27,8 @@ from semenet.storage.atomic import output_folder, write_bytes
 from semenet.training.run_folder.run import Run
 
 TABLE = "explanations.csv"
-COLUMNS = ("file", "label", "predicted", "probability", "class", "method", "heatmap", "overlay", "panel")
+COLUMNS = ("file", "label", "predicted", "probability", "class", "method", "layer")
+COLUMNS += ("heatmap", "overlay", "panel")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +57,12 @@ class Method:
 
     Attributes:
         name: a key of `semenet.inference.class_activation.METHODS`.
-        layer: name of the layer whose feature map is weighted.
+        layer: name or stride of the layer whose feature map is weighted.
         class_name: the class to explain; None for each image's predicted class.
     """
 
     name: str
-    layer: str
+    layer: str | int
     class_name: str | None = None
 
     def class_index(self, run: Run) -> int | None:
@@ -107,8 +109,10 @@ def write_cases(
         SemenetError: unknown method, layer or class; or outputs are not finite.
     """
     explained = method.class_index(run)
-    explain = method_function(method.name)(run.model, method.layer)
-    geometry = cell_geometry(run, method.layer)
+    name, layer = method_name(method.name), layer_name(run.model, method.layer)
+    explain = method_function(name)(run.model, layer)
+    geometry = cell_geometry(run, layer)
+    described = name if layer == LAST else f"{name} of {layer}"
     folder = output_folder(out)
 
     def load(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +130,7 @@ def write_cases(
     ) -> dict[str, Any]:
         predicted = int(output.argmax())
         index = predicted if explained is None else explained
-        caption = [f"{method.name} for {run.class_names[index]}: probability {output[index]:.3f}"]
+        caption = [f"{described} for {run.class_names[index]}: probability {output[index]:.3f}"]
         caption.append(f"predicted: {run.class_names[predicted]}, probability {output[predicted]:.3f}")
         if case.label is not None:
             caption.append(f"true: {case.label}")
@@ -136,15 +140,16 @@ def write_cases(
         picture = overlay_heat_map(image, heat, geometry=geometry, box=box)
         pictures = {"heatmap": grey, "overlay": picture, "panel": panel(image, picture, caption)}
         names = {kind: f"{case.stem}_{kind}.png" for kind in pictures}
-        for kind, name in names.items():
-            write_bytes(folder / name, encode_image(pictures[kind]))
+        for kind, file in names.items():
+            write_bytes(folder / file, encode_image(pictures[kind]))
         return {
             "file": case.name,
             "label": case.label,
             "predicted": run.class_names[predicted],
             "probability": float(output[predicted]),
             "class": run.class_names[index],
-            "method": method.name,
+            "method": name,
+            "layer": layer,
         } | names
 
     rows: list[dict[str, Any]] = []
@@ -171,7 +176,8 @@ def write_cases(
             heat, outputs = explain(inputs, explained)
             outputs = metrics.apply_temperature(outputs, run.temperature, run.activation)
             rows += pool.map(write, batch, images, heat, outputs, boxes)
-    columns = [name for name in COLUMNS if labelled or name != "label"]
+    left_out = {"label": not labelled, "layer": layer == LAST}
+    columns = [column for column in COLUMNS if not left_out.get(column)]
     table = pd.DataFrame(rows, columns=columns)
     write_bytes(folder / TABLE, table.to_csv(index=False).encode())
     return table

@@ -35,7 +35,7 @@ def explain(
     only: str = "wrong",
     root: str | pathlib.Path | None = None,
     method: str = "grad-cam",
-    layer: str = "features",
+    layer: str | int = "features",
     class_name: str | None = None,
     true_labels: str | Sequence[str | None] | None = None,
     masks: str | pathlib.Path | Sequence[str | pathlib.Path | None] | None = None,
@@ -59,8 +59,9 @@ def explain(
         only: with `manifest`, which images to explain: those classified "wrong", "right", or "all". If there
             are none, the table has no rows.
         root: with `manifest`, the folder that its paths are relative to; None for the CSV's own.
-        method: "grad-cam", "grad-cam++" or "cam".
-        layer: name of the layer whose feature map is weighted.
+        method: "grad-cam", "grad-cam++", "cam", "layer-cam" or "hires-cam".
+        layer: name of the layer whose feature map is weighted, or its stride, see
+            `semenet.inference.layers_by_stride`.
         class_name: the class to explain; None for each image's predicted class.
         true_labels: with `images`, one label or None for each listed image, in the order of
             `semenet.data.images.listing.list_images`; a single str for one image; None if they are not known.
@@ -74,8 +75,8 @@ def explain(
     Returns:
         DataFrame, the content of explanations.csv, with the columns file (see
         `semenet.storage.file_names.shown_name`), label (only if labels are known), predicted, probability
-        (of the predicted class, calibrated if the run is), class (the explained one), method, heatmap,
-        overlay and panel (the last three relative to `out`).
+        (of the predicted class, calibrated if the run is), class (the explained one), method, layer (only if
+        it is not the last one), heatmap, overlay and panel (the last three relative to `out`).
 
     Raises:
         ManifestError: the manifest cannot be used, has no such split, or contains a label that the network
@@ -129,7 +130,7 @@ def explain_files(
     batch_size: int = 16,
     *,
     method: str = "grad-cam",
-    layer: str = "features",
+    layer: str | int = "features",
     class_name: str | None = None,
     true_labels: Sequence[str | None] | None = None,
     masks: Sequence[str | pathlib.Path | None] | None = None,
@@ -175,7 +176,7 @@ def explain_split(
     root: str | pathlib.Path | None = None,
     batch_size: int = 16,
     method: str = "grad-cam",
-    layer: str = "features",
+    layer: str | int = "features",
     class_name: str | None = None,
     lungs: Run | keras.Model | str | pathlib.Path | None = None,
 ) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The parameter randomisation test: heat maps that survive random weights do not explain the network."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import method_function
+from semenet.inference.explained_layers import layer_name
+from semenet.inference.heat_maps import method_function
 
 # With all weights randomised, the interval of the mean rank correlation must end below this value.
 MAX_CORRELATION = 0.5
@@ -25,7 +26,7 @@ def randomization_check(
     class_index: int | Sequence[int] | np.ndarray | None = None,
     *,
     method: str = "grad-cam",
-    layer: str = "features",
+    layer: str | int = "features",
     seed: int = 0,
     batch_size: int = 16,
     resamples: int = 2000,
@@ -48,7 +49,7 @@ def randomization_check(
         class_index: the classes to explain, an int or `(N,)`; None for those predicted by the trained
             network. They stay the same for all groups.
         method: a key of `semenet.inference.class_activation.METHODS`.
-        layer: name of the layer that is explained.
+        layer: name or stride of the layer that is explained.
         seed: seed of the weights and the resamples.
         batch_size: number of images at a time.
         resamples: number of bootstrap resamples.
@@ -67,8 +68,8 @@ def randomization_check(
         Adebayo et al., "Sanity Checks for Saliency Maps", https://arxiv.org/abs/1810.03292, section 3.1.
     """
     images = np.asarray(images)
-    copy = keras.models.clone_model(model, clone_function=_in_float32)
-    copy.set_weights(model.get_weights())
+    copy = float32_copy(model)
+    layer = layer_name(copy, layer)
     explain = method_function(method)(copy, layer)
 
     def heat_maps(index: np.ndarray) -> np.ndarray:
@@ -86,12 +87,11 @@ def randomization_check(
     groups = []
     for name, layers in layer_groups(copy, layer):
         for member in layers:
-            _reinitialize(member, generator)
-        groups.append({"group": name} | _compare_maps(original, heat_maps(explained), seed, resamples))
-    last = groups[-1]
+            reinitialize(member, generator)
+        groups.append({"group": name} | map_similarity(original, heat_maps(explained), seed, resamples))
     return {
         "groups": groups,
-        "passes": None if last["high"] is None else last["high"] < MAX_CORRELATION,
+        "passes": passes(groups[-1]),
         "rule": "with all weights randomised, the 95 % interval of the mean rank correlation ends below "
         f"{MAX_CORRELATION}",
         "method": method,
@@ -202,7 +202,20 @@ def structural_similarity(first: np.ndarray, second: np.ndarray) -> float | None
     return float(np.mean(luminance * (2 * covariance + 0.03**2) / (variances + 0.03**2)))
 
 
-def _compare_maps(original: np.ndarray, randomised: np.ndarray, seed: int, resamples: int) -> dict[str, Any]:
+def map_similarity(
+    original: np.ndarray, randomised: np.ndarray, seed: int = 0, resamples: int = 2000
+) -> dict[str, Any]:
+    """Compares the maps of a trained network with those of the same network with random weights.
+
+    Args:
+        original: `(N, h, w)`.
+        randomised: the same.
+        seed: seed of the resamples.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        dict: `correlation`, `low`, `high`, `ssim`, `count` and `empty`, see `randomization_check`.
+    """
     correlations = rank_correlation(original, randomised)
     pairs = np.flatnonzero(~np.isnan(correlations))
     correlations = correlations[pairs]
@@ -221,12 +234,28 @@ def _compare_maps(original: np.ndarray, randomised: np.ndarray, seed: int, resam
     }
 
 
+def passes(compared: Mapping[str, Any]) -> bool | None:
+    """Returns whether maps depend on the weights, from `map_similarity` with all weights randomised.
+
+    None if fewer than two images could be compared.
+    """
+    return None if compared["high"] is None else compared["high"] < MAX_CORRELATION
+
+
+def float32_copy(model: keras.Model) -> keras.Model:
+    """Returns a copy of a functional model with weights of its own that computes in float32."""
+    copy = keras.models.clone_model(model, clone_function=_in_float32)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
     # Activations of random weights may exceed the range of float16.
     return type(layer).from_config(layer.get_config() | {"dtype": "float32"})
 
 
-def _reinitialize(layer: keras.layers.Layer, generator: np.random.Generator) -> None:
+def reinitialize(layer: keras.layers.Layer, generator: np.random.Generator) -> None:
+    """Draws all weights of a layer again, each by its layer's own initializer."""
     for variable in layer.weights:
         initializer = getattr(layer, f"{variable.name}_initializer", None)
         if initializer is None:

@@ -18,8 +18,9 @@ from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.evaluation.explanation import explanation_files
 from semenet.evaluation.explanation.explanations import choose_cases, explain, explain_files, explain_split
-from semenet.inference.class_activation import grad_cam, method_function
+from semenet.inference.class_activation import grad_cam
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
+from semenet.inference.heat_maps import heat_map, method_function
 from semenet.models.layers.heads import SegmentationHead
 from semenet.storage.atomic import unique_stems
 from semenet.training.run_folder.run import Run
@@ -110,7 +111,9 @@ def test_explain_files_with_other_method_layer_class_and_labels(tmp_path):
         true_labels=["virus", None],
     )
     table = pd.read_csv(tmp_path / "out" / "explanations.csv", keep_default_na=False)
-    assert list(table.columns) == ["file", "label", *COLUMNS[1:]]
+    columns = ["file", "label", *COLUMNS[1:]]
+    assert list(table.columns) == [*columns[:6], "layer", *columns[6:]]
+    assert table["layer"].tolist() == ["conv"] * 2
     assert table["label"].tolist() == ["virus", ""]
     assert table["class"].tolist() == ["virus"] * 2
     assert table["method"].tolist() == ["grad-cam++"] * 2
@@ -283,6 +286,23 @@ def test_the_caption_states_explained_predicted_and_true_class(tmp_path, monkeyp
             "The map is 0 everywhere: no evidence for the class was found.",
         ]
     ]
+
+
+def test_pictures_of_another_layer_tell_method_and_layer(tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(
+        explanation_files, "panel", lambda image, picture, caption: captions.append(caption[0]) or image
+    )
+    run, file = a_run(), write_image(tmp_path / "a.png", 1)
+    table = explain(run, file, out=tmp_path / "out", method="layer_cam", layer="2", class_name="virus")
+    assert captions[0].startswith("layer-cam of conv for virus: probability ")
+    assert table[["method", "layer"]].values.tolist() == [["layer-cam", "conv"]]
+    heat = heat_map(
+        run.model, prepare_image(read_image(file), (16, 16))[None], 2, method="layer-cam", layer=2
+    )
+    grey = cv2.imread(str(tmp_path / "out" / "a_heatmap.png"), cv2.IMREAD_UNCHANGED)
+    expected = resize_heat_map(heat[0], (40, 30), cell_geometry(run, "conv"))
+    np.testing.assert_allclose(grey / 255, expected, atol=0.003)
 
 
 @pytest.mark.parametrize("storage", ["pyarrow", "python"])
