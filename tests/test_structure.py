@@ -61,6 +61,7 @@ ROOMS = {
         "finding_sources",
         "manifest",
         "evaluation",
+        "heat_maps",
         "serving",
         "main",
     ],

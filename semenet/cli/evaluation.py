@@ -10,6 +10,8 @@ from semenet.training.recipe import Names
 
 Positional = tyro.conf.Positional
 RunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional]
+MapMethod = Annotated[str, tyro.conf.arg(metavar="{cam,grad-cam,grad-cam++,layer-cam,hires-cam}")]
+MapLayer = Annotated[str, tyro.conf.arg(metavar="NAME|STRIDE")]
 Images = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), Positional]
 
 
@@ -27,6 +29,8 @@ def evaluate(
     lungs: pathlib.Path | None = None,
     audit: pathlib.Path | None = None,
     resamples: int = 2000,
+    map_method: MapMethod | None = None,
+    map_layer: MapLayer = "features",
 ) -> None:
     """Evaluates a network: writes metrics.json, report.html, card.md and predictions.csv.
 
@@ -47,6 +51,9 @@ def evaluate(
         lungs: Run of a U-Net that segments the lungs. None: the manifest's masks, if it has any.
         audit: Folder of an earlier `semenet audit` of this network, for the report.
         resamples: Bootstrap resamples of the patients, for the intervals.
+        map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
+            possible.
+        map_layer: Layer of the heat maps, by name or stride.
     """
     import_tensorflow()
     from semenet.evaluation.split_evaluation import evaluate as evaluate_split
@@ -65,6 +72,8 @@ def evaluate(
         lungs=lungs,
         audit=audit,
         resamples=resamples,
+        map_method=map_method,
+        map_layer=map_layer,
     )
     print(out / "report.html")
 
@@ -176,63 +185,9 @@ def audit(
     print(out / "audit.json")
 
 
-def explain(
-    run: RunPath,
-    images: Images = (),
-    *,
-    out: pathlib.Path,
-    manifest: pathlib.Path | None = None,
-    split: str = "val",
-    only: Literal["wrong", "right", "all"] = "wrong",
-    root: pathlib.Path | None = None,
-    method: Literal["grad-cam", "grad-cam++", "cam"] = "grad-cam",
-    layer: str = "features",
-    class_name: str | None = None,
-    lungs: pathlib.Path | None = None,
-    batch_size: int = 16,
-) -> None:
-    """Writes heat maps, overlays, and panels with probability and true label.
-
-    Args:
-        run: Run folder or .keras file.
-        images: Radiographs, or folders of them; none with --manifest.
-        out: Folder to write to.
-        manifest: Explain images of this manifest instead of files, with their true labels.
-        split: With --manifest: the split.
-        only: With --manifest: the images classified wrongly, rightly, or all.
-        root: With --manifest: folder that its paths are relative to. None: the manifest's own.
-        method: grad-cam and grad-cam++ use gradients; cam needs global average pooling and uses none.
-        layer: The layer whose feature map is weighted.
-        class_name: The class to explain. None: the predicted one.
-        lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
-            masks.
-        batch_size: Images per step.
-    """
-    from semenet.evaluation.explanation.explanation_files import TABLE
-    from semenet.evaluation.explanation.explanations import explain as explain_run
-    from semenet.storage.file_names import shown_name
-
-    explain_run(
-        run,
-        images,
-        manifest=manifest,
-        split=split,
-        out=out,
-        only=only,
-        root=root,
-        method=method,
-        layer=layer,
-        class_name=class_name,
-        lungs=lungs,
-        batch_size=batch_size,
-    )
-    print(shown_name(out / TABLE))
-
-
 EVALUATION_COMMANDS = {
     "evaluate": evaluate,
     "calibrate": calibrate,
     "compare": compare,
-    "explain": explain,
     "audit": audit,
 }

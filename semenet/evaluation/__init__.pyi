@@ -1,7 +1,17 @@
 from .explanation.explanations import explain as explain
+from .explanation.map_comparison import compare_map_methods as compare_map_methods
+from .explanation.pointing import pointing_scores as pointing_scores
 from .measure.calibration import calibrate as calibrate
 from .measure.comparison import compare as compare
 from .shortcut_audit.classifier_audit import audit as audit
 from .split_evaluation import evaluate as evaluate
 
-__all__ = ["audit", "calibrate", "compare", "evaluate", "explain"]
+__all__ = [
+    "audit",
+    "calibrate",
+    "compare",
+    "compare_map_methods",
+    "evaluate",
+    "explain",
+    "pointing_scores",
+]

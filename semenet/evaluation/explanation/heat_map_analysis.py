@@ -49,7 +49,9 @@ def analyse_heat_maps(
     if len(chosen):
         masks = list(lungs.masks_as_seen(rows.iloc[chosen].reset_index(drop=True), run, batch_size))
         heats = predictions.heat_maps(chosen)
-        located = heat_by_class(heats, masks, predicted[chosen], run.class_names, cell_geometry(run))
+        located = heat_by_class(
+            heats, masks, predicted[chosen], run.class_names, cell_geometry(run, predictions.layer)
+        )
     few = draw_evenly(predicted, MAX_RANDOMIZED, seed)
     few_rows = rows.iloc[few].reset_index(drop=True)
     images = np.concatenate(list(lungs.network_inputs(few_rows, run, batch_size)))
@@ -59,7 +61,13 @@ def analyse_heat_maps(
         "masks": lungs.source if located else None,
         "classes": located,
         "sanity": randomization_check(
-            run.model, images, predicted[few], method=predictions.method, seed=seed, batch_size=batch_size
+            run.model,
+            images,
+            predicted[few],
+            method=predictions.method,
+            layer=predictions.layer,
+            seed=seed,
+            batch_size=batch_size,
         ),
     }
 

@@ -1,0 +1,119 @@
+"""The commands that draw heat maps and compare their methods."""
+
+import pathlib
+from typing import Annotated, Literal
+
+import tyro
+
+from semenet.cli.evaluation import Images, MapLayer, MapMethod, RunPath
+from semenet.training.recipe import Names
+
+_TABLE_WIDTH = 240
+
+
+def explain(
+    run: RunPath,
+    images: Images = (),
+    *,
+    out: pathlib.Path,
+    manifest: pathlib.Path | None = None,
+    split: str = "val",
+    only: Literal["wrong", "right", "all"] = "wrong",
+    root: pathlib.Path | None = None,
+    method: Annotated[MapMethod, tyro.conf.arg(name="map-method", aliases=["--method"])] = "grad-cam",
+    layer: Annotated[MapLayer, tyro.conf.arg(name="map-layer", aliases=["--layer"])] = "features",
+    class_name: str | None = None,
+    lungs: pathlib.Path | None = None,
+    batch_size: int = 16,
+) -> None:
+    """Writes heat maps, overlays, and panels with probability and true label.
+
+    Args:
+        run: Run folder or .keras file.
+        images: Radiographs, or folders of them; none with --manifest.
+        out: Folder to write to.
+        manifest: Explain images of this manifest instead of files, with their true labels.
+        split: With --manifest: the split.
+        only: With --manifest: the images classified wrongly, rightly, or all.
+        root: With --manifest: folder that its paths are relative to. None: the manifest's own.
+        method: cam needs global average pooling and uses no gradient, the others do. layer-cam and hires-cam
+            weight each cell on its own, which suits early layers.
+        layer: The layer whose feature map is weighted, by its name or by its stride: 8 is the last layer with
+            a cell for every 8 x 8 pixels of the input.
+        class_name: The class to explain. None: the predicted one.
+        lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
+            masks.
+        batch_size: Images per step.
+    """
+    from semenet.evaluation.explanation.explanation_files import TABLE
+    from semenet.evaluation.explanation.explanations import explain as explain_run
+    from semenet.storage.file_names import shown_name
+
+    explain_run(
+        run,
+        images,
+        manifest=manifest,
+        split=split,
+        out=out,
+        only=only,
+        root=root,
+        method=method,
+        layer=layer,
+        class_name=class_name,
+        lungs=lungs,
+        batch_size=batch_size,
+    )
+    print(shown_name(out / TABLE))
+
+
+def compare_maps(
+    run: RunPath,
+    manifest: pathlib.Path,
+    out: pathlib.Path,
+    split: str = "val",
+    root: pathlib.Path | None = None,
+    methods: Names | None = None,
+    layers: Names | None = None,
+    lungs: pathlib.Path | None = None,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> None:
+    """Compares methods and layers of heat maps: do maps lie on lesions, in the lungs, and depend on weights?
+
+    Prints a table and writes map_methods.csv, with intervals over patients.
+
+    Args:
+        run: Run folder or .keras file.
+        manifest: CSV with the columns file, patient, split, and lesion_mask (as phantoms have) or mask.
+        out: Folder to write to.
+        split: The split to measure on. Choose a method on one split and report it on another.
+        root: Folder that the manifest's paths are relative to. None: the manifest's own.
+        methods: Comma-separated: cam, grad-cam, grad-cam++, layer-cam, hires-cam. None: all.
+        layers: Comma-separated names or strides. None: the strides of 4 and more.
+        lungs: Run of a U-Net that segments the lungs. None: the manifest's masks.
+        batch_size: Images per step.
+        seed: Seed of the random weights.
+    """
+    import rich.console
+
+    from semenet.evaluation.explanation.map_comparison import TABLE, compare_map_methods, printed_table
+    from semenet.storage.file_names import shown_name
+
+    found = compare_map_methods(
+        run,
+        manifest,
+        split,
+        out=out,
+        root=root,
+        methods=methods,
+        layers=layers,
+        lungs=lungs,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    # Wide enough for all columns; a terminal wraps or scrolls the lines.
+    rich.console.Console(width=_TABLE_WIDTH).print(printed_table(found))
+    print(shown_name(out / TABLE))
+
+
+HEAT_MAP_COMMANDS = {"explain": explain, "compare-maps": compare_maps}
