@@ -76,8 +76,10 @@ def layers_by_stride(model: keras.Model) -> dict[int, str]:
     """Returns for each stride the layer whose feature map is explained.
 
     It is the last layer of that stride with a ReLU through which all paths from the image to the output lead:
-    the last feature map before the next downsampling, without the branches of a block. `features` is the one
-    of its own stride.
+    the last feature map before the next downsampling, without the branches of a block. If the next layers
+    skip cells, as the 1 x 1 convolutions of stride 2 in ResNet do, it is the first such layer: of the last
+    one, three of four cells have no gradient, and the identities of the blocks pass these gaps on. `features`
+    is the one of its own stride.
 
     Args:
         model: a functional model.
@@ -91,16 +93,32 @@ def layers_by_stride(model: keras.Model) -> dict[int, str]:
     Example:
         >>> model = semenet.build("resnet50_gap", width=0.125)
         >>> semenet.inference.layers_by_stride(model)[16]
-        'conv4_block6_out'
+        'conv4_block1_out'
     """
     size = tuple(side or default for side, default in zip(model.input_shape[1:3], _ANY_SIZE, strict=True))
-    strides = {}
+    layers: dict[int, list[keras.layers.Layer]] = {}
     for layer in _bottlenecks(model):
         if layer.name == LAST or getattr(layer, "activation", None) is keras.activations.relu:
             vertical, horizontal = receptive_field(model, layer.name, size).stride
             if vertical == horizontal and vertical.is_integer():
-                strides[int(vertical)] = layer.name
-    return strides
+                layers.setdefault(int(vertical), []).append(layer)
+    return {
+        stride: found[0 if _is_skipped(model, found[-1]) else -1].name for stride, found in layers.items()
+    }
+
+
+def _is_skipped(model: keras.Model, layer: keras.layers.Layer) -> bool:
+    """Returns whether all layers that take a layer's output skip some of its cells."""
+    users = [
+        user
+        for user in model.layers
+        if any(tensor is layer.output for tensor in keras.tree.flatten(user.input)) and user is not layer
+    ]
+    return bool(users) and all(
+        isinstance(user, keras.layers.Conv2D)
+        and any(side < stride for side, stride in zip(user.kernel_size, user.strides, strict=True))
+        for user in users
+    )
 
 
 def _bottlenecks(model: keras.Model) -> list[keras.layers.Layer]:

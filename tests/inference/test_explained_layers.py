@@ -1,19 +1,22 @@
 """The layers that heat maps are computed from, by name and by stride."""
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import semenet
 from semenet.errors import SemenetError
 from semenet.inference.explained_layers import feature_map, layer_name, layers_by_stride
+from semenet.inference.heat_map_graphs import feature_gradients
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("vgg19", {2: "block2_conv2", 8: "block4_conv4", 16: "block5_conv4", 32: "features"}),
-        ("resnet50", {2: "conv1_relu", 4: "conv2_block3_out", 16: "conv4_block6_out", 32: "features"}),
-        ("seme_resnet50", {2: "conv1_relu", 4: "conv2_block3_out", 16: "conv4_block6_out", 32: "features"}),
+        ("resnet50", {2: "conv1_relu", 4: "conv2_block1_out", 16: "conv4_block1_out", 32: "features"}),
+        ("seme_resnet50", {2: "conv1_relu", 4: "conv2_block1_out", 16: "conv4_block1_out", 32: "features"}),
         ("seme_densenet169", {2: "conv1_relu", 4: "pool2_relu", 8: "pool3_relu", 32: "features"}),
     ],
 )
@@ -25,6 +28,17 @@ def test_a_stride_stands_for_the_last_map_before_the_next_downsampling(name, exp
         assert layer_name(model, stride) == layer_name(model, str(stride)) == layer
         assert model.get_layer(layer).output.shape[1] == 64 // stride
     assert feature_map(model, 8) is model.get_layer(found[8])
+
+
+def test_every_cell_of_these_layers_has_a_gradient():
+    """Of the last layer before a 1 x 1 convolution of stride 2, only a quarter of the cells has one."""
+    model = semenet.build("resnet50_gap", input_shape=(64, 64, 1), width=0.125)
+    images = tf.random.stateless_uniform((2, 64, 64, 1), (1, 2), 0, 255)
+    shares = {}
+    for layer in ("conv3_block4_out", layer_name(model, 8)):
+        _, gradient, _ = feature_gradients(model, layer)(images, tf.constant([0, 0]))
+        shares[layer] = float(np.mean(np.any(gradient != 0, axis=-1)))
+    assert shares == {"conv3_block4_out": 0.25, "conv3_block1_out": 1}
 
 
 def test_layers_inside_a_branch_are_not_offered():
