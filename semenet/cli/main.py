@@ -13,8 +13,9 @@ import tyro
 
 from semenet.cli.combine import COMBINE_COMMANDS
 from semenet.cli.data import SOURCE_COMMANDS
-from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, RunPath
+from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMethod, RunPath
 from semenet.cli.finding_sources import FINDING_COMMANDS
+from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
 from semenet.cli.manifest import MANIFEST_COMMANDS
 from semenet.cli.recipe import report_errors, run_recipe
 from semenet.cli.serving import cascade, export, serve
@@ -104,6 +105,9 @@ def predict(
     batch_size: int = 16,
     tta: int = 1,
     lungs: pathlib.Path | None = None,
+    maps: pathlib.Path | None = None,
+    map_method: MapMethod | None = None,
+    map_layer: MapLayer = "features",
 ) -> None:
     """Writes a table of predictions: file, one column of probabilities for each class, and predicted.
 
@@ -121,12 +125,33 @@ def predict(
         tta: Test-time augmentation, as in `semenet evaluate`: number of fixed views to average. Not for a
             cascade. 1: the image alone. A SavedModel does not support it.
         lungs: For a network that needs lung masks: the run of a U-Net that segments them.
+        maps: Folder for heat maps of the predicted classes, and maps.csv, which lists them.
+        map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
+            possible.
+        map_layer: Layer of the heat maps, by name or stride.
     """
     import_tensorflow()
+    from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
     from semenet.serving.prediction.any_network import predict
     from semenet.storage.file_names import shown_name
 
-    predict(run, images, out, on_error=on_error, batch_size=batch_size, tta=tta, lungs=lungs)
+    map_choice = MapChoice(map_method, map_layer)
+    if maps is None and map_choice != DEFAULT_MAPS:
+        raise SemenetError(
+            "--map-method and --map-layer belong to heat maps. Received: no --maps. "
+            "Give a folder with --maps, or leave them out."
+        )
+    predict(
+        run,
+        images,
+        out,
+        on_error=on_error,
+        batch_size=batch_size,
+        tta=tta,
+        lungs=lungs,
+        maps=maps,
+        map_choice=map_choice,
+    )
     print(shown_name(out))
 
 
@@ -187,6 +212,7 @@ COMMANDS = {
     "data": data,
     "train": train,
     **EVALUATION_COMMANDS,
+    **HEAT_MAP_COMMANDS,
     "masks": masks,
     "cascade": cascade,
     "predict": predict,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.evaluation import RunPath
+from semenet.cli.evaluation import MapLayer, MapMethod, RunPath
 from semenet.cli.progress import progress_bars
 from semenet.errors import SemenetError
 from semenet.serving.server.options import ServerOptions
@@ -23,6 +23,8 @@ def export(
     int8: bool = False,
     calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
     lungs: pathlib.Path | None = None,
+    map_method: MapMethod | None = None,
+    map_layer: MapLayer = "features",
 ) -> None:
     """Exports a network as a SavedModel that takes the bytes of image files, or in another format.
 
@@ -38,11 +40,21 @@ def export(
         calibration: For int8: manifest, whose split train is used, or folder of images to calibrate on.
         lungs: For a SavedModel of a network that needs the lungs: the run of a U-Net that finds them, which
             the SavedModel then includes.
+        map_method: Method of a SavedModel's heat maps, as in `semenet explain`. None: cam, or grad-cam where
+            it is not possible.
+        map_layer: Layer of a SavedModel's heat maps, by name or stride.
     """
+    from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
     from semenet.serving.exports.runtime_formats import export_format
     from semenet.serving.exports.saved_model import export as export_saved_model
     from semenet.serving.exports.tf_serving import export_for_tf_serving
 
+    maps = MapChoice(map_method, map_layer)
+    if format != "savedmodel" and maps != DEFAULT_MAPS:
+        raise SemenetError(
+            f"Only a SavedModel has heat maps. Received: --map-method or --map-layer with --format {format}. "
+            "Leave them out, or export a SavedModel."
+        )
     if format == "savedmodel":
         if int8 or calibration is not None:
             raise SemenetError(
@@ -51,9 +63,9 @@ def export(
             )
         with progress_bars() as progress:
             if tf_serving is None:
-                saved = export_saved_model(run, folder, progress, lungs)
+                saved = export_saved_model(run, folder, progress, lungs, maps)
             else:
-                saved = export_for_tf_serving(run, folder, tf_serving, progress, lungs)
+                saved = export_for_tf_serving(run, folder, tf_serving, progress, lungs, maps)
     elif lungs is not None:
         raise SemenetError(
             "Only a SavedModel includes the U-Net that finds the lungs; the other formats take prepared "

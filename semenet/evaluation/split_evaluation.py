@@ -13,8 +13,7 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet import metrics
-from semenet.data.checks.screening import ON_ERROR, screen_masks, screen_rows
-from semenet.data.images.errors import ImageError
+from semenet.data.checks.screening import ON_ERROR
 from semenet.data.manifest.class_labels import complete_labels, possible_classes
 from semenet.data.manifest.table import ManifestError, read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset
@@ -25,16 +24,18 @@ from semenet.evaluation.drawing.example_sheets import grad_cam_sheet, outline_sh
 from semenet.evaluation.explanation.heat_map_analysis import analyse_heat_maps
 from semenet.evaluation.measure.classification import default_subgroups, measure_classification
 from semenet.evaluation.measure.predictions import Predictions
+from semenet.evaluation.measure.screened_rows import rows_to_evaluate
 from semenet.evaluation.measure.subgroups import subgroup_means, subgroups
 from semenet.evaluation.report.html_report import render_report
 from semenet.evaluation.report.model_card import render_card
 from semenet.evaluation.report.sections import classification_sections, segmentation_sections
 from semenet.evaluation.shortcut_audit.saved_audit import read_audit
+from semenet.inference.explained_layers import LAST
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function, scoring_function_with_maps
 from semenet.metrics.patient_bootstrap import mean_intervals
 from semenet.metrics.patient_resamples import check_resamples
-from semenet.progress import show_steps, track
+from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
 from semenet.training.run_folder.record import package_versions
 from semenet.training.run_folder.run import Run
@@ -58,6 +59,8 @@ def evaluate(
     lungs: Run | keras.Model | str | pathlib.Path | None = None,
     audit: str | pathlib.Path | None = None,
     resamples: int = 2000,
+    map_method: str | None = None,
+    map_layer: str | int = LAST,
 ) -> dict[str, Any]:
     """Evaluates a network on a split: writes `metrics.json`, `predictions.csv`, `report.html` and `card.md`.
 
@@ -92,6 +95,9 @@ def evaluate(
             alone.
         audit: folder of an earlier `semenet audit` of this network, for the report; or None.
         resamples: number of bootstrap resamples of the patients, for the intervals.
+        map_method: the method of the heat maps, as for `semenet.heat_map`; None for class activation maps,
+            or Grad-CAM where the head or the layer does not allow them.
+        map_layer: name or stride of the layer that the heat maps show.
 
     Returns:
         dict, the content of metrics.json.
@@ -132,11 +138,14 @@ def evaluate(
     if opened.needs_lungs:
         masks.check_available(rows)
     folder = output_folder(out)
-    rows, skipped = _screen_rows(opened, rows, masks, on_error, skip_at_most)
+    rows, skipped = rows_to_evaluate(opened, rows, masks, on_error, skip_at_most)
     if opened.segments:
         measured = _evaluate_segmentation(opened, rows, batch_size, score, by, resamples)
     else:
-        measured = _evaluate_classification(opened, rows, batch_size, score, by, resamples, masks)
+        chosen_maps = (map_method, map_layer)
+        measured = _evaluate_classification(
+            opened, rows, batch_size, score, by, resamples, masks, chosen_maps
+        )
     result = (
         metrics.add_dotted_keys(measured.values)
         | measured.details
@@ -166,6 +175,8 @@ def evaluate(
                 lungs=masks.run and masks.run.name,
                 audit=audit,
                 resamples=None if resamples == 2000 else resamples,
+                map_method=map_method,
+                map_layer=None if map_layer == LAST else map_layer,
             ),
             "versions": package_versions(),
         }
@@ -201,30 +212,6 @@ class _Measured:
     sections: Mapping[str, Any]
 
 
-def _screen_rows(
-    run: Run, rows: pd.DataFrame, masks: LungMasks, on_error: str, skip_at_most: float
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Returns the rows to evaluate and a table (file, reason) of what was left out."""
-    needs_masks = run.segments or (run.needs_lungs and masks.run is None)
-    skipped = pd.DataFrame(columns=["file", "reason"])
-    with show_steps("Reading") as progress:
-        if on_error == "skip":
-            rows, skipped = screen_rows(rows, masks=needs_masks, skip_at_most=skip_at_most, progress=progress)
-        if needs_masks or masks.run is not None or not masks.has_mask(rows).any():
-            return rows, skipped
-        # These masks are read last in an evaluation; errors in them should be known first.
-        bad = screen_masks(rows[masks.has_mask(rows)], progress)
-    if len(bad) and on_error != "skip":
-        raise ImageError(
-            "Lung masks that locate the heat maps must be readable and match their images, or be left out. "
-            f"Received: {len(bad)} that cannot be used, first: {bad['reason'][0]} "
-            "Fix them, or leave them out with --on-error skip."
-        )
-    mask_path = rows["mask_path"].where(~rows["file"].isin(bad["file"]), "")
-    bad["reason"] = "only its mask was left out: " + bad["reason"]
-    return rows.assign(mask_path=mask_path), pd.concat([skipped, bad])
-
-
 def _evaluate_classification(
     run: Run,
     rows: pd.DataFrame,
@@ -233,6 +220,7 @@ def _evaluate_classification(
     by: Sequence[str] | None,
     resamples: int,
     masks: LungMasks,
+    maps: tuple[str | None, str | int],
 ) -> _Measured:
     possible = possible_classes(rows, run.class_names)
     if not complete_labels(possible).any():
@@ -240,7 +228,7 @@ def _evaluate_classification(
             "An evaluation needs images whose label names one class. Received: only partial labels, such as "
             f"{rows['label'][0]!r}. Add rows with complete labels."
         )
-    predictions = Predictions(run, rows, score, masks, batch_size)
+    predictions = Predictions(run, rows, score, masks, batch_size, *maps)
     probabilities = predictions.probabilities
     values, details = measure_classification(run, rows, possible, probabilities, by, resamples)
     names = np.array(run.class_names, dtype=object)

@@ -474,6 +474,22 @@ def test_a_network_that_takes_lungs_alone(data):
     assert "lungs alone" in (data / "out" / "card.md").read_text()
 
 
+def test_heat_maps_by_another_method_and_layer(evaluated, tmp_path):
+    """All else stays the same."""
+    folder, run, default = evaluated
+    chosen = {"map_method": "layer_cam", "map_layer": "conv"}
+    found = evaluate(run, folder / "manifest.csv", "val", out=tmp_path, batch_size=3, **chosen)
+    assert found["where"]["method"] == found["where"]["sanity"]["method"] == "layer-cam"
+    assert found["where"]["sanity"]["layer"] == "conv"
+    assert found["command"].endswith("--map-method layer_cam --map-layer conv")
+    assert (tmp_path / "predictions.csv").read_bytes() == (folder / "out" / "predictions.csv").read_bytes()
+    assert found["intervals"] == default["intervals"]
+    assert "Example heat maps (LayerCAM of conv)" in (tmp_path / "report.html").read_text()
+    jsonschema.validate(found, SCHEMA)
+    with pytest.raises(SemenetError, match=r"Received: 'featurse'.*Did you mean features"):
+        evaluate(run, folder / "manifest.csv", "val", out=tmp_path, map_layer="featurse")
+
+
 @pytest.mark.parametrize("network", ["alone.keras", pytest.param("model.keras", marks=pytest.mark.slow)])
 def test_images_with_bad_masks_are_skipped_only_if_the_mask_is_needed(data, run, network):
     save_network_of_lungs_alone(data)

@@ -22,6 +22,14 @@ from semenet.models.receptive_fields import ReceptiveField
 from semenet.training.run_folder.run import Run
 
 EXAMPLES = 3
+# The methods of heat maps as papers write them. CAM of the last layer is Grad-CAM without a gradient.
+METHOD_NAMES = {
+    "cam": "Grad-CAM",
+    "grad-cam": "Grad-CAM",
+    "grad-cam++": "Grad-CAM++",
+    "layer-cam": "LayerCAM",
+    "hires-cam": "HiResCAM",
+}
 PICTURE_SIDE = 320
 
 
@@ -95,7 +103,7 @@ def choose_segmented(dice: np.ndarray) -> dict[str, list[int]]:
 def grad_cam_sheet(
     run: Run, rows: pd.DataFrame, possible: np.ndarray, predictions: Predictions
 ) -> tuple[dict[str, list[Card]], tuple[int, int]]:
-    """Draws Grad-CAM overlays of examples of each class and partial label, for the predicted class.
+    """Draws heat map overlays of examples of each class and partial label, for the predicted class.
 
     Args:
         run: the run of a classifier.
@@ -112,7 +120,8 @@ def grad_cam_sheet(
     true_index = pd.Index(names).get_indexer(rows["label"])
     groups = choose_classified(true_index, probabilities, possible)
     chosen = sorted({index for group in groups for index in group})
-    geometry = cell_geometry(run)
+    geometry = cell_geometry(run, predictions.layer)
+    method = METHOD_NAMES.get(predictions.method, predictions.method)
     heat = dict(zip(chosen, predictions.heat_maps(np.array(chosen)), strict=True))
 
     def card(index: int) -> Card:
@@ -139,7 +148,7 @@ def grad_cam_sheet(
             right=right,
             original=_jpeg(image),
             picture=_jpeg(overlay),
-            alt=f"Grad-CAM overlay for the prediction {run.class_names[predicted]}, {where}",
+            alt=f"{method} overlay for the prediction {run.class_names[predicted]}, {where}",
         )
 
     cards = {

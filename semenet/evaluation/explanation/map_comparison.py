@@ -15,6 +15,7 @@ from semenet.data.images.reading import read_mask
 from semenet.data.manifest.csv_file import join_paths
 from semenet.data.manifest.table import read_manifest
 from semenet.data.transforms import host as host_transforms
+from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
 from semenet.evaluation.explanation.pointing import SCORES, mean_pointing_scores, pointing_scores
 from semenet.evaluation.explanation.randomization import (
@@ -114,9 +115,12 @@ def compare_map_methods(
     table = read_manifest(manifest, root, required=())
     rows = table.split(split)
     finder = LungMasks.open(lungs)
+    seen = list(finder.prepared(rows, opened, batch_size))
+    images = np.concatenate([batch.images for batch in seen])
+    boxes = [box for batch in seen for box in batch.boxes or [None] * len(batch.images)]
     regions = {
-        "lesion": _lesions(rows, table.path.parent if root is None else root, opened.input_size),
-        "lung": _lungs(rows, finder, opened.input_size, batch_size),
+        "lesion": _lesions(rows, table.path.parent if root is None else root, opened.input_size, boxes),
+        "lung": _lungs(rows, finder, opened, batch_size),
     }
     regions = {name: masks for name, masks in regions.items() if masks is not None}
     if not regions:
@@ -125,7 +129,6 @@ def compare_map_methods(
             f"Received: {manifest} without the columns `lesion_mask` and `mask`. "
             "Give a U-Net's run with --lungs, or use phantoms."
         )
-    images = np.concatenate(list(finder.network_inputs(rows, opened, batch_size)))
     batches = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
     predicted = np.concatenate([network(images[at], training=False).numpy().argmax(1) for at in batches])
     few = np.sort(np.random.default_rng(seed).permutation(len(images))[:MAX_RANDOMIZED])
@@ -230,23 +233,31 @@ def _traced(network: keras.Model, graph: Callable[..., Any]) -> _MapsOfLayer:
 
 
 def _lesions(
-    rows: pd.DataFrame, folder: str | pathlib.Path, size: tuple[int, int]
+    rows: pd.DataFrame, folder: str | pathlib.Path, size: tuple[int, int], boxes: Sequence[Box | None]
 ) -> list[np.ndarray | None] | None:
-    """Returns the lesion mask of each row, None for a row without one; None without the column."""
+    """Returns the lesion mask of each row, in the part of the image that the network sees.
+
+    It is None for a row without a mask, and there is no list without the column.
+    """
     if "lesion_mask" not in rows:
         return None
     paths = join_paths(pathlib.Path(folder).absolute(), rows["lesion_mask"].tolist())
-    return [host_transforms.resize_mask(read_mask(path), size) > 0 if path else None for path in paths]
+    whole = [read_mask(path) if path else None for path in paths]
+    parts = [
+        mask if mask is None or box is None else mask[box.slices]
+        for mask, box in zip(whole, boxes, strict=True)
+    ]
+    return [None if mask is None else host_transforms.resize_mask(mask, size) > 0 for mask in parts]
 
 
 def _lungs(
-    rows: pd.DataFrame, finder: LungMasks, size: tuple[int, int], batch_size: int
+    rows: pd.DataFrame, finder: LungMasks, run: Run, batch_size: int
 ) -> list[np.ndarray | None] | None:
     """Returns the lung mask of each row, None for a row without one; None if there is no mask at all."""
     available = finder.has_mask(rows)
     if not available.any():
         return None
-    masks = iter(finder.masks(rows[available], size, batch_size))
+    masks = iter(finder.masks_as_seen(rows[available].reset_index(drop=True), run, batch_size))
     return [next(masks) if is_available else None for is_available in available]
 
 

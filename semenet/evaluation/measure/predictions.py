@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from semenet.inference.class_activation import check_finite, grad_cam_function
+from semenet.inference.class_activation import check_finite
+from semenet.inference.explained_layers import LAST, is_pooled, layer_name
+from semenet.inference.heat_map_graphs import default_method
+from semenet.inference.heat_maps import method_function, method_name
 from semenet.inference.lung_masks import LungMasks
 from semenet.progress import track
 from semenet.training.run_folder.run import Run
@@ -15,8 +18,8 @@ from semenet.training.run_folder.run import Run
 class Predictions:
     """A classifier's probabilities for images, and heat maps of the predicted classes.
 
-    If the network ends in global average pooling, the class activation maps of the predicting forward pass
-    are kept. Otherwise Grad-CAM computes the requested maps in a second pass.
+    By default, if the network ends in global average pooling, the class activation maps of the predicting
+    forward pass are kept. Otherwise the requested maps are computed in a second pass, by default by Grad-CAM.
 
     Args:
         run: the run of the classifier.
@@ -24,13 +27,16 @@ class Predictions:
         score: scoring function, as returned by `semenet.inference.scoring.scoring_function_with_maps`.
         lungs: source of the lung masks, for a network that needs them.
         batch_size: number of images predicted at a time.
+        map_method: a key of `semenet.inference.class_activation.METHODS`; None for the default.
+        map_layer: name or stride of the layer whose feature map is weighted.
 
     Attributes:
         probabilities: float32 array `(N, K)`.
         predicted: int array `(N,)`, the index of the predicted class.
         boxes: for each image the rectangle of it that the network sees; None without a lung view.
         flags: for each image the checks that its lung mask failed, separated by spaces; None likewise.
-        method: how the maps are computed, "cam" or "grad-cam".
+        method: how the maps are computed, such as "cam" or "grad-cam".
+        layer: name of the layer whose feature map is weighted.
 
     Raises:
         ImageError: an image, or a mask that is needed, cannot be read.
@@ -38,17 +44,27 @@ class Predictions:
     """
 
     def __init__(
-        self, run: Run, rows: pd.DataFrame, score: Callable[..., Any], lungs: LungMasks, batch_size: int
+        self,
+        run: Run,
+        rows: pd.DataFrame,
+        score: Callable[..., Any],
+        lungs: LungMasks,
+        batch_size: int,
+        map_method: str | None = None,
+        map_layer: str | int = LAST,
     ) -> None:
+        # Before the pass over all images: an unknown method or layer.
+        self.layer = layer_name(run.model, map_layer)
+        self.method = method_name(map_method or default_method(run.model, self.layer))
+        keeps = (self.method, self.layer) == ("cam", LAST) and is_pooled(run.model)
+        self._explain = None if keeps else method_function(self.method)(run.model, self.layer)
         self._run, self._rows, self._lungs, self._batch_size = run, rows, lungs, batch_size
         self.boxes, self.flags = None, None
         batches = track(self._inputs(), len(rows), "Predicting")
         probabilities, maps = zip(*map(score, batches), strict=True)
         self.probabilities = np.concatenate(probabilities)
         self.predicted = self.probabilities.argmax(axis=1)
-        self._maps = None if maps[0] is None else np.concatenate(maps)
-        self._explain = grad_cam_function(run.model) if self._maps is None else None
-        self.method = "grad-cam" if self._maps is None else "cam"
+        self._maps = np.concatenate(maps) if keeps else None
 
     def _inputs(self) -> Iterator[np.ndarray]:
         """Yields batches of images, and collects what is found about their lungs."""

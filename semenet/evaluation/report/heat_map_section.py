@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from semenet.evaluation.drawing.example_sheets import METHOD_NAMES
 from semenet.evaluation.drawing.pages import number
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.explanation.heat_map_analysis import plot_heat_in_lungs
 from semenet.evaluation.explanation.lung_zones import ZONES
 from semenet.evaluation.explanation.randomization import plot_randomization
+from semenet.inference.explained_layers import LAST
 
 
 def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,7 +37,9 @@ def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
             "to the first; 1 is identical, 0 is unrelated. The band is the 95 % interval.",
         )
     ]
-    method = {"cam": "CAM", "grad-cam": "Grad-CAM"}[found["method"]]
+    method = (METHOD_NAMES | {"cam": "CAM"})[found["method"]]
+    if sanity["layer"] != LAST:
+        method += f" of {sanity['layer']}"
     words = (
         f"Heat maps ({method}) for the predicted class. Maps that stay the same when the network's weights "
         "are randomised do not show what the network has learnt (Adebayo et al. 2018). "

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from semenet.evaluation.drawing import plots
-from semenet.evaluation.drawing.example_sheets import Card
+from semenet.evaluation.drawing.example_sheets import METHOD_NAMES, Card
 from semenet.evaluation.drawing.pages import cell, number
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.report.calibration_section import calibration_section
 from semenet.evaluation.report.heat_map_section import heat_map_section
+from semenet.inference.explained_layers import LAST
 
 _SUBGROUP_METRICS = {
     "accuracy": "Accuracy",
@@ -41,7 +42,7 @@ def classification_sections(
         possible: `(N, K)`, the possible classes of each image.
         probabilities: float array `(N, K)`.
         cards: example cards by class name.
-        cells: `(h, w)`, the size of the Grad-CAM maps.
+        cells: `(h, w)`, the size of the heat maps.
 
     Returns:
         dict of template variables.
@@ -80,7 +81,7 @@ def classification_sections(
         "subgroups": _subgroups(details["subgroups"]),
         "where": heat_map_section(details["where"]),
         "sheet": {
-            "title": "Example heat maps (Grad-CAM)",
+            "title": f"Example heat maps ({_described(details['where'])})",
             "explanation": "For each true class, up to three images that were classified correctly (the most "
             "confident, the least confident, and one in between) and up to three that were not (the most "
             "confident errors). Below each image stand the predicted class with its probability and the true "
@@ -94,6 +95,12 @@ def classification_sections(
             "colour_bar": plots.svg_uri(plots.colour_bar()),
         },
     }
+
+
+def _described(found: Mapping[str, Any]) -> str:
+    """Returns the method of the heat maps in words, with their layer unless it is the last one."""
+    name, layer = METHOD_NAMES[found["method"]], found["sanity"]["layer"]
+    return name if layer == LAST else f"{name} of {layer}"
 
 
 def segmentation_sections(

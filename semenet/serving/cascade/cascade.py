@@ -16,6 +16,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
+from semenet.inference.heat_maps import MapChoice
 from semenet.inference.input_gate import CODES, gate_input
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS
@@ -149,14 +150,14 @@ class Cascade:
         return self.prepare(read_image(contents, name=name), is_coloured(contents, name))
 
     def predict(
-        self, images: Image | Iterable[Image], explain: bool = False, batch_size: int = BATCH_SIZE
+        self, images: Image | Iterable[Image], explain: bool | MapChoice = False, batch_size: int = BATCH_SIZE
     ) -> CascadeResult:
         """Classifies one image or several.
 
         Args:
             images: N arrays `(H, W)` of any sizes, uint8 or float in [0, 255], and paths of image files, in
                 any combination; or a single array or path.
-            explain: whether to compute heat maps.
+            explain: whether to compute heat maps; a `semenet.inference.MapChoice` is their method and layer.
             batch_size: images per step.
 
         Returns:
@@ -188,12 +189,12 @@ class Cascade:
     def _prepare_any(self, image: Image) -> PreparedImage:
         return self.prepare(image) if isinstance(image, np.ndarray) else self.prepare_file(image)
 
-    def decide(self, prepared: Sequence[PreparedImage], explain: bool = False) -> CascadeResult:
+    def decide(self, prepared: Sequence[PreparedImage], explain: bool | MapChoice = False) -> CascadeResult:
         """Classifies one batch of prepared images.
 
         Args:
             prepared: N results of `prepare`.
-            explain: whether to compute heat maps.
+            explain: as for `predict`.
 
         Returns:
             The decisions, in the order of the images.
@@ -232,12 +233,12 @@ class Cascade:
         )
 
     def graph(
-        self, explain: bool = False, networks: Sequence[keras.Model] | None = None
+        self, explain: bool | MapChoice = False, networks: Sequence[keras.Model] | None = None
     ) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the function of `semenet.serving.cascade.graph.cascade_graph` for these networks."""
         return cascade_graph(*self.runs.values(), self.rule, self.gated, explain, networks)
 
-    def _function(self, explain: bool) -> Any:
+    def _function(self, explain: bool | MapChoice) -> Any:
         """Returns the graph, traced once for batches of any size."""
         if explain not in self._traced:
             signature = [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in self.specs]

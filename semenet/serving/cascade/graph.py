@@ -10,6 +10,7 @@ import tensorflow as tf
 from semenet.data.transforms import in_graph as graph_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.inference.heat_map_graphs import heat_map_network
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.input_gate import CODES, SIDE, gate_graph
 from semenet.inference.lung_plausibility import failed_lung_checks
 from semenet.inference.scoring import temper_graph
@@ -29,7 +30,7 @@ def cascade_graph(
     stage2: Run,
     rule: ChainRule,
     gated: bool = True,
-    explain: bool = False,
+    explain: bool | MapChoice = False,
     networks: Sequence[keras.Model] | None = None,
 ) -> Callable[..., dict[str, tf.Tensor]]:
     """Returns the graph function of a cascade, to be traced on its own or in an exported graph.
@@ -45,7 +46,7 @@ def cascade_graph(
         stage2: a classifier.
         rule: the decision rule.
         gated: whether to apply the input gate.
-        explain: whether to compute heat maps.
+        explain: whether to compute heat maps; a `MapChoice` is their method and layer, in both stages.
         networks: three models to use instead of those of the runs.
 
     Returns:
@@ -56,7 +57,7 @@ def cascade_graph(
         `ChainRule.decide`; `lungs_implausible`, bool (N, 3), is that of
         `semenet.inference.lung_plausibility.failed_lung_checks`; `lung_mask`, uint8 (N, H, W) in the
         segmentation network's input size, is 255 inside the lungs. With `explain`, `stage1_heat_map` and
-        `stage2_heat_map`, float32 (N, h, w) in [0, 1], show each stage's features for its predicted class;
+        `stage2_heat_map`, float32 (N, h, w) in [0, 1], show each stage's layer for its predicted class;
         `stage1_box` and `stage2_box`, int32 (N, 4), of a stage with a lung view, are the part of the original
         that they cover: top, left, bottom and right.
     """
@@ -129,9 +130,16 @@ def _accept_all(thumbnails: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
     return tf.zeros((tf.shape(thumbnails)[0], len(CODES)), tf.bool)
 
 
-def _network(run: Run, model: keras.Model, explain: bool) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+def _network(
+    run: Run, model: keras.Model, explain: bool | MapChoice
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
     """Returns a function from uint8 images to calibrated probabilities and, with `explain`, heat maps."""
-    explained = heat_map_network(model) if explain else None
+    explained = None
+    if explain:
+        # Strides are looked up in the run's own network: a network that is folded for inference has layers
+        # without a known receptive field.
+        maps = (DEFAULT_MAPS if explain is True else explain).of(run.model)
+        explained = heat_map_network(model, maps.layer, maps.method)
     # Read outside the traced function, which would wrap the error of an invalid calibration.
     temperature, activation = run.temperature, run.activation
 

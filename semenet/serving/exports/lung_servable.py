@@ -1,9 +1,11 @@
 """The graphs of a SavedModel of one network that needs the lungs, with the U-Net that finds them."""
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.serving.cascade.graph import keep_only_lungs_graph, lung_levels
@@ -27,6 +29,7 @@ class LungServable:
     Args:
         run: the classifier's run.
         lungs: the segmentation network's run.
+        maps: the method and the layer of the heat maps.
 
     Attributes:
         models: list of the Keras models whose variables the graphs use.
@@ -39,8 +42,9 @@ class LungServable:
         SemenetError: `lungs` does not segment, or has several classes.
     """
 
-    def __init__(self, run: Run, lungs: Run) -> None:
+    def __init__(self, run: Run, lungs: Run, maps: MapChoice = DEFAULT_MAPS) -> None:
         LungMasks(lungs)
+        self.maps = maps.of(run.model)
         self.run, self.lungs = run, lungs
         self.network = served_network(run)
         # The U-Net is exact: different rounding could change a pixel of the mask.
@@ -59,7 +63,7 @@ class LungServable:
         """Returns the graph function of a batch of prepared images to a dict of outputs."""
         unet = self.lungs.model
         view = lung_view_graph([self.run]) if self.has_view else None
-        outputs = network_outputs(self.run, self.network, explain)
+        outputs = network_outputs(self.run, self.network, self.maps if explain else None)
 
         def compute(lung_images: tf.Tensor, own: tf.Tensor) -> dict[str, tf.Tensor]:
             levels = lung_levels(unet, lung_images)
@@ -75,4 +79,5 @@ class LungServable:
 
     def describe(self) -> dict:
         """Returns the description for clients in `assets.extra/semenet.json`, ready for JSON."""
-        return describe_run(self.run) | {"lungs": describe_run(self.lungs), "use": USE}
+        described = {"heat_map": dataclasses.asdict(self.maps), "lungs": describe_run(self.lungs)}
+        return describe_run(self.run) | described | {"use": USE}

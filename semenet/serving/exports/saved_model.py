@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from semenet.errors import SemenetError
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.progress import step
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.saved_cascade import is_cascade
@@ -33,6 +34,7 @@ def export(
     out: pathlib.Path | str,
     progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
     lungs: pathlib.Path | str | None = None,
+    maps: MapChoice = DEFAULT_MAPS,
 ) -> pathlib.Path:
     """Writes a SavedModel whose graph decodes, resizes and classifies: it needs neither Keras nor semenet.
 
@@ -62,8 +64,9 @@ def export(
       8-bit PNG files, and, of stages with a lung view, `stage1_box`, `stage2_box`.
 
     The image is prepared bit for bit as in training and evaluation. `assets.extra/semenet.json` describes the
-    networks with their temperatures, and the operating points and the confidence threshold of
-    `semenet.evaluation.measure.calibration.calibrate` (null without calibration).
+    networks with their temperatures, the method and the layer of their heat maps, and the operating points
+    and the confidence threshold of `semenet.evaluation.measure.calibration.calibrate` (null without
+    calibration).
     `assets.extra/tf_serving_warmup_requests` holds a warm-up request for every signature.
 
     Args:
@@ -72,6 +75,8 @@ def export(
         progress: called with a step's name, the number done and the total.
         lungs: for a network that needs the lungs: the segmentation network that finds them, which the
             SavedModel then includes; given like `path`.
+        maps: the method and the layer of the heat maps, in both stages of a cascade. Methods with a gradient
+            compute it in the exported graph.
 
     Returns:
         The SavedModel's folder.
@@ -92,7 +97,7 @@ def export(
     """
     out = check_new_folder(out)
     with step(progress, "loading"):
-        servable = _open_servable(path, lungs)
+        servable = _open_servable(path, lungs, maps)
     # Written elsewhere and moved, so that no server loads an incomplete model.
     with new_folder(out) as folder, _full_disk_as_os_error():
         archive = keras.export.ExportArchive()
@@ -115,7 +120,7 @@ def export(
     return out
 
 
-def _open_servable(path: pathlib.Path | str, lungs: pathlib.Path | str | None) -> Servable:
+def _open_servable(path: pathlib.Path | str, lungs: pathlib.Path | str | None, maps: MapChoice) -> Servable:
     if is_cascade(path):
         needs_lungs, what = False, "a cascade, which has its own segmentation network"
     else:
@@ -127,8 +132,8 @@ def _open_servable(path: pathlib.Path | str, lungs: pathlib.Path | str | None) -
             f"Received: --lungs {lungs} with {path}, {what}. Leave --lungs out."
         )
     if is_cascade(path):
-        return CascadeServable(Cascade.open(path))
-    return NetworkServable(run) if lungs is None else LungServable(run, Run.open(lungs))
+        return CascadeServable(Cascade.open(path), maps)
+    return NetworkServable(run, maps) if lungs is None else LungServable(run, Run.open(lungs), maps)
 
 
 @contextlib.contextmanager

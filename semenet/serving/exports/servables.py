@@ -1,5 +1,6 @@
 """The graphs of a SavedModel over prepared images: those of one network, or of a cascade."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import keras
@@ -10,6 +11,7 @@ from semenet.data.transforms import in_graph as graph_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
 from semenet.inference.heat_map_graphs import heat_map_network
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.inference.scoring import temper_graph
@@ -59,6 +61,7 @@ class NetworkServable:
 
     Args:
         run: the network's run.
+        maps: the method and the layer of the heat maps.
 
     Attributes:
         models: list of the Keras models whose variables the graphs use.
@@ -70,7 +73,7 @@ class NetworkServable:
         SemenetError: the network needs the lungs, which it cannot segment itself.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, maps: MapChoice = DEFAULT_MAPS) -> None:
         if run.needs_lungs:
             raise SemenetError(
                 "A SavedModel takes whole images, and a classifier cannot find lungs in them. "
@@ -79,6 +82,7 @@ class NetworkServable:
                 "a cascade."
             )
         self.run = run
+        self.maps = None if run.segments else maps.of(run.model)
         self.network = served_network(run)
         self.models = [self.network]
         self.specs = [image_spec(run)]
@@ -91,36 +95,41 @@ class NetworkServable:
 
     def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the graph function of a batch of prepared images to a dict of outputs."""
-        return network_outputs(self.run, self.network, explain)
+        return network_outputs(self.run, self.network, self.maps if explain else None)
 
     def describe(self) -> dict:
         """Returns the description for clients in `assets.extra/semenet.json`, ready for JSON."""
-        return describe_run(self.run) | {"use": USE}
+        maps = {} if self.maps is None else {"heat_map": dataclasses.asdict(self.maps)}
+        return describe_run(self.run) | maps | {"use": USE}
 
 
 def network_outputs(
-    run: Run, network: keras.Model, explain: bool
+    run: Run, network: keras.Model, maps: MapChoice | None
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
     """Returns the graph function of a batch of images, as the network takes them, to a dict of outputs.
 
     Args:
         run: the network's run.
         network: the network as it is exported.
-        explain: whether to compute heat maps.
+        maps: the method and the layer of the heat maps; None for none.
     """
-    with_heat_map = heat_map_network(network) if explain else None
+    with_heat_map = None
+    if maps is not None:
+        # Strides are looked up in the run's own network: a folded one has layers without a receptive field.
+        chosen = maps.of(run.model)
+        with_heat_map = heat_map_network(network, chosen.layer, chosen.method)
     # Read here, because tracing would wrap the error of an invalid calibration.
     temperature, activation = run.temperature, run.activation
 
     def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.cast(images, tf.float32)
-        outputs, *heat_maps = with_heat_map(images) if explain else (network(images, training=False),)
+        outputs, *heat_maps = with_heat_map(images) if with_heat_map else (network(images, training=False),)
         probabilities = temper_graph(outputs, temperature, activation)
         answer = {"probabilities": probabilities}
         if not run.segments:
             chosen = tf.argmax(probabilities, axis=1)
             answer["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
-        return answer | ({"heat_map": heat_maps[0]} if explain else {})
+        return answer | ({"heat_map": heat_maps[0]} if with_heat_map else {})
 
     return compute
 
@@ -130,6 +139,7 @@ class CascadeServable:
 
     Args:
         cascade: the cascade.
+        maps: the method and the layer of the heat maps, in both stages.
 
     Attributes:
         models: list of the three Keras models.
@@ -138,8 +148,9 @@ class CascadeServable:
         class_names: tuple of K str, of the joint distribution.
     """
 
-    def __init__(self, cascade: Cascade) -> None:
+    def __init__(self, cascade: Cascade, maps: MapChoice = DEFAULT_MAPS) -> None:
         self.cascade = cascade
+        self.maps = maps
         # The U-Net is exact: different rounding could change a pixel of the mask, and the input of stage 2.
         self.models = [
             run.model if run is cascade.lungs else served_network(run) for run in cascade.runs.values()
@@ -161,7 +172,7 @@ class CascadeServable:
 
     def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the graph function of batches of prepared images to a dict of outputs."""
-        graph = self.cascade.graph(explain, self.models)
+        graph = self.cascade.graph(explain and self.maps, self.models)
         rule = self.cascade.rule
 
         def compute(*images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -198,6 +209,10 @@ class CascadeServable:
             "gated": self.cascade.gated,
             "input_flags": list(CODES),
             "stages": {place: describe_run(run) for place, run in self.cascade.runs.items()},
+            "heat_maps": {
+                "stage1": dataclasses.asdict(self.maps.of(self.cascade.stage1.model)),
+                "stage2": dataclasses.asdict(self.maps.of(self.cascade.stage2.model)),
+            },
             "use": USE,
         }
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from semenet.errors import SemenetError
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.serving.exports.saved_model import export
 from semenet.storage.atomic import output_folder, write_text
 
@@ -26,6 +27,7 @@ def export_for_tf_serving(
     name: str,
     progress: Callable[[str, int, int | None], None] = lambda step, done, total: None,
     lungs: pathlib.Path | str | None = None,
+    maps: MapChoice = DEFAULT_MAPS,
 ) -> pathlib.Path:
     """Exports a run or a cascade as the next version of a model for TensorFlow Serving.
 
@@ -39,6 +41,7 @@ def export_for_tf_serving(
         name: the model's name on the server: letters, digits, `_`, `.` and `-`.
         progress: called with a step's name, the number done and the total.
         lungs: as for `export`.
+        maps: the method and the layer of the heat maps, as for `export`.
 
     Returns:
         The SavedModel's folder.
@@ -62,7 +65,7 @@ def export_for_tf_serving(
         )
     folder = output_folder(folder)
     versions = [int(path.name) for path in (folder / name).glob("*") if _is_version(path)]
-    saved = export(path, folder / name / str(max(versions, default=0) + 1), progress, lungs)
+    saved = export(path, folder / name / str(max(versions, default=0) + 1), progress, lungs, maps)
     names = sorted(path.name for path in folder.iterdir() if _is_model(path))
     configs = "".join(_CONFIG.format(name=model) for model in names)
     write_text(folder / "models.config", f"model_config_list {{\n{configs}}}\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from semenet.errors import SemenetError
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.saved_cascade import is_cascade
 from semenet.serving.prediction.cascade_predictions import predict_cascade
@@ -28,6 +29,8 @@ def predict(
     batch_size: int = BATCH_SIZE,
     tta: int = 1,
     lungs: Run | keras.Model | str | os.PathLike | None = None,
+    maps: str | os.PathLike | None = None,
+    map_choice: MapChoice = DEFAULT_MAPS,
 ) -> pd.DataFrame:
     """Scores image files with a network or a cascade.
 
@@ -46,6 +49,9 @@ def predict(
         tta: for a network only: the number of test-time augmentation views to average; 1 uses the image
             alone.
         lungs: for a network that needs lung masks: a segmentation network that finds them.
+        maps: folder for heat maps of the predicted classes, for a cascade those of both stages; or None.
+            Each image gets `<stem>_heatmap.png` and `<stem>_overlay.png`, and `maps.csv` lists them.
+        map_choice: the method and the layer of the heat maps.
 
     Returns:
         One row per image: `file`, one column of probabilities per class, and `predicted`. A cascade adds
@@ -76,7 +82,7 @@ def predict(
                 "A cascade has its own segmentation network, uses each image once, and continues after "
                 f"unreadable files. Received: {name} with --on-error, --tta or --lungs. Remove these options."
             )
-        return predict_cascade(network, images, out, batch_size=batch_size)
+        return predict_cascade(network, images, out, batch_size=batch_size, maps=maps, map_choice=map_choice)
     return predict_network(
         network,
         images,
@@ -85,4 +91,6 @@ def predict(
         batch_size=batch_size,
         tta=tta,
         lungs=lungs,
+        maps=maps,
+        map_choice=map_choice,
     )

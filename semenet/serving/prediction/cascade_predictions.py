@@ -12,12 +12,15 @@ import pandas as pd
 
 from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
+from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
 from semenet.serving.cascade.cascade import Cascade, PreparedImage
+from semenet.serving.prediction.map_files import MapFiles
 from semenet.serving.prediction.row_journal import RowJournal
-from semenet.storage.atomic import output_file, replacing, write_text
+from semenet.storage.atomic import output_file, replacing, unique_stems, write_text
 from semenet.storage.file_names import as_paths, shown_name
 
 ERROR = "error"
@@ -35,6 +38,8 @@ def predict_cascade(
     out: str | os.PathLike | None = None,
     *,
     batch_size: int = 16,
+    maps: str | os.PathLike | None = None,
+    map_choice: MapChoice = DEFAULT_MAPS,
 ) -> pd.DataFrame:
     """Classifies image files with a cascade.
 
@@ -50,6 +55,9 @@ def predict_cascade(
             DICOM.
         out: table to write, .csv or .parquet; None writes no file.
         batch_size: images per step.
+        maps: folder for the heat maps of both stages, see `semenet.serving.prediction.map_files.MapFiles`; or
+            None. A rejected image has none. A call with maps does not resume: it starts again.
+        map_choice: their method and layer.
 
     Returns:
         One row per image, in the order of the file names: `file` (by
@@ -72,16 +80,21 @@ def predict_cascade(
         _check_suffix(out)
     files = list_images(as_paths(images))
     folder = None if isinstance(cascade, Cascade) else pathlib.Path(cascade)
-    journal = RowJournal(out, folder, _DECISION_COLUMNS)
+    # Maps are listed at the end, so that a call that writes them is not resumed but starts again.
+    journal = RowJournal(out, folder if maps is None else None, _DECISION_COLUMNS)
     if folder is not None:
         cascade = Cascade.open(folder)
     columns = ["file", *cascade.class_names, *_DECISION_COLUMNS]
     stamps = [_stamp(file) for file in files]
+    stage_maps = {} if maps is None else _stage_maps(cascade, maps, map_choice)
+    stems = dict(zip(files, unique_stems(files), strict=True))
     waiting = [item for item in zip(files, stamps, strict=True) if item[1] not in journal.rows]
     with journal:
         batches = _read_batches(waiting, cascade, batch_size)
         for batch in track(batches, len(waiting), "Classifying"):
-            journal.add(_rows(cascade, batch))
+            journal.add(_rows(cascade, batch, map_choice, stage_maps, stems))
+    if stage_maps:
+        MapFiles.finish_all(stage_maps.values())
     frame = pd.DataFrame([journal.rows[stamp][0] for stamp in stamps], columns=columns)
     frame = frame.astype(dict.fromkeys(cascade.class_names, "float32"))
     if out is not None:
@@ -91,12 +104,21 @@ def predict_cascade(
     return frame
 
 
+def _stage_maps(cascade: Cascade, folder: str | os.PathLike, maps: MapChoice) -> dict[str, MapFiles]:
+    runs = {"stage1": cascade.stage1, "stage2": cascade.stage2}
+    return {stage: MapFiles(folder, run, maps, stage) for stage, run in runs.items()}
+
+
 def _rows(
-    cascade: Cascade, batch: list[tuple[StampedFile, PreparedImage | ImageError]]
+    cascade: Cascade,
+    batch: list[tuple[StampedFile, PreparedImage | ImageError]],
+    map_choice: MapChoice,
+    stage_maps: dict[str, MapFiles],
+    stems: dict[pathlib.Path, str],
 ) -> Iterator[tuple[str, list, str]]:
-    """Yields stamp, row and error message for each file of a batch."""
+    """Yields stamp, row and error message for each file of a batch, and writes its heat maps."""
     readable = [prepared for _, prepared in batch if not isinstance(prepared, ImageError)]
-    result = cascade.decide(readable) if readable else None
+    result = cascade.decide(readable, bool(stage_maps) and map_choice) if readable else None
     index = 0
     for (file, stamp), prepared in batch:
         if isinstance(prepared, ImageError):
@@ -104,6 +126,13 @@ def _rows(
             yield stamp, [shown_name(file), *probabilities, ERROR, UNREADABLE, "", ""], str(prepared)
             continue
         flags = [" ".join(flags[index]) for flags in (result.input_flags, result.lung_flags)]
+        if not result.input_flags[index]:
+            for stage, files in stage_maps.items():
+                shown = int(getattr(result, f"{stage}_probabilities")[index].argmax())
+                heat = getattr(result, f"{stage}_heat_maps")[index]
+                boxes = getattr(result, f"{stage}_boxes")
+                box = None if boxes is None else Box(*boxes[index].tolist())
+                files.write(file, stems[file], heat, cascade.runs[stage].class_names[shown], box)
         decision = [result.predicted[index], result.reasons[index], *flags]
         yield stamp, [shown_name(file), *result.probabilities[index].tolist(), *decision], ""
         index += 1

@@ -19,12 +19,14 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
+from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
 from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
 from semenet.inference.reading_ahead import read_ahead
 from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
+from semenet.serving.prediction.map_files import MapFiles
 from semenet.storage.atomic import output_file, unique_stems, write_bytes, write_text
 from semenet.storage.file_names import as_paths, shown_name
 from semenet.training.run_folder.run import Run
@@ -49,6 +51,8 @@ def predict_network(
     batch_size: int = BATCH_SIZE,
     tta: int = 1,
     lungs: Run | keras.Model | str | os.PathLike | None = None,
+    maps: str | os.PathLike | None = None,
+    map_choice: MapChoice = DEFAULT_MAPS,
 ) -> pd.DataFrame:
     """Scores image files with one network, with its calibration if it has one.
 
@@ -67,6 +71,9 @@ def predict_network(
         lungs: a segmentation network that finds the lungs, given like `network`. Used only if `network` needs
             them: to set the rest of each image to black, to cut the image to their box, or to standardise its
             grey levels.
+        maps: folder for the heat maps of the predicted classes, see
+            `semenet.serving.prediction.map_files.MapFiles`; or None. They show the original view.
+        map_choice: their method and layer.
 
     Returns:
         One row per image: `file` (by `semenet.storage.file_names.shown_name`), one column of probabilities
@@ -79,8 +86,8 @@ def predict_network(
         ImageError: a file cannot be read, a path does not exist, or a folder has no image.
         WeightsError: the network cannot be loaded.
         RunFolderError: the calibration is invalid, or belongs to another network.
-        SemenetError: `on_error` or `tta` is invalid; `lungs` is missing or does not segment; or the network
-            returns NaN.
+        SemenetError: `on_error` or `tta` is invalid; `lungs` is missing or does not segment; `maps` of a
+            segmentation network; unknown method or layer; or the network returns NaN.
     """
     if on_error not in ("raise", "skip"):
         raise SemenetError(
@@ -99,6 +106,7 @@ def predict_network(
         )
     finder = _lung_finder(run, lungs)
     score = scoring_function(run, tta)
+    map_files = None if maps is None else _map_files(run, maps, map_choice)
     items = list(zip(files, unique_stems(files), strict=True))
     rows, errors = [], []
     for batch in track(_batches(items, run, finder, batch_size, on_error), len(files), "Predicting"):
@@ -109,6 +117,9 @@ def predict_network(
             inputs = _network_inputs([image for _, image in read], run, finder)
             outputs = score(inputs.images).numpy()
             check_probabilities(outputs)
+            if map_files is not None:
+                shown = outputs.argmax(axis=1)
+                map_files.explain([item for item, _ in read], inputs.images, shown, inputs.boxes)
             found = [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
             flags = [[] for _ in found] if inputs.flags is None else [[flags] for flags in inputs.flags]
             rows += [row + last for row, last in zip(found, flags, strict=True)]
@@ -118,6 +129,8 @@ def predict_network(
     if not run.segments:
         # In float32, so that the CSV has exactly the digits that `semenet evaluate` writes.
         frame = frame.astype(dict.fromkeys(run.class_names, np.float32))
+    if map_files is not None:
+        map_files.finish()
     if out is not None:
         write_text(out, frame.to_csv(index=False))
     _report_errors(errors, out)
@@ -171,6 +184,15 @@ def predict_arrays(
     )
     check_probabilities(probabilities)
     return probabilities
+
+
+def _map_files(run: Run, folder: str | os.PathLike, maps: MapChoice) -> MapFiles:
+    if run.segments:
+        raise SemenetError(
+            f"Heat maps explain a classifier. Received: --maps for {run.name}, a segmentation network, whose "
+            "output is a map already. Leave --maps out."
+        )
+    return MapFiles(folder, run, maps)
 
 
 def _lung_finder(run: Run, lungs: Run | keras.Model | str | os.PathLike | None) -> LungMasks | None:

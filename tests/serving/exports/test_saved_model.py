@@ -16,6 +16,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.class_activation import grad_cam
+from semenet.inference.heat_maps import MapChoice, heat_map
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.exports.saved_model import export
 from semenet.serving.prediction.any_network import predict
@@ -202,6 +203,35 @@ def test_heat_maps_equal_grad_cam_and_pixels_are_accepted(saved_model, classifie
         np.testing.assert_allclose(found, answer["probabilities"][number], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("maps", "name"),
+    [
+        (MapChoice("layer_cam", 8), "seme_resnet50"),
+        (MapChoice("hires-cam", 16), "seme_densenet169"),
+        pytest.param(MapChoice("hires-cam", "block3_conv1"), "vgg19", marks=pytest.mark.slow),
+    ],
+)
+def test_gradients_are_computed_in_the_exported_graph(files, tmp_path, maps, name):
+    """Of networks that are folded for inference, and of a flatten head."""
+    model = semenet.build(name, input_shape=(64, 64, 1), width=0.125, depth=0.01)
+    model.save(tmp_path / "model.keras")
+    folder = export(tmp_path / "model.keras", tmp_path / "saved", maps=maps)
+    images = np.stack([prepare_image(read_image(file), (64, 64)) for file in files])
+    expected = heat_map(model, images, method=maps.method, layer=maps.layer)
+    assert expected.any()
+    answer = served(folder, "explain")(image_bytes=contents(files))
+    np.testing.assert_allclose(answer["heat_map"], expected, atol=1e-3)
+    description = json.loads((folder / "assets.extra" / "semenet.json").read_text())
+    assert description["heat_map"]["method"] == maps.method.replace("_", "-")
+    assert description["heat_map"]["layer"] in [layer.name for layer in model.layers]
+
+
+def test_an_unknown_map_layer_is_told_before_anything_is_written(classifier_run, tmp_path):
+    with pytest.raises(SemenetError, match="Received: 'featrues'.*Did you mean features"):
+        export(classifier_run, tmp_path / "saved", maps=MapChoice("layer-cam", "featrues"))
+    assert not (tmp_path / "saved").exists()
+
+
 @pytest.fixture(scope="module")
 def cascade(classifier_run, unet_run, tmp_path_factory):
     """A cascade of tiny networks, its folder, and its SavedModel."""
@@ -268,6 +298,7 @@ def test_the_description_of_a_network(saved_model):
     assert "Research use only" in description["use"]
     assert description["temperature"] == 1.0
     assert description["operating_points"] is description["abstain"] is None
+    assert description["heat_map"] == {"method": "cam", "layer": "features"}
 
 
 def test_a_network_that_takes_lungs_alone_is_not_exported_without_a_u_net(classifier_run, tmp_path):
