@@ -38,8 +38,8 @@ def explain(
         root: With --manifest: folder that its paths are relative to. None: the manifest's own.
         method: cam needs global average pooling and uses no gradient, the others do. layer-cam and hires-cam
             weight each cell on its own, which suits early layers.
-        layer: The layer whose feature map is weighted, by its name or by its stride: 8 is the last layer with
-            a cell for every 8 x 8 pixels of the input.
+        layer: The layer whose feature map is weighted, by its name or by its stride: 8 is a layer with a cell
+            for every 8 x 8 pixels of the input.
         class_name: The class to explain. None: the predicted one.
         lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
             masks.

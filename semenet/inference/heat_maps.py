@@ -62,7 +62,7 @@ def heat_map(
         class_index: the class to explain: an int, or one for each image, `(N,)`; None explains the predicted
             class.
         method: "grad-cam", "grad-cam++", "cam", "layer-cam" or "hires-cam".
-        layer: name of the layer whose feature map is weighted, or its stride in input pixels: 8 is the last
+        layer: name of the layer whose feature map is weighted, or its stride in input pixels: 8 is a
             layer with a cell for every 8 x 8 pixels.
 
     Returns:
