@@ -294,7 +294,8 @@ def test_pictures_of_another_layer_tell_method_and_layer(tmp_path, monkeypatch):
         explanation_files, "panel", lambda image, picture, caption: captions.append(caption[0]) or image
     )
     run, file = a_run(), write_image(tmp_path / "a.png", 1)
-    table = explain(run, file, out=tmp_path / "out", method="layer_cam", layer="2", class_name="virus")
+    chosen = {"method": "layer_cam", "layer": "2", "class_name": "virus"}
+    table = explain_files(run, [file], tmp_path / "out", **chosen)
     assert captions[0].startswith("layer-cam of conv for virus: probability ")
     assert table[["method", "layer"]].values.tolist() == [["layer-cam", "conv"]]
     heat = heat_map(

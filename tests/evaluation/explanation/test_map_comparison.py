@@ -78,7 +78,8 @@ def test_maps_of_a_network_that_sees_the_lesion_point_to_it(data, head):
     assert (found["milliseconds"] > 0).all()
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    pd.testing.assert_frame_equal(pd.read_csv(data / "out" / "map_methods.csv"), found, check_dtype=False)
+    written = pd.read_csv(data / "out" / "map_methods.csv").drop(columns="depends_on_weights")
+    pd.testing.assert_frame_equal(written, found.drop(columns="depends_on_weights"), check_dtype=False)
 
 
 def test_the_check_equals_that_of_one_method(data, monkeypatch):
@@ -92,8 +93,9 @@ def test_the_check_equals_that_of_one_method(data, monkeypatch):
     last = randomization_check(model, images, method="layer-cam", seed=4)["groups"][-1]
     row = found.iloc[0]
     assert row["method"] == "layer-cam"
-    for name, key in (("correlation", "correlation"), ("low", "low"), ("high", "high")):
-        assert row[f"randomized_{name}"] == pytest.approx(last[key])
+    for name in ("correlation", "low", "high"):
+        # NaN where no two maps can be compared.
+        np.testing.assert_allclose(np.float64(row[f"randomized_{name}"]), np.float64(last[name]), rtol=1e-6)
 
 
 def test_maps_that_do_not_depend_on_the_weights_are_told(data, monkeypatch):
