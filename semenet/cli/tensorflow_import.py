@@ -1,6 +1,8 @@
 """Imports TensorFlow and Keras for a command, without what they import only in case someone needs it."""
 
+import json
 import os
+import pathlib
 import sys
 
 # Keras and TensorFlow import these if they are installed, for functions that no command calls: drawing
@@ -18,7 +20,7 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules or "keras" in sys.modules:
         return
     unused = [name for name in _UNUSED if name not in sys.modules]
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    if _keras_backend() != "tensorflow":
         unused = [name for name in unused if name != "jax"]
     # None makes an import raise ImportError, as for a package that is not installed.
     sys.modules.update(dict.fromkeys(unused))
@@ -27,3 +29,14 @@ def import_tensorflow() -> None:
     finally:
         for name in unused:
             del sys.modules[name]
+
+
+def _keras_backend() -> str:
+    """Returns the backend that Keras will take: from the environment, or from its own settings."""
+    if "KERAS_BACKEND" in os.environ:
+        return os.environ["KERAS_BACKEND"]
+    settings = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras")) / "keras.json"
+    try:
+        return json.loads(settings.read_text(encoding="utf-8")).get("backend", "tensorflow")
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"

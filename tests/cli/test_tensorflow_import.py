@@ -1,5 +1,10 @@
+import json
 import subprocess
 import sys
+
+import pytest
+
+from semenet.cli import tensorflow_import
 
 PROGRAM = """
 import sys
@@ -19,3 +24,22 @@ assert sklearn.metrics.roc_auc_score([0, 1], [0.1, 0.9]) == 1
 
 def test_tensorflow_is_imported_without_packages_that_no_command_uses():
     subprocess.run([sys.executable, "-c", PROGRAM], check=True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "settings", "backend"),
+    [
+        (None, None, "tensorflow"),
+        (None, {"backend": "jax"}, "jax"),
+        ("tensorflow", {"backend": "jax"}, "tensorflow"),
+        (None, {"floatx": "float32"}, "tensorflow"),
+    ],
+)
+def test_the_backend_is_known_before_keras_is_imported(monkeypatch, tmp_path, variable, settings, backend):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    if variable is not None:
+        monkeypatch.setenv("KERAS_BACKEND", variable)
+    if settings is not None:
+        (tmp_path / "keras.json").write_text(json.dumps(settings))
+    assert tensorflow_import._keras_backend() == backend

@@ -41,7 +41,7 @@ def main(
     width: float = 1.0,
     depth: float = 1.0,
     timm: bool = True,
-    measure: tyro.conf.Suppress[str | None] = None,
+    measure: str | None = None,
     out: pathlib.Path | None = None,
 ) -> None:
     """Prints the table.
@@ -136,7 +136,9 @@ def in_process(name, kind, backend, recipe, steps):
     environment = os.environ | {"KERAS_BACKEND": backend}
     result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if result.returncode:
-        return None, (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+        # The last line of words: a box may be drawn around an error.
+        lines = [line.strip("│ ") for line in result.stderr.splitlines() if any(map(str.isalpha, line))]
+        return None, lines[-1] if lines else f"exit status {result.returncode}"
     return json.loads(result.stdout.splitlines()[-1]), None
 
 
