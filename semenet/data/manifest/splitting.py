@@ -16,6 +16,9 @@ def split_patients(
     shares: dict[str, float] | None = None,
     seed: int = 0,
     fixed_splits: Sequence[str] = (),
+    *,
+    also_by: Sequence[str] = (),
+    every_class: bool = True,
 ) -> pd.Series:
     """Draws a split for every patient, and so for every row.
 
@@ -33,14 +36,17 @@ def split_patients(
         seed: the seed of the draw.
         fixed_splits: splits that keep their rows. Other rows of their patients join them, and all remaining
             rows are drawn among the other splits of `shares`, in proportion.
+        also_by: further columns to stratify by, such as "source": patients with the same set of labels and
+            values form a stratum.
+        every_class: whether to reject a draw that leaves a split without a patient of a class.
 
     Returns:
         A Series of split names, indexed like `rows`.
 
     Raises:
         SemenetError: `shares` are invalid, or all splits are fixed.
-        ManifestError: a patient is in two fixed splits, or a class has too few patients to have one in every
-            drawn split.
+        ManifestError: a patient is in two fixed splits, or, with `every_class`, a class has too few patients
+            to have one in every drawn split.
 
     Example:
         >>> rows = semenet.read_manifest("manifest.csv").rows
@@ -67,10 +73,13 @@ def split_patients(
     pairs, labels = _patient_labels(rows, row_patient)
     assigned = fixed.copy()
     free = np.flatnonzero(fixed < 0)
-    strata = _label_sets(pairs, len(patients))[free]
+    strata = _label_sets(_patient_values(rows, row_patient, also_by) if also_by else pairs, len(patients))[
+        free
+    ]
     assigned[free] = _assign(strata, images[free], wanted / wanted.sum(), np.random.default_rng(seed))
     _fill_missing_classes(assigned, fixed, pairs, images, drawn_count)
-    _check_classes(assigned, fixed, pairs, labels, drawn_names)
+    if every_class:
+        _check_classes(assigned, fixed, pairs, labels, drawn_names)
     return pd.Series(names[assigned[row_patient]], index=rows.index, name="split", dtype=str)
 
 
@@ -137,6 +146,13 @@ def _patient_labels(rows: pd.DataFrame, row_patient: np.ndarray) -> tuple[np.nda
     row_label, labels = _encode(rows, "label")
     codes = np.unique(row_patient.astype(np.int64) * len(labels) + row_label)
     return np.stack(np.divmod(codes, len(labels)), axis=1), labels
+
+
+def _patient_values(rows: pd.DataFrame, row_patient: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+    """Returns the pairs of patient and combination of label and other columns, as `_patient_labels` does."""
+    columns = [*(["label"] if "label" in rows else []), *columns]
+    row_value = rows.groupby(columns, sort=True, dropna=False).ngroup().to_numpy()
+    return np.unique(np.stack([row_patient.astype(np.int64), row_value], axis=1), axis=0)
 
 
 def _label_sets(pairs: np.ndarray, count: int) -> np.ndarray:
