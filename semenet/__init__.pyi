@@ -9,7 +9,9 @@ from .data.images.reading import read_image as read_image
 from .data.manifest.table import read_manifest as read_manifest
 from .data.pipeline.datasets import training_dataset as training_dataset
 from .errors import SemenetError as SemenetError
+from .evaluation.cross_validation.cross_validation import cross_validate as cross_validate
 from .evaluation.explanation.explanations import explain as explain
+from .evaluation.hospitals.hospital_evaluation import evaluate_hospitals as evaluate_hospitals
 from .evaluation.measure.calibration import calibrate as calibrate
 from .evaluation.measure.comparison import compare as compare
 from .evaluation.shortcut_audit.classifier_audit import audit as audit
@@ -34,8 +36,10 @@ __all__ = [
     "build",
     "calibrate",
     "compare",
+    "cross_validate",
     "data",
     "evaluate",
+    "evaluate_hospitals",
     "evaluation",
     "explain",
     "export",

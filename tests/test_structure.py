@@ -48,6 +48,8 @@ ROOMS = {
         "explanation",
         "report",
         "split_evaluation",
+        "hospitals",
+        "cross_validation",
     ],
     "serving": ["cascade", "prediction", "exports", "server"],
     "cli": [
@@ -55,6 +57,7 @@ ROOMS = {
         "source_manifest",
         "tensorflow_import",
         "recipe",
+        "cross_validation",
         "doctor",
         "data",
         "combine",

@@ -1,23 +1,26 @@
 """The commands that evaluate, calibrate, compare, explain and audit networks."""
 
 import pathlib
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from semenet.cli.tensorflow_import import import_tensorflow
+from semenet.errors import SemenetError
 from semenet.training.recipe import Names
 
 Positional = tyro.conf.Positional
 RunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional]
 MapMethod = Annotated[str, tyro.conf.arg(metavar="{cam,grad-cam,grad-cam++,layer-cam,hires-cam}")]
 MapLayer = Annotated[str, tyro.conf.arg(metavar="NAME|STRIDE")]
+Manifests = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), tyro.conf.UseAppendAction]
 Images = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), Positional]
 
 
 def evaluate(
     run: RunPath,
-    manifest: pathlib.Path,
+    manifest: Manifests,
     out: pathlib.Path,
     split: str = "val",
     root: pathlib.Path | None = None,
@@ -36,7 +39,8 @@ def evaluate(
 
     Args:
         run: Run folder or .keras file.
-        manifest: CSV with the columns file, label, patient, split (mask for a segmentation network).
+        manifest: CSV with the columns file, label, patient, split (mask for a segmentation network). Repeat
+            the option for a table of several hospitals, with the manifest of the training among them.
         out: Folder to write to.
         split: The split to evaluate.
         root: Folder that the manifest's paths are relative to. None: the manifest's own.
@@ -56,11 +60,27 @@ def evaluate(
         map_layer: Layer of the heat maps, by name or stride.
     """
     import_tensorflow()
+    if len(manifest) != 1:
+        _evaluate_hospitals(
+            run,
+            manifest,
+            split,
+            out,
+            {"root": root, "audit": audit},
+            by,
+            batch_size=batch_size,
+            on_error=on_error,
+            skip_at_most=skip_at_most,
+            tta=tta,
+            lungs=lungs,
+            resamples=resamples,
+        )
+        return
     from semenet.evaluation.split_evaluation import evaluate as evaluate_split
 
     evaluate_split(
         run,
-        manifest,
+        manifest[0],
         split,
         out=out,
         root=root,
@@ -75,6 +95,30 @@ def evaluate(
         map_method=map_method,
         map_layer=map_layer,
     )
+    print(out / "report.html")
+
+
+def _evaluate_hospitals(
+    run: pathlib.Path,
+    manifests: Sequence[pathlib.Path],
+    split: str,
+    out: pathlib.Path,
+    of_one_manifest: dict[str, pathlib.Path | None],
+    by: Sequence[str] | None,
+    **options: Any,
+) -> None:
+    """Evaluates several manifests; refuses options that belong to one."""
+    given = [f"--{name}" for name, value in of_one_manifest.items() if value is not None]
+    given += [f"--by {','.join(by)}"] if len(by or ()) > 1 else []
+    if given or not manifests:
+        raise SemenetError(
+            "Several manifests take one column --by, and neither --root nor --audit, which belong to one "
+            f"manifest. Received: {', '.join(given) or 'no manifest'}. Leave it out, or evaluate one "
+            "manifest."
+        )
+    from semenet.evaluation.hospitals.hospital_evaluation import evaluate_hospitals
+
+    evaluate_hospitals(run, manifests, split, out=out, by=by[0] if by else None, **options)
     print(out / "report.html")
 
 

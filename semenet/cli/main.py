@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from semenet.cli.combine import COMBINE_COMMANDS
+from semenet.cli.cross_validation import cross_validate_by_name
 from semenet.cli.data import SOURCE_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMethod, RunPath
 from semenet.cli.finding_sources import FINDING_COMMANDS
@@ -199,6 +200,11 @@ def train_by_name(arguments: list[str]) -> None:
     run_recipe(recipe, f"The recipe {arguments[0]}.", arguments[1:], program=f"semenet train {arguments[0]}")
 
 
+def cross_validate() -> None:
+    """Trains a recipe once for each fold: semenet cross-validate RECIPE --manifest CSV --out FOLDER."""
+    cross_validate_by_name(["--help"])
+
+
 def data() -> None:
     """Creates manifests of downloaded data sets; combines, splits, checks, draws, searches and packs them."""
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
@@ -211,6 +217,7 @@ COMMANDS = {
     "phantom": phantom,
     "data": data,
     "train": train,
+    "cross-validate": cross_validate,
     **EVALUATION_COMMANDS,
     **HEAT_MAP_COMMANDS,
     "masks": masks,
@@ -243,6 +250,8 @@ def main(arguments: list[str] | None = None) -> None:
     with report_errors():
         if arguments[:1] == ["train"]:
             train_by_name(arguments[1:])
+        elif arguments[:1] == ["cross-validate"]:
+            cross_validate_by_name(arguments[1:])
         elif arguments[:1] == ["data"]:
             call(DATA_COMMANDS, arguments[1:], prog="semenet data")
         else:

@@ -32,7 +32,7 @@ def run_recipe(
         SystemExit: with status 1 after an error of the user, which is printed as one message.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    preset = _preset(arguments)
+    preset = find_preset(arguments)
     with report_errors():
         _check_sizes(arguments)
         recipe = with_preset(recipe, preset)
@@ -83,7 +83,7 @@ def _check_sizes(arguments: Sequence[str]) -> None:
         )
 
 
-def _preset(arguments: Sequence[str]) -> str:
+def find_preset(arguments: Sequence[str]) -> str:
     """Returns the preset of a command line, which sets the defaults of all other options, also in --help."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=PRESETS, default=PRESETS[0])

@@ -22,6 +22,7 @@ from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.evaluation.drawing.example_sheets import grad_cam_sheet, outline_sheet
 from semenet.evaluation.explanation.heat_map_analysis import analyse_heat_maps
+from semenet.evaluation.measure.choices import evidence_of
 from semenet.evaluation.measure.classification import default_subgroups, measure_classification
 from semenet.evaluation.measure.predictions import Predictions
 from semenet.evaluation.measure.screened_rows import rows_to_evaluate
@@ -158,6 +159,7 @@ def evaluate(
             "patients": int(rows["patient"].nunique()),
             "interval_method": f"95 % percentile interval, {resamples} bootstrap resamples of the patients",
             "skipped": skipped.to_dict("records"),
+            **evidence_of(opened, table, split),
             "tta": tta,
             "audit": audited and {name: audited[name] for name in ("verdict", "words", "split")},
             "command": command_line(

@@ -123,7 +123,7 @@ def mean_intervals(
             )
     if not scores or bootstrap.count < 2:
         return dict.fromkeys(scores)
-    drawn = resample(bootstrap, lambda weights: _means(scores, weights))
+    drawn = resample(bootstrap, lambda weights: score_means(scores, weights))
     return {name: percentile_interval(drawn[name], level) for name in scores}
 
 
@@ -249,7 +249,16 @@ def _original_metrics(
     return {name: float(values[0]) for name, values in metrics.items()}
 
 
-def _means(scores: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+def score_means(scores: Mapping[str, np.ndarray], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Computes weighted means of scores, once for each row of weights.
+
+    Args:
+        scores: dict of float arrays `(N,)`, NaN for an image without this score.
+        weights: array `(B, N)`, 0 or more.
+
+    Returns:
+        dict of float arrays `(B,)`, NaN where no image with a score has a weight.
+    """
     means = {}
     for name, values in scores.items():
         defined = ~np.isnan(values)

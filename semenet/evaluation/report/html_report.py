@@ -8,6 +8,7 @@ from semenet.data.manifest.table import Manifest
 from semenet.evaluation.drawing import plots
 from semenet.evaluation.drawing.pages import render_page
 from semenet.evaluation.drawing.pictures import picture
+from semenet.evaluation.measure.choices import describe_evidence
 from semenet.evaluation.shortcut_audit.tables import audit_tables
 from semenet.training.run_folder.run import Run
 
@@ -79,6 +80,10 @@ def render_report(
             *_lung_warnings(result),
         ],
         audit=audit,
+        evidence=result["evidence"],
+        evidence_words=describe_evidence(
+            result["evidence"], (result["chosen_on"] or {}).get(result["split"], [])
+        ),
         date=date,
         **{
             name: result[name]

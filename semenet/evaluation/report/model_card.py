@@ -6,6 +6,7 @@ from typing import Any
 
 from semenet.data.manifest.table import Manifest
 from semenet.evaluation.drawing.pages import number, render_page, with_interval
+from semenet.evaluation.report.evidence_table import evidence_rows, headline_names
 from semenet.evaluation.report.html_report import partial_label_sentences
 from semenet.training.run_folder.run import Run
 
@@ -70,6 +71,8 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
         ],
         located=_heat_map_rows(result),
         partial_labels=[escape_markdown(sentence) for sentence in partial_label_sentences(result)],
+        evidence_columns=[METRIC_NAMES[name] for name in headline_names(result)],
+        evidence_rows=evidence_rows([("", result)]),
     )
 
 

@@ -78,7 +78,7 @@ def classification_sections(
             ),
         ],
         "calibration": calibration_section(values, details),
-        "subgroups": _subgroups(details["subgroups"]),
+        "subgroups": subgroup_tables(details["subgroups"]),
         "where": heat_map_section(details["where"]),
         "sheet": {
             "title": f"Example heat maps ({_described(details['where'])})",
@@ -128,7 +128,7 @@ def segmentation_sections(
             for name, of_images in scores.items()
         ],
         "spread_labels": list(quantiles),
-        "subgroups": _subgroups(details["subgroups"]),
+        "subgroups": subgroup_tables(details["subgroups"]),
         "sheet": {
             "title": "Lung outlines",
             "explanation": "The images with the lowest, middle and highest Dice, at the network's input "
@@ -161,7 +161,15 @@ def _by_class(values: Mapping[str, Any], metric: str) -> str:
     return ", ".join(f"{name} {number(of_class[metric])}" for name, of_class in values["per_class"].items())
 
 
-def _subgroups(subgroups: Mapping[str, Any]) -> list[dict[str, Any]]:
+def subgroup_tables(subgroups: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the tables of subgroups for a report.
+
+    Args:
+        subgroups: dict of `subgroup_metrics` or `subgroup_means` in `semenet.evaluation.measure.subgroups`.
+
+    Returns:
+        list of dict with `column`, `columns` (the header) and `rows`.
+    """
     tables = []
     for column, of_column in subgroups.items():
         shown = [name for name in _SUBGROUP_METRICS if name in next(iter(of_column.values()))["figures"]]
