@@ -29,6 +29,7 @@ ABOUT = {
     "license": "CC BY 4.0",
     "sources": [{"name": "phantoms", "url": "https://example.org", "license": "none"}],
     "cut": "Nearly all.",
+    "also_chosen": [],
 }
 
 
@@ -85,11 +86,13 @@ def test_a_published_classifier_is_the_run_s_rounded_and_comes_with_its_figures(
     # What the command line makes of the published weights is what the card says.
     figures = evaluate("seme_resnet50:trial", phantoms, "val", out=tmp_path / "again", resamples=200)
     card = (folder / "card.md").read_text()
-    assert metadata["metrics"]["figures"]["macro_auroc"]["value"] == pytest.approx(figures["macro_auroc"])
+    assert metadata["metrics"]["validation"]["figures"]["macro_auroc"]["value"] == pytest.approx(
+        figures["macro_auroc"]
+    )
     assert f"| Macro AUROC | {figures['macro_auroc']:.3f} (95 % interval" in card
     assert f"{metadata['audit']['verdict']}" in ("shortcut", "clean", "undecided")
     assert Run.open("seme_resnet50:trial").temperature == metadata["calibration"]["temperature"]
-    assert 0 < metadata["metrics"]["rounding"] < 0.01
+    assert 0 < metadata["metrics"]["validation"]["rounding"] < 0.01
     # No path of the machine that it was made on.
     assert str(tmp_path) not in (folder / "metadata.json").read_text()
     index = tmp_path / "index.json"
@@ -117,10 +120,10 @@ def test_figures_alone_are_published_with_those_of_other_seeds(publication, tool
     folder = publication(classifier_run, "figures", figures_only=True, repeats=(repeat,))
     assert sorted(path.name for path in folder.iterdir()) == ["card.md", "metadata.json"]
     metadata = json.loads((folder / "metadata.json").read_text())
-    accuracy = metadata["metrics"]["figures"]["accuracy"]["value"]
+    accuracy = metadata["metrics"]["validation"]["figures"]["accuracy"]["value"]
     # The two are one network here, so that their figures are equal.
     seed = str(metadata["training"]["recipe"]["seed"])
-    assert metadata["metrics"]["by_seed"]["accuracy"] == {seed: accuracy, "7": accuracy}
+    assert metadata["metrics"]["validation"]["by_seed"]["accuracy"] == {seed: accuracy, "7": accuracy}
     tools[1].verify_zoo(tmp_path / "zoo", index=tmp_path / "index.json")
     # Nothing is offered that cannot be had, and who asks for it is told what there is.
     assert json.loads((tmp_path / "index.json").read_text()) == {}
@@ -149,7 +152,7 @@ def test_the_card_has_mean_and_deviation_over_the_seeds(tools):
     """By hand: the mean of 0.8, 0.9 and 0.7 is 0.8, their deviation with n - 1 is 0.1."""
     path = ROOT / "zoo" / "seme_resnet50" / "dataset1" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
-    metadata["metrics"]["by_seed"] = {
+    metadata["metrics"]["validation"]["by_seed"] = {
         "accuracy": {"0": 0.8, "1": 0.9, "2": 0.7},
         "macro_auroc": {"0": 0.9, "1": None, "2": 0.9},
     }
@@ -160,6 +163,104 @@ def test_the_card_has_mean_and_deviation_over_the_seeds(tools):
         "| Accuracy | 0.800 ± 0.100 | 0.800 | 0.900 | 0.700 |\n"
         "| Macro AUROC | undefined | 0.900 | undefined | 0.900 |\n" in card
     )
+
+
+def published_metadata():
+    path = ROOT / "zoo" / "seme_resnet50" / "dataset1" / "metadata.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def as_test(metadata, **changes):
+    """The metadata, which also lists the values of validation as those of a test."""
+    keys = ("split", "count", "patients", "manifest_sha256", "method", "figures")
+    own = {key: metadata["metrics"]["validation"][key] for key in keys}
+    metadata["metrics"]["held_out"] = [{"kind": "test"} | own | changes]
+
+
+def as_hospital(metadata):
+    as_test(metadata)
+    (found,) = metadata["metrics"].pop("held_out")
+    found.pop("kind")
+    metadata["metrics"] |= {"held_out": [], "other_hospitals": [{"name": "elsewhere"} | found]}
+
+
+def as_cross_validation(metadata, **changes):
+    as_test(metadata)
+    (found,) = metadata["metrics"]["held_out"]
+    found.pop("split")
+    recipe = metadata["training"]["recipe"] | changes
+    settings = {"kind": "cross-validation", "by": "patient", "folds": 5, "recipe": recipe, "val_share": 0.15}
+    metadata["metrics"]["held_out"] = [found | settings]
+
+
+LIES = {
+    "val as a test": ("lists the split val as a test; chosen on it: best epoch, temperature", as_test),
+    "a test split that is not stated": (
+        "chosen on it: not stated",
+        lambda metadata: as_test(metadata, split="test", figures={}),
+    ),
+    "val as a test of another manifest": (
+        "all values of the test equal those of validation",
+        lambda metadata: as_test(metadata, manifest_sha256="0" * 64),
+    ),
+    "the temperature is concealed": (
+        "where temperature of val is missing",
+        lambda metadata: metadata["chosen_on"]["val"].remove("temperature"),
+    ),
+    "the epoch is concealed": (
+        "where best epoch of val is missing",
+        lambda metadata: metadata["chosen_on"]["val"].remove("best epoch"),
+    ),
+    "the training's manifest as another hospital": ("elsewhere is the manifest of the training", as_hospital),
+    "the cross-validation of another recipe": (
+        "whose cross-validation has others",
+        lambda metadata: as_cross_validation(metadata, learning_rate=0.5),
+    ),
+    "validation quoted without its label": (
+        "whose `summary` quotes 0.871",
+        lambda metadata: metadata.update(summary="Classifies with an accuracy of 0.871."),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_a_card_that_shows_validation_as_a_test_is_refused(tools, tmp_path, what):
+    """The hashes and the card are made to fit, so that the lie alone is found."""
+    message, lie = LIES[what]
+    folder = shutil.copytree(ROOT / "zoo" / "seme_resnet50" / "dataset1", tmp_path / "seme_resnet50" / "lie")
+    metadata = published_metadata()
+    lie(metadata)
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "card.md").write_text(tools[1].render_zoo_card(metadata))
+    with pytest.raises(ValueError, match=message):
+        tools[1].verify_entry(folder, None)
+
+
+def test_an_honest_test_and_an_honest_cross_validation_are_shown_beside_validation(tools):
+    metadata = published_metadata()
+    as_cross_validation(metadata, seed=7)
+    figures = metadata["metrics"]["validation"]["figures"]
+    metadata["chosen_on"]["test"] = []
+    lower = {name: figure | {"value": 0.5, "interval": [0.4, 0.6]} for name, figure in figures.items()}
+    (cross_validation,) = metadata["metrics"]["held_out"]
+    as_test(metadata, split="test", count=99, figures=lower)
+    metadata["metrics"]["held_out"].append(cross_validation)
+    tools[1].check_protocol(metadata, "metadata.json")
+    card = tools[1].render_zoo_card(metadata)
+    assert "nothing was chosen on it: split test | 99 | 245 | 0.500 (95 % interval 0.400 to 0.600)" in card
+    assert "cross-validation by patient, 5 folds | 363 |" in card
+    assert "| Other hospitals | not measured |" in card
+    assert "Validation, not a test; chosen on it: best epoch, temperature, operating points, preset" in card
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("zoo/*/*/metadata.json")), ids=lambda path: path.parts[-3])
+def test_every_published_card_keeps_the_protocol(tools, path):
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    tools[1].check_protocol(metadata, path)
+    card = path.with_name("card.md").read_text(encoding="utf-8")
+    assert card == tools[1].render_zoo_card(metadata)
+    assert "### Validation (not a test)" in card
+    assert "nothing was chosen on it | not measured" in card
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+from evidence import chosen_on, held_out, other_hospitals
 
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
@@ -41,10 +42,12 @@ def describe(publication, about, run, copy, work):
     if not run.segments and (publication.lungs is not None or LungMasks().has_mask(rows).all()):
         where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
         audited = audit(copy.path, publication.manifest, publication.split, out=work / "audit", **where)
+    # Opened again, because the copy has a calibration now.
+    chosen = chosen_on(Run.open(copy.path), manifest, publication.split, about["also_chosen"])
     start, recipe = run.record["starts"][0], run.recipe
     taken = architecture_arguments(recipe.entry)
     return {
-        "format": 1,
+        "format": 2,
         "entry": recipe.entry,
         "name": publication.name,
         "version": about["version"],
@@ -82,18 +85,23 @@ def describe(publication, about, run, copy, work):
             "parameters": run.model.count_params(),
         },
         "calibration": calibration,
+        "chosen_on": chosen,
         "metrics": {
-            "split": publication.split,
-            "count": measured["count"],
-            "patients": measured["patients"],
-            "manifest_sha256": manifest.sha256,
-            "method": measured["interval_method"],
-            "fed": _fed(run, publication.lungs),
-            "figures": _figures(measured, measured["intervals"]),
-            "subgroups": {
-                column: {value: _of_subgroup(of) for value, of in values.items()}
-                for column, values in measured["subgroups"].items()
+            "validation": {
+                "split": publication.split,
+                "count": measured["count"],
+                "patients": measured["patients"],
+                "manifest_sha256": manifest.sha256,
+                "method": measured["interval_method"],
+                "fed": _fed(run, publication.lungs),
+                "figures": _figures(measured, measured["intervals"]),
+                "subgroups": {
+                    column: {value: _of_subgroup(of) for value, of in values.items()}
+                    for column, values in measured["subgroups"].items()
+                },
             },
+            "held_out": held_out(publication, run, copy, chosen, work),
+            "other_hospitals": other_hospitals(publication, copy, work),
         },
         "audit": audited and {key: audited[key] for key in ("verdict", "words", "split", "count", "masks")},
     }
@@ -141,7 +149,7 @@ def by_seed(publication, metadata, run, repeats, work):
     seeds = [run.recipe.seed, *(repeat.recipe.seed for repeat in repeats)]
     if len(set(seeds)) < len(seeds):
         raise SemenetError(f"Each repeat must have another seed. Received: {seeds}. Remove repeated seeds.")
-    measured = {run.recipe.seed: metadata["metrics"]["figures"]}
+    measured = {run.recipe.seed: metadata["metrics"]["validation"]["figures"]}
     for repeat in repeats:
         folder = work / f"seed{repeat.recipe.seed}"
         copy = copy_run(repeat, folder, rounded=not publication.figures_only)

@@ -5,9 +5,14 @@ Usage: python tools/zoo/publish.py RUN --name lung --manifest CSV --about about.
 
 The kernels are first rounded to float16. The rounded network, which is the published one, is calibrated,
 evaluated and audited on --split. about.json holds the information that no other file has: version, change (in
-this version), summary, intended_use, not_for, cautions, license, sources (name, url, license) and cut
-(reductions of the paper's size). The changelog of an earlier version in the same folder is kept. A killed
-process leaves no incomplete entry.
+this version), summary, intended_use, not_for, cautions, license, sources (name, url, license), cut (what was
+reduced of the paper's size) and also_chosen (a list of what was chosen on --split beside the best epoch, the
+temperature and the operating points, such as "preset"). The changelog of an earlier version in the same
+folder is kept. A killed process leaves no incomplete entry.
+
+The metrics of --split are published as validation. Held-out images (--test-split, --cross-validation) and
+other hospitals (--hospitals) stand beside them in the card, which says "not measured" where they are missing.
+verify.py refuses a card that shows a split on which something was chosen as a test.
 
 --figures-only publishes metadata.json and card.md without weights; nothing is rounded then. --repeats takes
 runs that differ only in their seed. They are evaluated too, and the card shows each, their mean and their
@@ -39,7 +44,10 @@ from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.run import Run
 
 GOLDEN = "golden.npz"
-_ABOUT = ("version", "change", "summary", "intended_use", "not_for", "cautions", "license", "sources", "cut")
+_ABOUT = (
+    *("version", "change", "summary", "intended_use", "not_for", "cautions", "license", "sources", "cut"),
+    "also_chosen",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +63,15 @@ class Publication:
     about: pathlib.Path
     """JSON with the information that no other file has."""
     split: str = "val"
-    """The split for calibration, evaluation and audit."""
+    """The split for calibration, validation and audit."""
+    test_split: str | None = None
+    """A split of the manifest on which nothing was chosen, published as a test."""
+    cross_validation: pathlib.Path | None = None
+    """Folder of `semenet cross-validate` with the same recipe and manifest."""
+    hospitals: tuple[pathlib.Path, ...] = ()
+    """Manifests of other hospitals."""
+    hospital_split: str = "val"
+    """The split of these manifests that is evaluated."""
     lungs: str | None = None
     """Run or published weights of a U-Net, for the audit and for a network that is fed the lungs alone. None:
     the manifest's masks; without masks the network is published without an audit."""
@@ -98,13 +114,13 @@ def publish(publication):
         copy = copy_run(run, work / "run", rounded=not publication.figures_only)
         metadata = describe(publication, about, run, copy, work)
         if repeats:
-            metadata["metrics"]["by_seed"] = by_seed(publication, metadata, run, repeats, work)
+            metadata["metrics"]["validation"]["by_seed"] = by_seed(publication, metadata, run, repeats, work)
         folder = work / publication.name
         folder.mkdir()
         if publication.figures_only:
             write_metadata(metadata | {"weights": None, "files": {}, "golden": None}, folder)
         else:
-            metadata["metrics"]["rounding"] = largest_change(run, copy, publication)
+            metadata["metrics"]["validation"]["rounding"] = largest_change(run, copy, publication)
             write_entry(metadata, copy.model, folder)
         verify_entry(folder, metadata_sha256=None)
         if target.exists():

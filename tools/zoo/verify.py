@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tyro
 from golden import digest, golden_input, golden_output
+from protocol import check_protocol
 
 from semenet.cli.recipe import report_errors
 from semenet.errors import SemenetError
@@ -124,6 +125,7 @@ def verify_entry(folder, metadata_sha256):
         )
     if metadata["entry"] not in CATALOG or metadata["training"]["recipe"]["entry"] != metadata["entry"]:
         raise ZooError(f"The entry, and the entry of its recipe, must be in the zoo. Received: {path}.")
+    check_protocol(metadata, path)
     here = {file.name for file in folder.iterdir()} - {METADATA, CARD}
     if here != set(metadata["files"]):
         raise ZooError(f"{METADATA} must list every file. Received: {path}; {here ^ set(metadata['files'])}.")
