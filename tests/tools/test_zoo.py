@@ -197,7 +197,7 @@ LIES = {
     "val as a test": ("lists the split val as a test; chosen on it: best epoch, temperature", as_test),
     "a test split that is not stated": (
         "chosen on it: not stated",
-        lambda metadata: as_test(metadata, split="test", figures={}),
+        lambda metadata: as_test(metadata, split="test"),
     ),
     "val as a test of another manifest": (
         "all values of the test equal those of validation",
