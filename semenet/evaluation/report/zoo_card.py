@@ -39,7 +39,7 @@ def render_zoo_card(metadata: dict[str, Any]) -> str:
         command=code_span(metadata["training"]["command"]),
         evidence_columns=[METRIC_NAMES[name] for name in headline_names(values)],
         evidence_rows=_evidence_rows(metadata),
-        chosen=", ".join(metadata["chosen_on"][validation["split"]]),
+        chosen=", ".join(_chosen(metadata)),
         further=[
             (heading, measured, _metric_rows(measured["figures"]))
             for heading, measured in _measured_elsewhere(metadata["metrics"])
@@ -79,13 +79,19 @@ def _evidence_rows(metadata: dict[str, Any]) -> list[tuple[str, ...]]:
     """Returns one row for each measurement, and "not measured" for a kind of evidence without one."""
     measured = metadata["metrics"]
     names = headline_names(measured["validation"]["figures"])
-    chosen = metadata["chosen_on"][measured["validation"]["split"]]
-    rows = [_evidence_row(validation_row(chosen), measured["validation"], names)]
+    rows = [_evidence_row(validation_row(_chosen(metadata)), measured["validation"], names)]
     for title, key in ((HELD_OUT_ROW, "held_out"), (OTHER_HOSPITALS, "other_hospitals")):
         rows += [_evidence_row(f"{title}: {_described(found)}", found, names) for found in measured[key]] or [
             (title, NOT_MEASURED, "", *([""] * len(names)))
         ]
     return rows
+
+
+def _chosen(metadata: dict[str, Any]) -> list[str]:
+    """Returns what was chosen on the split of validation."""
+    return [
+        escape_markdown(name) for name in metadata["chosen_on"][metadata["metrics"]["validation"]["split"]]
+    ]
 
 
 def _evidence_row(title: str, measured: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import types
 import pandas as pd
 import pytest
 
+from semenet.data.transforms.lung_view import LungView
 from semenet.evaluation.drawing.pages import RESEARCH_USE
 from semenet.evaluation.report.model_card import code_span, escape_markdown, render_card
 
@@ -24,6 +25,7 @@ def a_run(record=None, calibration=None, lungs_alone=False, name="seme_tiny"):
         inference_clahe=True,
         segments=False,
         lungs_alone=lungs_alone,
+        lung_view=LungView(),
         activation="softmax",
         temperature=1.0 if calibration is None else 1.25,
         calibration=calibration,
@@ -56,6 +58,8 @@ def a_result(names=("normal", "virus"), **changes):
         "model_sha256": "cd" * 32,
         "where": None,
         "audit": None,
+        "evidence": "validation",
+        "chosen_on": {"train": ["weights"], "val": ["best epoch"], "v|al": ["temperature"]},
         "command": "semenet evaluate run --manifest m.csv",
         "versions": {"python": "3.11", "keras": "3.15"},
     }
@@ -83,7 +87,7 @@ def test_the_card_contains_the_facts():
     lines = text.splitlines()
     assert lines[0] == "# seme_tiny: normal, virus"
     assert RESEARCH_USE in text
-    network, metric_rows, per_class = tables(text)
+    network, evidence, metric_rows, per_class = tables(text)
     assert ["Parameters", "1,234,567"] in network
     assert ["Input", "224 x 160 x 1, values in [0, 255], with CLAHE"] in network
     assert ["Outputs", "normal, virus, in this order; softmax"] in network
@@ -93,6 +97,9 @@ def test_the_card_contains_the_facts():
     assert "Evaluated on 41 images of 17 patients, the split val" in text
     assert f"`{'ab' * 32}` (the same as used for training)." in lines
     assert "Intervals: 95 % percentile interval, 99 bootstrap resamples of the patients." in lines
+    assert evidence[2][0] == "Validation, not a test; chosen on it: best epoch"
+    assert evidence[2][1:] == ["41", "17", "0.625 (95 % interval 0.500 to 0.750)", "undefined"]
+    assert [row[1] for row in evidence[3:]] == ["not measured", "not measured"]
     assert metric_rows[2:] == [
         ["Accuracy", "0.625 (95 % interval 0.500 to 0.750)"],
         ["Macro AUROC", "undefined"],
@@ -140,7 +147,7 @@ def test_heat_map_table_lists_the_classes_with_maps():
         "virus": {"count": 0, "in_lung": None, "lung_area": None},
     }
     assert tables(card(where={"classes": classes}))[-1][2:] == [["normal", "9", "0.46", "0.20"]]
-    assert len(tables(card(where={"classes": None}))) == 3
+    assert len(tables(card(where={"classes": None}))) == 4
 
 
 @pytest.mark.parametrize(
@@ -149,9 +156,9 @@ def test_heat_map_table_lists_the_classes_with_maps():
 def test_no_class_name_breaks_the_card(name):
     spread = {"count": 9, "in_lung": {"p50": 0.5}, "lung_area": {"mean": 0.2}}
     text = card(names=(name, "b"), where={"classes": {name: spread}})
-    network, metric_rows, per_class, located = tables(text)
-    widths = [{len(row) for row in rows} for rows in (network, metric_rows, per_class, located)]
-    assert widths == [{2}, {2}, {5}, {4}]
+    network, evidence, metric_rows, per_class, located = tables(text)
+    widths = [{len(row) for row in rows} for rows in (network, evidence, metric_rows, per_class, located)]
+    assert widths == [{2}, {5}, {2}, {5}, {4}]
     shown = " ".join(name.split())
     # A character after a backslash represents itself.
     for cell in (per_class[2][0], located[2][0], network[4][1].split(",")[0], text.splitlines()[0][13:-3]):
