@@ -113,7 +113,7 @@ def test_another_series_is_refused(finished, recipe, two_hospitals, what):
 
 def test_wrong_arguments_leave_no_folder_behind(recipe, two_hospitals, finished, tmp_path):
     out = tmp_path / "new"
-    with pytest.raises(SemenetError, match="Available: patient, source"):
+    with pytest.raises(SemenetError, match="Received: 'hospital'. Available: patient, "):
         again(recipe, two_hospitals, out, by="hospital")
     with pytest.raises(SemenetError, match="200 resamples or more"):
         again(recipe, two_hospitals, out, resamples=10)
