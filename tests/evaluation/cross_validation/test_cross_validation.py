@@ -111,7 +111,7 @@ def test_another_series_is_refused(finished, recipe, two_hospitals, what):
     assert {path: path.read_bytes() for path in finished.glob("*.*")} == before
 
 
-def test_wrong_arguments_leave_no_folder_behind(recipe, two_hospitals, finished, tmp_path):
+def test_wrong_arguments_leave_no_folder_behind(recipe, two_hospitals, tmp_path):
     out = tmp_path / "new"
     with pytest.raises(SemenetError, match="Received: 'hospital'. Available: patient, "):
         again(recipe, two_hospitals, out, by="hospital")
@@ -126,12 +126,16 @@ def test_wrong_arguments_leave_no_folder_behind(recipe, two_hospitals, finished,
         again(recipe, two_hospitals, tmp_path / "full")
 
 
-def test_weights_that_have_seen_the_held_out_images_are_refused(
-    recipe, phantoms, classifier_run, two_hospitals, tmp_path
-):
-    taught = dataclasses.replace(recipe, weights=str(classifier_run))
+def test_weights_that_have_seen_the_held_out_images_are_refused(recipe, two_hospitals, tmp_path):
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    (seen / "model.keras").write_bytes(b"not loaded")
+    (seen / "recipe.json").write_text(recipe.to_json())
+    record = {"status": "training", "manifest_sha256": read_manifest(two_hospitals).sha256}
+    (seen / "run.json").write_text(json.dumps(record))
+    taught = dataclasses.replace(recipe, weights=str(seen))
     with pytest.raises(SemenetError, match="has seen the images that the folds hold out"):
-        semenet.cross_validate(taught, phantoms, tmp_path / "new", resamples=200)
+        again(taught, two_hospitals, tmp_path / "new")
 
 
 def command(manifest, out):
