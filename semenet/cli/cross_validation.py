@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.recipe import find_preset
+from semenet.cli.recipe import check_sizes, find_preset
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.training.options import DataOptions, RunOptions
 from semenet.training.presets import PRESETS, with_preset
 from semenet.training.recipe import Names, Recipe, find_recipe, list_recipes
@@ -25,6 +26,7 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
         return
     name, *options = arguments
     preset = find_preset(options)
+    check_sizes(options)
     recipe = with_preset(find_recipe(name), preset)
 
     def cross_validate_recipe(
@@ -66,6 +68,7 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
         """
         # TensorFlow's start-up messages would hide the progress.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import_tensorflow()
         import tensorflow as tf
 
         from semenet.evaluation.cross_validation.cross_validation import cross_validate

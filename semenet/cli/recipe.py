@@ -34,7 +34,7 @@ def run_recipe(
     arguments = sys.argv[1:] if arguments is None else arguments
     preset = find_preset(arguments)
     with report_errors():
-        _check_sizes(arguments)
+        check_sizes(arguments)
         recipe = with_preset(recipe, preset)
 
     def train_recipe(
@@ -74,7 +74,8 @@ def run_recipe(
         tyro.cli(train_recipe, description=description, args=arguments, prog=program)
 
 
-def _check_sizes(arguments: Sequence[str]) -> None:
+def check_sizes(arguments: Sequence[str]) -> None:
+    """Refuses options about input sizes that contradict each other."""
     given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
     if {"--input-size", "--input-sizes"} <= given:
         raise SemenetError(
