@@ -75,7 +75,7 @@ def run_recipe(
 
 
 def check_sizes(arguments: Sequence[str]) -> None:
-    """Refuses options about input sizes that contradict each other."""
+    """Refuses --input-size beside --input-sizes, whose last size it is."""
     given = {argument.split("=")[0].replace("_", "-") for argument in arguments}
     if {"--input-size", "--input-sizes"} <= given:
         raise SemenetError(
