@@ -59,8 +59,10 @@ def evaluate(
             possible.
         map_layer: Layer of the heat maps, by name or stride.
     """
+    if not manifest:
+        raise SemenetError("An evaluation needs a manifest. Received: none. Pass --manifest PATH.")
     import_tensorflow()
-    if len(manifest) != 1:
+    if len(manifest) > 1:
         _evaluate_hospitals(
             run,
             manifest,
@@ -110,11 +112,10 @@ def _evaluate_hospitals(
     """Evaluates several manifests; refuses options that belong to one."""
     given = [f"--{name}" for name, value in of_one_manifest.items() if value is not None]
     given += [f"--by {','.join(by)}"] if len(by or ()) > 1 else []
-    if given or not manifests:
+    if given:
         raise SemenetError(
             "Several manifests take one column --by, and neither --root nor --audit, which belong to one "
-            f"manifest. Received: {', '.join(given) or 'no manifest'}. Leave it out, or evaluate one "
-            "manifest."
+            f"manifest. Received: {', '.join(given)}. Leave it out, or evaluate one manifest."
         )
     from semenet.evaluation.hospitals.hospital_evaluation import evaluate_hospitals
 

@@ -70,5 +70,9 @@ def test_wrong_arguments_are_named(classifier_run, phantoms, elsewhere, tmp_path
     arguments = ["--manifest", str(phantoms), "--manifest", str(elsewhere), "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
         main(["evaluate", str(classifier_run), *arguments, "--root", str(tmp_path)])
-    assert "belong to one manifest. Received: --root" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(classifier_run), "--out", str(tmp_path / "out")])
+    error = " ".join(capsys.readouterr().err.split())
+    assert "An evaluation needs a manifest. Received: none." in error
+    assert "belong to one manifest. Received: --root" in error
     assert not (tmp_path / "out").exists()
