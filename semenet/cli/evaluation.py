@@ -76,6 +76,8 @@ def evaluate(
             tta=tta,
             lungs=lungs,
             resamples=resamples,
+            map_method=map_method,
+            map_layer=map_layer,
         )
         return
     from semenet.evaluation.split_evaluation import evaluate as evaluate_split

@@ -17,6 +17,7 @@ from semenet.evaluation.hospitals.hospital_report import render_hospital_card, r
 from semenet.evaluation.hospitals.hospital_table import Hospital, hospital_rows, read_hospital
 from semenet.evaluation.measure.choices import TRAINING, VALIDATION
 from semenet.evaluation.split_evaluation import evaluate
+from semenet.inference.explained_layers import LAST
 from semenet.metrics.patient_resamples import check_resamples
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
 from semenet.training.run_folder.record import package_versions
@@ -38,6 +39,8 @@ def evaluate_hospitals(
     by: str | None = None,
     lungs: Run | keras.Model | str | pathlib.Path | None = None,
     resamples: int = 2000,
+    map_method: str | None = None,
+    map_layer: str | int = LAST,
 ) -> dict[str, Any]:
     """Evaluates a network on several manifests: one table, internal beside external, and the difference.
 
@@ -60,6 +63,8 @@ def evaluate_hospitals(
         by: a column whose values are listed below each manifest; None for `source`, where it has several.
         lungs: as for `semenet.evaluate`.
         resamples: number of bootstrap resamples of the patients, for the intervals.
+        map_method: as for `semenet.evaluate`.
+        map_layer: as for `semenet.evaluate`.
 
     Returns:
         dict, the content of metrics.json, as docs/evaluation.md describes it.
@@ -101,6 +106,8 @@ def evaluate_hospitals(
             by=by,
             lungs=lungs,
             resamples=resamples,
+            map_method=map_method,
+            map_layer=map_layer,
         )
         internal = opened.record.get("manifest_sha256") == table.sha256
         hospitals.append(read_hospital(name, folder / name, table, result, internal))
