@@ -111,13 +111,14 @@ def test_the_commands_on_manifests_run_in_order(tmp_path, monkeypatch, capfd):
     write_separate_manifests()
     cv2.imwrite("radiograph.jpeg", read_image(read_manifest("tree.csv").rows["path"][5]))
     commands = [command for command in ALL_COMMANDS if command not in COMMANDS]
-    assert [command[2] for command in commands] == ["combine", "split", "check", "contains"]
+    assert [command[2] for command in commands] == ["combine", "split", "check", "contains", "examples"]
     for command in commands:
         main(command[1:])
     assert set(read_manifest("all.csv").rows["label"]) == {"bacteria|virus", "normal", "virus"}
     drawn = read_manifest("split.csv")
     answer = "yes" if drawn.rows["split"][5] == "train" else "no"
     assert f"\n{answer}\n" in capfd.readouterr().out
+    assert cv2.imread("sheet.png").size > 0
     assert json.loads(pathlib.Path("check.json").read_text())["manifest_sha256"] == drawn.sha256
     main(["data", "shard", "split.csv", "--out", "shards"])
     assert read_manifest("shards/manifest.csv").sha256 == drawn.sha256
