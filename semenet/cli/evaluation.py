@@ -157,6 +157,12 @@ def calibrate(
     found = calibrate_run(run, manifest, split, root=root, batch_size=batch_size, lungs=lungs, **targets)
     for warning in found["warnings"]:
         print(f"caution: {warning}")
+    if found.get("labels") == "several":
+        for name, points in found["operating_points"].items():
+            chosen = points["youden"]
+            print(f"{name}: threshold {0.5 if chosen is None else chosen['threshold']:.3f}")
+        print(calibration_file(run))
+        return
     print(
         f"temperature {found['temperature']:.3f}; expected calibration error {found['before']['ece']:.3f} "
         f"before, {found['after']['ece']:.3f} after; {calibration_file(run)}"

@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -10,6 +10,9 @@ from semenet.cli.progress import progress_bars
 from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Positional = tyro.conf.Positional
 ManifestPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="CSV"), Positional]
@@ -34,7 +37,6 @@ def data_split(
         keep: Splits that are kept, comma-separated, such as test.
         root: Folder that the manifest's paths start from. None: the manifest's own folder.
     """
-    from semenet.data.manifest.csv_file import join_paths
     from semenet.data.manifest.splitting import split_patients
     from semenet.data.manifest.table import read_manifest, write_manifest
     from semenet.storage.atomic import output_file
@@ -49,15 +51,24 @@ def data_split(
     kept = tuple(name.strip() for name in keep.split(",") if name.strip())
     splits = split_patients(source.rows, parse_shares(shares), seed, kept)
     rows = source.rows.assign(split=splits)
+    move_paths(rows, manifest, root, out)
+    write_manifest(rows, out)
+    for name, group in rows.groupby("split"):
+        print(f"{name}: {len(group)} images of {group['patient'].nunique()} patients")
+    print(out)
+
+
+def move_paths(
+    rows: "pd.DataFrame", manifest: pathlib.Path, root: pathlib.Path | None, out: pathlib.Path
+) -> None:
+    """Makes the paths of a manifest relative to the folder of another file, in place."""
+    from semenet.data.manifest.csv_file import join_paths
+
     old_folder = manifest.absolute().parent if root is None else root.absolute()
     new_folder = out.absolute().parent
     if os.path.realpath(old_folder) != os.path.realpath(new_folder):
         for column in {"file", "mask", "shard"} & set(rows.columns):
             rows[column] = join_paths(os.path.relpath(old_folder, new_folder), rows[column].tolist())
-    write_manifest(rows, out)
-    for name, group in rows.groupby("split"):
-        print(f"{name}: {len(group)} images of {group['patient'].nunique()} patients")
-    print(out)
 
 
 def parse_shares(text: str) -> dict[str, float]:

@@ -13,6 +13,8 @@ from .images.reading import read_image as read_image
 from .images.reading import read_mask as read_mask
 from .manifest.class_labels import possible_classes as possible_classes
 from .manifest.csv_file import ManifestError as ManifestError
+from .manifest.several_labels import known_labels as known_labels
+from .manifest.several_labels import split_findings as split_findings
 from .manifest.splitting import split_patients as split_patients
 from .manifest.table import Manifest as Manifest
 from .manifest.table import check_patients as check_patients
@@ -50,6 +52,7 @@ __all__ = [
     "find_image",
     "image_size",
     "images",
+    "known_labels",
     "manifest",
     "phantom",
     "pipeline",
@@ -61,6 +64,7 @@ __all__ = [
     "read_manifest",
     "read_mask",
     "sources",
+    "split_findings",
     "split_patients",
     "training_dataset",
     "transforms",

@@ -14,14 +14,15 @@ import tensorflow as tf
 
 from semenet import metrics
 from semenet.data.checks.screening import ON_ERROR
-from semenet.data.manifest.class_labels import complete_labels, possible_classes
-from semenet.data.manifest.table import ManifestError, read_manifest
+from semenet.data.manifest.class_labels import possible_classes
+from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.evaluation.drawing.example_sheets import grad_cam_sheet, outline_sheet
 from semenet.evaluation.explanation.heat_map_analysis import analyse_heat_maps
+from semenet.evaluation.findings_evaluation import evaluate_findings
 from semenet.evaluation.measure.choices import evidence_of
 from semenet.evaluation.measure.classification import default_subgroups, measure_classification
 from semenet.evaluation.measure.predictions import Predictions
@@ -131,7 +132,9 @@ def evaluate(
     check_resamples(resamples)
     score = scoring_function(opened, tta) if opened.segments else scoring_function_with_maps(opened, tta)
     masks = LungMasks.open(lungs)
-    table = read_manifest(manifest, root, required=("mask",) if opened.segments else ("label",))
+    several = not opened.segments and opened.activation == "sigmoid"
+    needed = ("mask",) if opened.segments else () if several else ("label",)
+    table = read_manifest(manifest, root, required=needed)
     rows = table.split(split)
     audited = None if audit is None else read_audit(audit, model_sha256, table.sha256)
     # Before the evaluation starts: a missing column, or a mask that is needed.
@@ -142,6 +145,8 @@ def evaluate(
     rows, skipped = rows_to_evaluate(opened, rows, masks, on_error, skip_at_most)
     if opened.segments:
         measured = _evaluate_segmentation(opened, rows, batch_size, score, by, resamples)
+    elif several:
+        measured = _Measured(*evaluate_findings(opened, rows, batch_size, score, by, resamples, masks))
     else:
         chosen_maps = (map_method, map_layer)
         measured = _evaluate_classification(
@@ -225,11 +230,6 @@ def _evaluate_classification(
     maps: tuple[str | None, str | int],
 ) -> _Measured:
     possible = possible_classes(rows, run.class_names)
-    if not complete_labels(possible).any():
-        raise ManifestError(
-            "An evaluation needs images whose label names one class. Received: only partial labels, such as "
-            f"{rows['label'][0]!r}. Add rows with complete labels."
-        )
     predictions = Predictions(run, rows, score, masks, batch_size, *maps)
     probabilities = predictions.probabilities
     values, details = measure_classification(run, rows, possible, probabilities, by, resamples)

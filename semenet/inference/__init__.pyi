@@ -5,6 +5,7 @@ from .class_activation import grad_cam_plus_plus_function as grad_cam_plus_plus_
 from .class_activation import hires_cam_function as hires_cam_function
 from .class_activation import layer_cam_function as layer_cam_function
 from .explained_layers import layers_by_stride as layers_by_stride
+from .findings import reported_findings as reported_findings
 from .heat_map_overlays import overlay_heat_map as overlay_heat_map
 from .heat_map_overlays import resize_heat_map as resize_heat_map
 from .heat_maps import MapChoice as MapChoice
@@ -30,6 +31,7 @@ __all__ = [
     "layers_by_stride",
     "method_function",
     "overlay_heat_map",
+    "reported_findings",
     "resize_heat_map",
     "scoring_function",
 ]

@@ -18,6 +18,9 @@ from .delong_test import TooFewImagesError as TooFewImagesError
 from .delong_test import clustered_delong as clustered_delong
 from .delong_test import delong as delong
 from .dotted_keys import add_dotted_keys as add_dotted_keys
+from .findings_metrics import findings as findings
+from .findings_metrics import findings_intervals as findings_intervals
+from .findings_metrics import youden_threshold as youden_threshold
 from .operating_points import choose_abstention as choose_abstention
 from .operating_points import choose_threshold as choose_threshold
 from .operating_points import metrics_at_threshold as metrics_at_threshold
@@ -48,6 +51,8 @@ __all__ = [
     "confusion_matrix",
     "delong",
     "expected_calibration_error",
+    "findings",
+    "findings_intervals",
     "fit_temperature",
     "hausdorff95",
     "macro_auroc",
@@ -66,4 +71,5 @@ __all__ = [
     "roc_curve",
     "segmentation",
     "share_intervals",
+    "youden_threshold",
 ]

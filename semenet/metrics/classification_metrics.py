@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from sklearn import metrics as sk
 
+from semenet.metrics.partial_labels import describe_partial_labels, excluded_counts
 from semenet.metrics.probabilities import check_labels, decided
-
-# Metrics that images with a partial label are left out of.
-COMPLETE_LABELS_ONLY = ("accuracy", "balanced_accuracy", "confusion_matrix", "brier", "ece")
 
 
 def classification(
@@ -73,7 +71,7 @@ def classification(
         [[1, 1], [0, 2]]
     """
     possible, probabilities = check_labels(true_index, probabilities, class_names)
-    matrix, excluded = _confusion(possible, probabilities), _excluded(possible, probabilities)
+    matrix, excluded = _confusion(possible, probabilities), excluded_counts(possible, probabilities)
     precision, recall, f1 = _precision_recall_f1(matrix, excluded)
     npv, specificity = _npv_specificity(matrix, excluded)
     columns = {
@@ -104,7 +102,7 @@ def classification(
         "class_names": list(class_names),
         "confusion_matrix": matrix.tolist(),
     }
-    partial = _describe_partial(possible, class_names)
+    partial = describe_partial_labels(possible, class_names)
     return values | ({"partial_labels": partial} if partial["count"] else {})
 
 
@@ -154,7 +152,7 @@ def macro_f1(true_index: np.ndarray, probabilities: np.ndarray) -> float | None:
         0.778
     """
     possible, probabilities = check_labels(true_index, probabilities)
-    matrix, excluded = _confusion(possible, probabilities), _excluded(possible, probabilities)
+    matrix, excluded = _confusion(possible, probabilities), excluded_counts(possible, probabilities)
     _, _, f1 = _precision_recall_f1(matrix, excluded)
     return _mean_of_defined(f1)
 
@@ -228,25 +226,6 @@ def _confusion(possible: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
         return np.zeros((classes, classes), int)
     true, predicted = possible[complete].argmax(axis=1), probabilities[complete].argmax(axis=1)
     return sk.confusion_matrix(true, predicted, labels=range(classes))
-
-
-def _excluded(possible: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts the partial labels that leave out each class: int `(2, K)`, predicted as the class, and not."""
-    partial = possible.sum(axis=1) > 1
-    is_predicted = probabilities[partial].argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])
-    left_out = ~possible[partial]
-    return np.stack([(left_out & is_predicted).sum(axis=0), (left_out & ~is_predicted).sum(axis=0)])
-
-
-def _describe_partial(possible: np.ndarray, class_names: Sequence[str]) -> dict[str, Any]:
-    count = int((possible.sum(axis=1) > 1).sum())
-    undecided = (~decided(possible)).sum(axis=0).tolist()
-    left_out = dict.fromkeys(COMPLETE_LABELS_ONLY, count)
-    return {
-        "count": count,
-        "left_out": left_out
-        | {f"per_class.{name}": number for name, number in zip(class_names, undecided, strict=True)},
-    }
 
 
 def _precision_recall_f1(matrix: np.ndarray, excluded: np.ndarray) -> tuple[list[float | None], ...]:

@@ -83,7 +83,7 @@ def _check_weights(weights: np.ndarray, images: int) -> None:
         )
 
 
-class _Ranking:
+class Ranking:
     """The order of decisions by descending score, which does not depend on the weights.
 
     Args:
@@ -127,7 +127,7 @@ class _Ranking:
         return _ratio(pairs - lost, pairs)
 
 
-def _tables(possible: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, list[_Ranking], _Ranking]:
+def _tables(possible: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, list[Ranking], Ranking]:
     """Computes what does not depend on the weights.
 
     Returns:
@@ -153,10 +153,10 @@ def _tables(possible: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray
         )
     images = np.arange(len(possible))
     rankings = [
-        _Ranking(probabilities[rows, index], possible[rows, index], images[rows])
+        Ranking(probabilities[rows, index], possible[rows, index], images[rows])
         for index, rows in enumerate(known.T)
     ]
-    together = _Ranking(probabilities[known], possible[known], images.repeat(classes)[known.ravel()])
+    together = Ranking(probabilities[known], possible[known], images.repeat(classes)[known.ravel()])
     return matrix, rankings, together
 
 
@@ -164,8 +164,8 @@ def _metrics(
     weights: np.ndarray,
     class_names: Sequence[str],
     matrix: np.ndarray,
-    rankings: list[_Ranking],
-    all_decisions: _Ranking,
+    rankings: list[Ranking],
+    all_decisions: Ranking,
 ) -> dict[str, np.ndarray]:
     """Computes the metrics of some resamples with float64 weights `(B, N)`."""
     classes = len(class_names)

@@ -56,6 +56,8 @@ class Recipe:
     """The network's name in the catalogue."""
     classes: Names = ("normal", "bacteria", "virus")
     """Class names, comma-separated, in the order of the outputs."""
+    labels: Literal["one", "several"] = "one"
+    """"several": an image has any number of the classes, given by the columns label:NAME (1, 0 or empty)."""
     input_size: int = 512
     """Height and width of the input in pixels, 32 or more."""
     input_sizes: Sizes = ()
@@ -200,6 +202,11 @@ class Recipe:
         return find_entry(self.entry).segments
 
     @property
+    def several_labels(self) -> bool:
+        """Whether an image may have several of the classes or none, so that the head is a sigmoid."""
+        return self.labels == "several"
+
+    @property
     def lungs_alone(self) -> bool:
         """Whether the network sees nothing but lungs: all views of its training images are masked."""
         return self.augmentation.only_masked
@@ -261,7 +268,8 @@ class Recipe:
 
 
 def list_recipes() -> list[str]:
-    """Returns the names of the committed recipes: one for each entry, and some as `<entry>_dataset2`.
+    """Returns the names of the committed recipes: one for each entry, some as `<entry>_dataset2`,
+    and one for several findings.
 
     Example:
         >>> [name for name in semenet.training.list_recipes() if name.startswith("vgg19")]

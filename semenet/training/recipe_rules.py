@@ -27,8 +27,11 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         augmentation.check_for_segmentation()
     taught = recipe.teacher is not None
     monitors = ["val_macro_auroc", "val_accuracy", "val_macro_f1"]
+    several = recipe.labels == "several"
     if recipe.segments:
         monitors = ["val_mean_iou", "val_dice"]
+    elif several:
+        monitors = ["val_macro_auroc"]
     classifiers_only = "is only for networks that classify"
     moex_rule = "must be in [0, 1], and is only for networks with MoEx"
     return {
@@ -63,7 +66,14 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         ),
         "ema": (0 <= recipe.ema < 1, "must be in [0, 1)"),
         "patience": (recipe.patience >= 0, "must be 0 or more"),
-        "teacher": (classifies or not taught, classifiers_only),
+        "labels": (
+            not several or (classifies and not recipe.unlearns),
+            f"{classifiers_only}, and 'several' excludes group DRO, --unlearn and --lung-attention-weight",
+        ),
+        "teacher": (
+            not taught or (classifies and not several),
+            f"{classifiers_only}, each image as one class",
+        ),
         "freeze_backbone": (
             not recipe.freeze_backbone or recipe.weights is not None,
             "needs --weights, because it freezes trained weights",
@@ -84,7 +94,7 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         ),
         **_unlearning_rules(recipe, classifies, entry.head),
         "classes": (
-            (len(recipe.classes) == 1 if recipe.segments else len(recipe.classes) > 1)
+            (len(recipe.classes) == 1 if recipe.segments else len(recipe.classes) > (0 if several else 1))
             and len(set(recipe.classes)) == len(recipe.classes)
             and all(name and "|" not in name for name in recipe.classes),
             f"of `{recipe.entry}` must be {'one name' if recipe.segments else 'two or more distinct names'}, "

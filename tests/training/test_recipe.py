@@ -15,14 +15,16 @@ FIGURE_14 = ["vgg19", "resnet50", "densenet169"]
 
 
 def test_every_entry_and_every_network_of_table_5_and_figure_14_has_a_recipe():
-    assert set(list_recipes()) == set(CATALOG) | {f"{name}_dataset2" for name in TABLE_5 + FIGURE_14}
+    assert set(list_recipes()) == set(CATALOG) | {f"{name}_dataset2" for name in TABLE_5 + FIGURE_14} | {
+        "seme_resnet50_findings"
+    }
 
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_recipe_matches_its_entry_and_its_name(name):
     recipe = find_recipe(name)
     entry = CATALOG[recipe.entry]
-    assert name in (recipe.entry, f"{recipe.entry}_dataset2")
+    assert name in (recipe.entry, f"{recipe.entry}_dataset2", f"{recipe.entry}_findings")
     assert recipe.input_size == entry.input_size
     assert set(recipe.architecture) <= set(architecture_arguments(recipe.entry))
     assert Recipe.from_json(recipe.to_json()) == recipe

@@ -4,6 +4,9 @@ from .class_labels import labels_contradict as labels_contradict
 from .class_labels import possible_classes as possible_classes
 from .csv_file import ManifestError as ManifestError
 from .csv_file import MissingManifestError as MissingManifestError
+from .several_labels import known_labels as known_labels
+from .several_labels import label_columns as label_columns
+from .several_labels import split_findings as split_findings
 from .splitting import split_patients as split_patients
 from .table import Manifest as Manifest
 from .table import check_patients as check_patients
@@ -19,11 +22,14 @@ __all__ = [
     "check_patients",
     "complete_labels",
     "has_partial_label",
+    "known_labels",
+    "label_columns",
     "label_index",
     "labels_contradict",
     "patients_in_several_splits",
     "possible_classes",
     "read_manifest",
+    "split_findings",
     "split_patients",
     "write_manifest",
 ]

@@ -17,6 +17,7 @@ import pandas as pd
 from semenet.data.images.shards import PLACE, is_locator, locator
 from semenet.data.manifest.csv_file import ManifestError, describe_lines, join_paths, read_cells, shorten
 from semenet.data.manifest.schema import DERIVED_COLUMNS, check_cells, check_header, check_paths
+from semenet.data.manifest.several_labels import PREFIX, check_label_columns, label_columns
 from semenet.errors import SemenetError
 from semenet.storage.atomic import replacing
 
@@ -34,8 +35,9 @@ class Manifest:
         rows: one row per image, in the order of the CSV file: its columns, all text; `path`, the image's
             absolute path; and, if there is a `mask` column, `mask_path`, the mask's absolute path or "". For
             images in shards, these are locators (`semenet.data.images.shards`).
-        sha256: hash of the columns file, label, patient, split and mask as text, in the order of the CSV file
-            (hexadecimal). It does not change when the folder is moved, and changes when a row changes split.
+        sha256: hash of the columns file, label, patient, split, mask and label:NAME as text, in the order of
+            the CSV file (hexadecimal). It does not change when the folder is moved, and changes when a row
+            changes split.
 
     Example:
         >>> manifest = semenet.read_manifest("manifest.csv")
@@ -93,7 +95,8 @@ def read_manifest(
     Raises:
         MissingManifestError: the file does not exist.
         ManifestError: the file is not a CSV file, or is empty; a required column is missing or has empty
-            cells; two rows name the same file; a column is named `path` or `mask_path`.
+            cells; a column label:NAME holds something else than 0, 1 or nothing; two rows name the same
+            file; a column is named `path` or `mask_path`.
 
     Example:
         >>> manifest = semenet.read_manifest("manifest.csv")
@@ -121,6 +124,7 @@ def read_manifest(
             "header. Add one row per image."
         )
     check_cells(path, rows, needed)
+    check_label_columns(path, rows)
     sha256 = _content_hash(rows)
     folder = pathlib.Path(path.parent if root is None else root).absolute()
     rows["path"] = _paths(path, rows, folder, "file", "image")
@@ -281,7 +285,7 @@ def _paths(path: pathlib.Path, rows: pd.DataFrame, folder: pathlib.Path, column:
 
 def _content_hash(rows: pd.DataFrame) -> str:
     digest = hashlib.sha256()
-    for column in _HASHED:
+    for column in (*_HASHED, *(PREFIX + name for name in label_columns(rows))):
         if column in rows:
             # JSON separates cells whatever they contain, and is the same on every machine.
             digest.update(json.dumps({column: rows[column].tolist()}).encode("ascii"))

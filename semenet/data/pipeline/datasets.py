@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semenet.data.manifest.class_labels import possible_classes
+from semenet.data.manifest.several_labels import known_labels
 from semenet.data.pipeline.arguments import check_dataset_arguments
 from semenet.data.pipeline.balanced_draw import BalancedDraw
 from semenet.data.pipeline.batches import EvaluationBatches, TrainingBatches
@@ -45,6 +46,7 @@ def training_batches(
     row_values: Mapping[str, np.ndarray] | None = None,
     lung_masks: bool = False,
     sampling: Sampling = Sampling(),
+    several_labels: bool = False,
 ) -> TrainingBatches:
     """Makes the numbered batches of a training run, which `as_dataset` turns into a dataset.
 
@@ -71,6 +73,7 @@ def training_batches(
         row_values: values of the rows to deliver beside the images, as in `TrainingBatches`.
         lung_masks: whether to deliver the lung masks beside the images, as in `TrainingBatches`.
         sampling: how many images an epoch has, and how often each is drawn.
+        several_labels: whether the targets are `known_labels` instead of `possible_classes`.
 
     Returns:
         The batches.
@@ -91,9 +94,10 @@ def training_batches(
             "Classification needs `class_names`, the labels in the order of the network's outputs. "
             "Received: None. Pass them, or masks=True for segmentation."
         )
+    targets = known_labels if several_labels else possible_classes
     return TrainingBatches(
         _resized_images(rows, input_size, needs_masks, view, cache, cache_folder),
-        None if masks else possible_classes(rows, class_names),
+        None if masks else targets(rows, class_names),
         channels=channels,
         batch_size=batch_size,
         seed=seed,

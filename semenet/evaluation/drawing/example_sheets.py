@@ -157,6 +157,48 @@ def grad_cam_sheet(
     return cards, heat[chosen[0]].shape
 
 
+def finding_sheet(
+    run: Run, rows: pd.DataFrame, labels: np.ndarray, predictions: Predictions
+) -> tuple[dict[str, list[Card]], tuple[int, int]]:
+    """Draws Grad-CAM overlays of each finding: images that have it, and the most suspected one without it.
+
+    Args:
+        run: the run of a network with sigmoid outputs.
+        rows: DataFrame of the evaluated split.
+        labels: `(N, K)`, 1, 0, or below 0 where a label is not known.
+        predictions: predictions of these rows.
+
+    Returns:
+        dict from the name of a finding to a list of `Card`, and the maps' size in cells `(h, w)`.
+    """
+    probabilities, geometry = predictions.probabilities, cell_geometry(run)
+    cards, size = {}, (0, 0)
+    for index, name in enumerate(run.class_names):
+        order = np.argsort(-probabilities[:, index], kind="stable")
+        having, without = (order[labels[order, index] == value] for value in (1, 0))
+        chosen = [*dict.fromkeys([*having[:1].tolist(), *having[-1:].tolist()]), *without[:1].tolist()]
+        if not chosen:
+            continue
+        heats = predictions.heat_maps(np.array(chosen), index)
+        size = heats[0].shape
+        cards[name] = []
+        for row, heat in zip(chosen, heats, strict=True):
+            image, has_it = _scaled(read_image(rows["path"][row])), labels[row, index] == 1
+            reported = probabilities[row, index] >= np.float32(run.thresholds[index])
+            cards[name].append(
+                Card(
+                    heading=f"{name}: {probabilities[row, index]:.2f}",
+                    detail="has it" if has_it else "does not have it",
+                    file=rows["file"][row],
+                    right=bool(reported == has_it),
+                    original=_jpeg(image),
+                    picture=_jpeg(overlay_heat_map(image, heat, geometry=geometry)),
+                    alt=f"Grad-CAM overlay for {name}, {_describe_maximum(heat, image.shape, geometry)}",
+                )
+            )
+    return cards, size
+
+
 def outline_sheet(
     rows: pd.DataFrame,
     scores: Mapping[str, np.ndarray],

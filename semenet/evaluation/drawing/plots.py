@@ -52,7 +52,7 @@ def roc_curves(true_index: np.ndarray, probabilities: np.ndarray, class_names: S
             axes.plot([], [], " ", label=f"{name}: undefined")
             continue
         x, y = metrics.roc_curve(possible[known[:, index], index], probabilities[known[:, index], index])
-        axes.plot(x, y, label=f"{name}: {of_class['auroc']:.3f}", **_style(index))
+        axes.plot(x, y, label=f"{name}: {of_class['auroc']:.3f}", **curve_style(index))
     axes.set(
         xlabel="False positive rate (1 - specificity)",
         ylabel="True positive rate (sensitivity)",
@@ -88,7 +88,7 @@ def precision_recall_curves(
             continue
         is_true = possible[known[:, index], index]
         recall, precision = metrics.precision_recall_curve(is_true, probabilities[known[:, index], index])
-        style = _style(index)
+        style = curve_style(index)
         axes.axhline(is_true.mean(), color=style["color"], linewidth=0.8, alpha=0.5, zorder=0)
         label = f"{name}: {of_class['average_precision']:.3f}"
         axes.step(recall, precision, where="pre", label=label, **style)
@@ -160,7 +160,7 @@ def reliability_diagram(
         if bins is None:
             continue
         filled = bins["count"] > 0
-        style = _style(index)
+        style = curve_style(index)
         axes.plot(bins["confidence"][filled], bins["accuracy"][filled], label=name, **style)
         sizes = 8 + 72 * bins["count"][filled] / bins["count"].sum()
         axes.scatter(bins["confidence"][filled], bins["accuracy"][filled], s=sizes, color=style["color"])
@@ -252,7 +252,8 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _style(index: int) -> dict[str, Any]:
+def curve_style(index: int) -> dict[str, Any]:
+    """Returns matplotlib's arguments for the line of one of several curves, by its number from 0."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": DASHES[index % len(DASHES)],
@@ -265,7 +266,7 @@ def _plot_epochs(history: pd.DataFrame, columns: Sequence[str], best_epoch: int 
     marker = "o" if len(history) <= _DOTTED_EPOCHS else None
     for index, column in enumerate(columns):
         axes.plot(
-            history["epoch"], history[column], label=column, marker=marker, markersize=3, **_style(index)
+            history["epoch"], history[column], label=column, marker=marker, markersize=3, **curve_style(index)
         )
     if best_epoch is not None:
         axes.axvline(best_epoch, color="0.6", linewidth=1, zorder=0, label=f"best: epoch {best_epoch}")

@@ -18,6 +18,7 @@ from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.inference.explained_layers import LAST, layer_name
+from semenet.inference.findings import reported_findings
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.inference.heat_maps import method_function, method_name
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
@@ -113,7 +114,7 @@ def write_cases(
     explain = method_function(name)(run.model, layer)
     geometry = cell_geometry(run, layer)
     described = name if layer == LAST else f"{name} of {layer}"
-    folder = output_folder(out)
+    folder, thresholds = output_folder(out), run.thresholds
 
     def load(case: Case) -> tuple[np.ndarray, np.ndarray]:
         """Returns the image, and its input to the network or, for a lung view, its mask if it has one."""
@@ -131,7 +132,12 @@ def write_cases(
         predicted = int(output.argmax())
         index = predicted if explained is None else explained
         caption = [f"{described} for {run.class_names[index]}: probability {output[index]:.3f}"]
-        caption.append(f"predicted: {run.class_names[predicted]}, probability {output[predicted]:.3f}")
+        answer = run.class_names[predicted]
+        if thresholds is None:
+            caption.append(f"predicted: {answer}, probability {output[predicted]:.3f}")
+        else:
+            answer = reported_findings(output[np.newaxis], run.class_names, thresholds)[0]
+            caption.append(f"predicted: {answer}")
         if case.label is not None:
             caption.append(f"true: {case.label}")
         if not heat.any():
@@ -145,7 +151,7 @@ def write_cases(
         return {
             "file": case.name,
             "label": case.label,
-            "predicted": run.class_names[predicted],
+            "predicted": answer,
             "probability": float(output[predicted]),
             "class": run.class_names[index],
             "method": name,

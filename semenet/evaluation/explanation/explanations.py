@@ -186,6 +186,11 @@ def explain_split(
     _check_only(only)
     chosen_method = Method(method, layer, class_name)
     chosen_method.class_index(run)
+    if run.thresholds is not None:
+        raise SemenetError(
+            "Images of a split are chosen by whether their one class was predicted. "
+            f"Received: {run.name}, whose sigmoid outputs may report several findings. Pass image files."
+        )
     rows = read_manifest(manifest, root).split(split)
     names = np.array(run.class_names, dtype=object)
     possible_classes(rows, run.class_names)

@@ -11,9 +11,15 @@ import pandas as pd
 
 from semenet import metrics
 from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.several_labels import known_labels
 from semenet.data.manifest.table import Manifest, ManifestError, label_index, read_manifest
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
+from semenet.evaluation.measure.finding_thresholds import (
+    choose_finding_thresholds,
+    finding_warnings,
+    has_findings,
+)
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function, temperature_function
 from semenet.metrics.operating_points import check_target
@@ -48,6 +54,11 @@ def calibrate(
     The predicted classes do not change. The metrics `before` and `after` are computed on the same images
     that the temperature was chosen on; another split shows how well it generalises. An earlier calibration
     is replaced and has no influence. Images with a partial label are left out.
+
+    Of a network with sigmoid outputs, on a manifest with columns label:NAME (or with a single output), only a
+    threshold for each finding is chosen, the one with the highest sensitivity + specificity (Youden's index).
+    Its dict has `labels` "several", a temperature of 1, `operating_points` {name: {`youden`: dict or None}},
+    and neither `before` nor `after`.
 
     Args:
         run: a run folder, a `.keras` file or a `Run`.
@@ -119,32 +130,51 @@ def calibrate(
             f"Received: {opened.name}, a segmentation network. Calibrate a classifier's run."
         )
     masks = LungMasks.open(lungs)
-    table = read_manifest(manifest, root)
-    rows, partial = _complete_rows(table.split(split), opened.class_names)
-    true_index = label_index(rows, opened.class_names)
+    table = read_manifest(manifest, root, required=())
+    several = has_findings(opened, table)
+    if not several:
+        table = read_manifest(manifest, root)
+    rows, partial = table.split(split), 0
+    if not several:
+        rows, partial = _complete_rows(rows, opened.class_names)
     outputs = _uncalibrated_batches(opened, rows, batch_size, masks)
     before = np.concatenate(outputs)
-    found = metrics.fit_temperature(true_index, before, opened.activation)
-    # In the same batches and by the same graph as later scoring, so that a threshold meets the same digits.
-    finish = temperature_function(found["temperature"], opened.activation)
-    after = np.concatenate([np.asarray(finish(output)) for output in outputs])
-    points = {
-        name: _operating_points(true_index == index, after[:, index], sensitivity, specificity)
-        for index, name in enumerate(opened.class_names)
-    }
-    abstain = metrics.choose_abstention(true_index, after, accuracy)
-    result = found | {
+    common = {
         "count": len(rows),
         "patients": rows["patient"].nunique(),
         **({"partial_labels_left_out": partial} if partial else {}),
         "split": split,
         "manifest_sha256": table.sha256,
         "model_sha256": model_sha256,
-        "before": _calibration_metrics(true_index, before, opened.activation),
-        "after": _calibration_metrics(true_index, after, opened.activation),
-        "operating_points": points,
-        "abstain": None if abstain is None else {"target_accuracy": accuracy} | abstain,
-        "warnings": _warnings(opened, table, split, len(rows), partial, found, points, abstain),
+    }
+    warnings = _split_warnings(opened, table, split, len(rows), partial)
+    if several:
+        points = choose_finding_thresholds(known_labels(rows, opened.class_names), before, opened.class_names)
+        result = {"labels": "several", "temperature": 1.0, "at_bound": False} | common
+        result |= {"operating_points": points, "abstain": None}
+        warnings += finding_warnings(points)
+        targets = {}
+    else:
+        true_index = label_index(rows, opened.class_names)
+        found = metrics.fit_temperature(true_index, before, opened.activation)
+        # In the same batches and by the same graph as later scoring: a threshold meets the same digits.
+        finish = temperature_function(found["temperature"], opened.activation)
+        after = np.concatenate([np.asarray(finish(output)) for output in outputs])
+        points = {
+            name: _operating_points(true_index == index, after[:, index], sensitivity, specificity)
+            for index, name in enumerate(opened.class_names)
+        }
+        abstain = metrics.choose_abstention(true_index, after, accuracy)
+        result = found | common
+        result |= {
+            "before": _calibration_metrics(true_index, before, opened.activation),
+            "after": _calibration_metrics(true_index, after, opened.activation),
+            "operating_points": points,
+            "abstain": None if abstain is None else {"target_accuracy": accuracy} | abstain,
+        }
+        warnings += _warnings(found, points, abstain)
+    result |= {
+        "warnings": warnings,
         "command": command_line(
             "calibrate",
             opened.name,
@@ -204,16 +234,7 @@ def _operating_points(
     return points
 
 
-def _warnings(
-    run: Run,
-    manifest: Manifest,
-    split: str,
-    count: int,
-    partial: int,
-    found: dict[str, Any],
-    points: dict[str, Any],
-    abstain: dict[str, Any] | None,
-) -> list[str]:
+def _split_warnings(run: Run, manifest: Manifest, split: str, count: int, partial: int) -> list[str]:
     warnings = []
     if count < SMALL_SPLIT:
         warnings.append(
@@ -231,6 +252,11 @@ def _warnings(
             f"The best epoch was chosen on the split {split} too, so the network looks better on it than it "
             "is. Use a separate split for calibration to avoid this."
         )
+    return warnings
+
+
+def _warnings(found: dict[str, Any], points: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:
+    warnings = []
     if found["at_bound"]:
         warnings.append(
             f"The temperature ended at {found['temperature']:.2f}, a bound of the search: these images do "

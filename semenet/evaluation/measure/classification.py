@@ -9,6 +9,7 @@ import pandas as pd
 
 from semenet import metrics
 from semenet.data.manifest.class_labels import complete_labels
+from semenet.data.manifest.csv_file import ManifestError
 from semenet.errors import SemenetError
 from semenet.evaluation.measure.subgroups import subgroup_metrics, subgroups
 from semenet.metrics.patient_bootstrap import classification_intervals, share_intervals
@@ -45,13 +46,19 @@ def measure_classification(
         docs/evaluation.md describes them.
 
     Raises:
+        ManifestError: all labels are partial.
         SemenetError: as for `metrics.classification`, and for a column of `by` that is missing or has too
             many values.
     """
     patients = rows["patient"].to_numpy()
     possible, probabilities = check_labels(labels, probabilities, run.class_names)
-    values = metrics.classification(possible, probabilities, run.class_names)
     complete = complete_labels(possible)
+    if not complete.any():
+        raise ManifestError(
+            "An evaluation needs images whose label names one class. Received: only partial labels, such as "
+            f"{rows['label'].iloc[0]!r}. Add rows with complete labels."
+        )
+    values = metrics.classification(possible, probabilities, run.class_names)
     true_index = possible[complete].argmax(axis=1)
     values |= {
         "brier": metrics.brier_score(true_index, probabilities[complete]),

@@ -65,6 +65,7 @@ class Predictions:
         self.probabilities = np.concatenate(probabilities)
         self.predicted = self.probabilities.argmax(axis=1)
         self._maps = np.concatenate(maps) if keeps else None
+        self._explain_class: Callable[..., Any] | None = None
 
     def _inputs(self) -> Iterator[np.ndarray]:
         """Yields batches of images, and collects what is found about their lungs."""
@@ -74,11 +75,12 @@ class Predictions:
                 self.flags = [*(self.flags or []), *batch.flags]
             yield batch.images
 
-    def heat_maps(self, indices: np.ndarray) -> np.ndarray:
-        """Returns heat maps for the predicted classes.
+    def heat_maps(self, indices: np.ndarray, class_index: int | None = None) -> np.ndarray:
+        """Returns heat maps for the predicted classes, or for one class.
 
         Args:
             indices: int array `(n,)`, positions in `rows`, at least one.
+            class_index: the class; None for the predicted ones.
 
         Returns:
             float32 array `(n, h, w)` in [0, 1]; see `semenet.inference.class_activation`.
@@ -86,13 +88,20 @@ class Predictions:
         Raises:
             SemenetError: the network's features are not finite.
         """
-        if self._explain is None:
+        explain = self._explain
+        if class_index is not None:
+            if self._explain_class is None:
+                self._explain_class = explain or method_function(self.method)(self._run.model, self.layer)
+            explain = self._explain_class
+        if explain is None:
             maps = self._maps[indices]
             check_finite(self._run.model, maps)
             return maps
         rows, classes = self._rows.iloc[indices].reset_index(drop=True), self.predicted[indices]
+        if class_index is not None:
+            classes = np.full(len(indices), class_index)
         parts = []
         for images in self._lungs.network_inputs(rows, self._run, self._batch_size):
-            parts.append(self._explain(images, classes[: len(images)])[0])
+            parts.append(explain(images, classes[: len(images)])[0])
             classes = classes[len(images) :]
         return np.concatenate(parts)

@@ -91,7 +91,7 @@ def subgroup_metrics(
             "intervals": classification_intervals(*arrays, patients, resamples),
         }
 
-    return _measure_each(rows, columns, measure)
+    return measure_each(rows, columns, measure)
 
 
 def subgroup_means(
@@ -130,14 +130,24 @@ def subgroup_means(
             "intervals": mean_intervals(chosen, patients, resamples),
         }
 
-    return _measure_each(rows, columns, measure)
+    return measure_each(rows, columns, measure)
 
 
-def _measure_each(
+def measure_each(
     rows: pd.DataFrame,
     columns: Sequence[str],
     measure: Callable[[np.ndarray, np.ndarray], dict[str, Any]],
 ) -> dict[str, Any]:
+    """Measures each subgroup of some columns.
+
+    Args:
+        rows: DataFrame of N rows of a manifest, with the column `patient`.
+        columns: names of columns.
+        measure: function from a mask, bool `(N,)`, and the patients of its images to a dict.
+
+    Returns:
+        dict: {column: {value: {`count` of images, `patients`, and what `measure` returned}}}.
+    """
     patients = rows["patient"].to_numpy()
     return {
         column: {

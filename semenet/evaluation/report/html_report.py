@@ -54,6 +54,7 @@ def render_report(
     counts = _split_counts(manifest, run)
     variables = {
         "per_class": None,
+        "findings": None,
         "curves": [],
         "spread": None,
         "calibration": None,
@@ -151,7 +152,7 @@ def _split_counts(manifest: Manifest, run: Run) -> dict[str, dict[str, int]]:
     """Counts images, patients and images per class in each split; unknown labels come last."""
     rows = manifest.rows
     labels = []
-    if not run.segments:
+    if not run.segments and "label" in rows:
         labels = [*run.class_names, *sorted(set(rows["label"]) - set(run.class_names))]
     order = {name: place for place, name in enumerate(("train", "val", "test"))}
     counts = {}

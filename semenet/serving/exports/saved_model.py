@@ -52,8 +52,9 @@ def export(
       network;
     - `error_code`, int32 `(N,)`, 0 for none, see `semenet.serving.exports.decoding_graph.ERROR_CODES`: an
       item that cannot be decoded has probabilities of 0 and does not affect the others;
-    - of a classifier, `predicted`, string `(N,)`, "error" for an item that cannot be decoded;
-    - of `explain`, `heat_map`, float32 `(N, h, w)` in [0, 1], for the predicted class;
+    - of a classifier, `predicted`, string `(N,)`, "error" for an item that cannot be decoded; of a network
+      with sigmoid outputs, the findings that reach their thresholds, joined by `|`, or "no finding";
+    - of `explain`, `heat_map`, float32 `(N, h, w)` in [0, 1], for the most probable class;
     - of a network exported with `lungs`, `lung_mask_bytes` in `explain`, 8-bit PNG files; if it has a lung
       view, also `lung_flags` (why the lung mask is implausible, "" if it is plausible) and, in `explain`,
       `box`, int32 `(N, 4)`, the part of the image that the heat map covers: top, left, bottom and right;

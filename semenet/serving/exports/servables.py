@@ -10,6 +10,7 @@ from semenet.data.images.colour import is_coloured_graph
 from semenet.data.transforms import in_graph as graph_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
+from semenet.inference.findings import reported_findings_graph
 from semenet.inference.heat_map_graphs import heat_map_network
 from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
@@ -119,14 +120,16 @@ def network_outputs(
         chosen = maps.of(run.model)
         with_heat_map = heat_map_network(network, chosen.layer, chosen.method)
     # Read here, because tracing would wrap the error of an invalid calibration.
-    temperature, activation = run.temperature, run.activation
+    temperature, activation, thresholds = run.temperature, run.activation, run.thresholds
 
     def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
         images = tf.cast(images, tf.float32)
         outputs, *heat_maps = with_heat_map(images) if with_heat_map else (network(images, training=False),)
         probabilities = temper_graph(outputs, temperature, activation)
         answer = {"probabilities": probabilities}
-        if not run.segments:
+        if thresholds is not None:
+            answer["predicted"] = reported_findings_graph(probabilities, run.class_names, thresholds)
+        elif not run.segments:
             chosen = tf.argmax(probabilities, axis=1)
             answer["predicted"] = tf.gather(tf.constant(run.class_names), chosen)
         return answer | ({"heat_map": heat_maps[0]} if with_heat_map else {})
@@ -250,4 +253,4 @@ def describe_run(run: Run) -> dict:
         "temperature": run.temperature,
         "operating_points": calibration.get("operating_points"),
         "abstain": calibration.get("abstain"),
-    }
+    } | ({} if run.thresholds is None else {"thresholds": list(run.thresholds)})

@@ -19,6 +19,7 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
+from semenet.inference.findings import reported_findings
 from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
 from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
@@ -77,10 +78,11 @@ def predict_network(
 
     Returns:
         One row per image: `file` (by `semenet.storage.file_names.shown_name`), one column of probabilities
-        per class, and `predicted`; for a network with a lung view also `lung_flags`, the checks of
-        `semenet.inference.failed_lung_checks` that the lung mask failed, separated by spaces (if it failed
-        any, the network saw the whole image); for a segmentation network `file`, the share of the image that
-        belongs to the class, and `mask`, the file of the mask or "".
+        per class, and `predicted` (of a network with sigmoid outputs, the findings that reach their
+        thresholds, joined by `|`, or "no finding"); for a network with a lung view also `lung_flags`, the
+        checks of `semenet.inference.failed_lung_checks` that the lung mask failed, separated by spaces (if it
+        failed any, the network saw the whole image); for a segmentation network `file`, the share of the
+        image that belongs to the class, and `mask`, the file of the mask or "".
 
     Raises:
         ImageError: a file cannot be read, a path does not exist, or a folder has no image.
@@ -247,10 +249,17 @@ def _batches(
 def _row(item: NamedFile, output: np.ndarray, run: Run, out: pathlib.Path | None) -> list:
     file, stem = item
     if not run.segments:
-        return [shown_name(file), *output.tolist(), run.class_names[int(output.argmax())]]
+        return [shown_name(file), *output.tolist(), _predicted(output, run)]
     shares = (output >= MASK_PROBABILITY).mean((0, 1)).tolist()
     mask = "" if out is None else _write_mask(file, output, out.with_name(f"{out.stem}_masks"), stem)
     return [shown_name(file), *shares, shown_name(mask)]
+
+
+def _predicted(output: np.ndarray, run: Run) -> str:
+    """Returns the most probable class; of sigmoid outputs the findings that reach their thresholds."""
+    if run.thresholds is None:
+        return run.class_names[int(output.argmax())]
+    return reported_findings(output[np.newaxis], run.class_names, run.thresholds)[0]
 
 
 def _write_mask(file: pathlib.Path, output: np.ndarray, folder: pathlib.Path, stem: str) -> pathlib.Path:

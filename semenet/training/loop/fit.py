@@ -11,8 +11,7 @@ import keras
 import pandas as pd
 import tensorflow as tf
 
-from semenet.data.manifest.class_labels import complete_labels, possible_classes
-from semenet.data.manifest.table import ManifestError, read_manifest
+from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.balanced_draw import format_cells
 from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.datasets import training_batches
@@ -25,9 +24,10 @@ from semenet.training.distillation.distillation import distil
 from semenet.training.distillation.teacher import find_teacher
 from semenet.training.loop.averaging import WeightAverage
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
+from semenet.training.loop.class_checks import check_classes, findings_sha256, target_columns
 from semenet.training.loop.fitting import fit_phases
 from semenet.training.loop.lung_screening import check_lung_masks, find_implausible_lungs
-from semenet.training.loop.optimization import class_weights, compile_network, quick_start
+from semenet.training.loop.optimization import class_weights, compile_network, quick_start, training_labels
 from semenet.training.loop.recipe_network import build_network
 from semenet.training.loop.selection import describe_sampling, select_rows
 from semenet.training.loop.validation import Validation
@@ -101,12 +101,12 @@ def train(
     """
     recipe = _find(recipe)
     out = pathlib.Path(out)
-    table = read_manifest(manifest, root, required=("mask",) if recipe.segments else ("label",))
+    table = read_manifest(manifest, root, required=target_columns(recipe))
     check_lung_masks(recipe, table)
     rows, val_rows, inputs = select_rows(table, data, masks=recipe.segments or recipe.lung_view.needs_mask)
-    _check_classes(recipe, rows, table.path)
+    check_classes(recipe, rows, table.path)
     values = unlearning_values(recipe, rows, table.path)
-    inputs["columns_sha256"] = values.sha256
+    inputs["columns_sha256"] = values.sha256 or findings_sha256(recipe, rows, val_rows)
     inputs["sampling"] = describe_sampling(recipe, rows)
     inputs["teacher_sha256"] = None if recipe.teacher is None else _sha256(find_teacher(recipe.teacher, out))
     inputs["weights_sha256"] = None if recipe.weights is None else _sha256(pathlib.Path(recipe.weights))
@@ -129,8 +129,8 @@ def train(
         batches = _batches(recipe, rows, data, devices, values)
         if recipe.unlearns:
             model = unlearn_source(model, network, recipe, values, recipe.epochs * batches.steps)
-        possible = None if recipe.segments else possible_classes(rows, recipe.classes)
-        compile_network(model, recipe, batches.steps, jit_compile=devices.jit_compile, possible=possible)
+        labels = training_labels(recipe, rows)
+        compile_network(model, recipe, batches.steps, jit_compile=devices.jit_compile, labels=labels)
         average = WeightAverage(network, recipe.ema)
         validation = Validation(val_rows, recipe, devices, **data.cache_arguments)
         # The folder is created last, so that wrong arguments leave none behind.
@@ -209,6 +209,7 @@ def _batches(
         augmentation=recipe.augmentation,
         masks=recipe.segments,
         view=recipe.lung_view,
+        several_labels=recipe.several_labels,
         part=devices.part,
         multiple=devices.replicas,
         row_values=values.of_rows,
@@ -222,17 +223,3 @@ def _sha256(path: pathlib.Path) -> str | None:
     """Returns the hash of a file, or of a run folder's network; None for a name that is no path."""
     file = model_file(path)
     return file_sha256(file) if file.is_file() else None
-
-
-def _check_classes(recipe: Recipe, rows: pd.DataFrame, path: pathlib.Path) -> None:
-    if recipe.segments:
-        return
-    possible = possible_classes(rows, recipe.classes)
-    present = possible[complete_labels(possible)].any(axis=0)
-    missing = [name for name, found in zip(recipe.classes, present, strict=True) if not found]
-    if missing:
-        alone = " whose label names it alone" if possible.any(axis=0)[~present].any() else ""
-        raise ManifestError(
-            f"Every class needs training images{alone}. Received: {path}, whose split `train` has none of "
-            f"{', '.join(missing)}. Pass --classes with the classes that it has."
-        )

@@ -9,7 +9,9 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet.data.manifest.class_labels import possible_classes
-from semenet.training.loop.partial_loss import (
+from semenet.data.manifest.several_labels import known_labels
+from semenet.training.losses.masked_loss import MaskedBinaryCrossentropy, positive_weights
+from semenet.training.losses.partial_loss import (
     PartialLabelCrossentropy,
     are_partial,
     balanced_weights,
@@ -27,7 +29,7 @@ def compile_network(
     steps_per_epoch: int,
     *,
     jit_compile: bool | str = "auto",
-    possible: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> None:
     """Compiles a recipe's network with its optimizer, learning rate and loss.
 
@@ -39,24 +41,28 @@ def compile_network(
         recipe: the recipe.
         steps_per_epoch: number of steps in an epoch.
         jit_compile: whether XLA compiles the step: True, False or "auto", as `Devices.jit_compile`.
-        possible: the training images' labels, as from `semenet.data.possible_classes`; if some are partial,
-            the loss is `PartialLabelCrossentropy`, which holds the class weights too. None where no label is.
+        labels: `training_labels` of the training images; if some are partial, the loss is
+            `PartialLabelCrossentropy`, which holds the class weights too. None where all are complete.
     """
     smoothing = recipe.label_smoothing
-    metric: str | keras.metrics.Metric = "accuracy"
+    measured: list[str | keras.metrics.Metric] = ["accuracy"]
     if recipe.segments:
         loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
-        metric = "binary_accuracy"
-    elif possible is not None and are_partial(possible):
-        weights = balanced_weights(possible) if recipe.class_weights == "balanced" else None
+        measured = ["binary_accuracy"]
+    elif recipe.several_labels:
+        balanced = recipe.class_weights == "balanced" and labels is not None
+        loss = MaskedBinaryCrossentropy(smoothing, positive_weights(labels) if balanced else None)
+        measured = []
+    elif labels is not None and are_partial(labels):
+        weights = balanced_weights(labels) if recipe.class_weights == "balanced" else None
         loss = PartialLabelCrossentropy(smoothing, weights)
-        metric = keras.metrics.MeanMetricWrapper(possible_accuracy, name="accuracy")
+        measured = [keras.metrics.MeanMetricWrapper(possible_accuracy, name="accuracy")]
     else:
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
     network.compile(
         _optimizer(recipe, steps_per_epoch),
         loss=loss,
-        metrics=[metric],
+        metrics=measured,
         jit_compile=jit_compile,
     )
     network.optimizer.build(network.trainable_variables)
@@ -91,6 +97,17 @@ def learning_rate(
     )
 
 
+def training_labels(recipe: Recipe, rows: pd.DataFrame) -> np.ndarray | None:
+    """Returns the targets of the training images in a loss, `(rows, K)`; None for a segmentation network.
+
+    They are those of `semenet.data.possible_classes`, or of `semenet.data.known_labels` where an image may
+    have several labels.
+    """
+    if recipe.segments:
+        return None
+    return (known_labels if recipe.several_labels else possible_classes)(rows, recipe.classes)
+
+
 def class_weights(recipe: Recipe, rows: pd.DataFrame) -> dict[int, float] | None:
     """Returns the weight of each class in the loss.
 
@@ -100,10 +117,10 @@ def class_weights(recipe: Recipe, rows: pd.DataFrame) -> dict[int, float] | None
 
     Returns:
         The weight of each class index, inversely proportional to the number of its images, with a mean of 1
-        over all images; None where all classes have the same weight, or where labels are partial and the loss
-        holds the weights.
+        over all images; None where all classes have the same weight, or where the loss holds the weights:
+        where labels are partial, or an image may have several.
     """
-    if recipe.class_weights == "none":
+    if recipe.class_weights == "none" or recipe.several_labels:
         return None
     possible = possible_classes(rows, recipe.classes)
     return None if are_partial(possible) else dict(enumerate(balanced_weights(possible).tolist()))

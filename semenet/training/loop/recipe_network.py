@@ -15,6 +15,7 @@ def build_network(recipe: Recipe) -> keras.Model:
         classes=recipe.classes,
         input_shape=(side, side, recipe.channels),
         weights=recipe.weights,
+        **({"activation": "sigmoid"} if recipe.several_labels else {}),
         **recipe.architecture,
     )
     head = network.get_layer("head")

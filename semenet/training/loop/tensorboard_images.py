@@ -38,7 +38,9 @@ def input_sheet(images: np.ndarray, targets: np.ndarray, class_names: Sequence[s
         for index in range(len(shown)):
             # matplotlib counts pixels from the lower left corner.
             x, y = index % columns * _THUMBNAIL + 4, sheet.shape[0] - index // columns * _THUMBNAIL - 4
-            text = "|".join(name for name, value in zip(class_names, targets[index], strict=True) if value)
+            text = "|".join(
+                name for name, value in zip(class_names, targets[index], strict=True) if value > 0
+            )
             box = {"facecolor": "black", "alpha": 0.6, "pad": 1, "linewidth": 0}
             figure.text(
                 x / sheet.shape[1],

@@ -11,11 +11,13 @@ import tensorflow as tf
 from semenet import metrics
 from semenet.data.images.errors import ImageError
 from semenet.data.images.shards import file_of
-from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.class_labels import complete_labels
 from semenet.data.manifest.table import ManifestError
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.training.devices.device import Devices
-from semenet.training.loop.partial_loss import are_partial, partial_label_loss
+from semenet.training.loop.optimization import training_labels
+from semenet.training.losses.masked_loss import masked_loss
+from semenet.training.losses.partial_loss import are_partial, partial_label_loss
 from semenet.training.recipe import Recipe
 
 
@@ -59,8 +61,8 @@ class Validation:
         if lungs_alone:
             _check_masks(rows)
         _check_files(rows)
-        self.possible = None if recipe.segments else possible_classes(rows, recipe.classes)
-        _check_monitor(recipe.monitor, self.possible, rows)
+        self.labels = training_labels(recipe, rows)
+        _check_monitor(recipe, self.labels, rows)
         self.rows = rows.iloc[devices.local_rows(len(rows))]
         self.dataset = evaluation_dataset(
             self.rows,
@@ -91,11 +93,18 @@ class Validation:
     def _classification(self, network: keras.Model) -> dict[str, float]:
         probabilities = self.devices.predict(network, self.dataset, len(self.rows))
         probabilities = self.devices.gather(probabilities)
-        results = metrics.classification(self.possible, probabilities, self.recipe.classes)
+        if self.recipe.several_labels:
+            values = metrics.findings(self.labels, probabilities, self.recipe.classes)
+            auroc = values["macro_auroc"]
+            return {
+                "loss": masked_loss(self.labels, probabilities),
+                "macro_auroc": np.nan if auroc is None else auroc,
+            }
+        results = metrics.classification(self.labels, probabilities, self.recipe.classes)
         self.confusion = np.asarray(results["confusion_matrix"])
-        loss = keras.ops.convert_to_numpy(keras.losses.categorical_crossentropy(self.possible, probabilities))
-        if are_partial(self.possible):
-            loss = partial_label_loss(self.possible, probabilities)
+        loss = keras.ops.convert_to_numpy(keras.losses.categorical_crossentropy(self.labels, probabilities))
+        if are_partial(self.labels):
+            loss = partial_label_loss(self.labels, probabilities)
         monitored = {name: results[name] for name in ("accuracy", "macro_f1", "macro_auroc")}
         return {"loss": np.mean(loss)} | {
             name: np.nan if value is None else value for name, value in monitored.items()
@@ -121,19 +130,29 @@ def _black_outside_mask(images: tf.Tensor, masks: tf.Tensor) -> tf.Tensor:
     return images * tf.cast(masks, images.dtype)
 
 
-def _check_monitor(monitor: str, possible: np.ndarray | None, rows: pd.DataFrame) -> None:
-    if monitor == "val_macro_auroc":
+def _check_monitor(recipe: Recipe, labels: np.ndarray | None, rows: pd.DataFrame) -> None:
+    if recipe.several_labels:
+        if (
+            recipe.monitor == "val_macro_auroc"
+            and not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any()
+        ):
+            raise ManifestError(
+                "The monitor val_macro_auroc needs a finding that some validation images have and some have "
+                f"not. Received: none among {', '.join(recipe.classes)}. Add images, or pass --monitor "
+                "val_loss."
+            )
+    elif recipe.monitor == "val_macro_auroc":
         # Of a class and of others: images whose labels tell that they are.
-        complete = complete_labels(possible)
-        if not ((possible[complete] > 0).any(axis=0) & (possible == 0).any(axis=0)).any():
+        complete = complete_labels(labels)
+        if not ((labels[complete] > 0).any(axis=0) & (labels == 0).any(axis=0)).any():
             raise ManifestError(
                 "The monitor val_macro_auroc needs two classes or more among the validation images. "
                 f"Received: only {rows['label'].iloc[0]}. Add images of other classes, or pass --monitor "
                 "val_loss."
             )
-    elif monitor in ("val_accuracy", "val_macro_f1") and not complete_labels(possible).any():
+    elif recipe.monitor in ("val_accuracy", "val_macro_f1") and not complete_labels(labels).any():
         raise ManifestError(
-            f"The monitor {monitor} needs validation images whose label names one class. "
+            f"The monitor {recipe.monitor} needs validation images whose label names one class. "
             f"Received: only partial labels, such as {rows['label'].iloc[0]}. Pass --monitor val_loss."
         )
 

@@ -209,6 +209,21 @@ class Run:
         return self.model.get_layer("head").activation.__name__
 
     @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """For sigmoid outputs, the probability from which on each class is reported; None for others.
+
+        Calibration chooses them (Youden's index); without it they are 0.5.
+
+        Raises:
+            RunFolderError: as for `calibration`.
+        """
+        if self.segments or self.activation != "sigmoid":
+            return None
+        points = {} if self.calibration is None else self.calibration["operating_points"]
+        chosen = [(points.get(name) or {}).get("youden") for name in self.class_names]
+        return tuple(0.5 if point is None else float(point["threshold"]) for point in chosen)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The class names, in the order of the outputs."""
         return self.model.class_names

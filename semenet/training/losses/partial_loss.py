@@ -104,18 +104,28 @@ def are_partial(possible: np.ndarray) -> bool:
     return not complete_labels(possible).all()
 
 
-def _log_softmax(probabilities: keras.KerasTensor) -> keras.KerasTensor:
-    operation = _graph_operation(probabilities)
-    if operation is not None and operation.type == "Softmax":
-        return ops.log_softmax(operation.inputs[0], axis=-1)
-    return ops.log(ops.maximum(probabilities, SMALLEST))
+def graph_logits(probabilities: keras.KerasTensor, kind: str) -> keras.KerasTensor | None:
+    """Returns the logits that an activation made probabilities of; None where they cannot be found.
 
+    Args:
+        probabilities: the output of the activation.
+        kind: the TensorFlow operation of the activation: "Softmax" or "Sigmoid".
 
-def _graph_operation(tensor: keras.KerasTensor) -> "object | None":
-    """Returns the TensorFlow operation that made a tensor; None outside a TensorFlow graph."""
+    Returns:
+        A tensor of the same shape in a TensorFlow graph; None for eager tensors and on other backends.
+    """
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
     # Eager tensors and variables have no operation.
-    return tensor.op if tf.is_symbolic_tensor(tensor) else None
+    if not tf.is_symbolic_tensor(probabilities) or probabilities.op.type != kind:
+        return None
+    return probabilities.op.inputs[0]
+
+
+def _log_softmax(probabilities: keras.KerasTensor) -> keras.KerasTensor:
+    logits = graph_logits(probabilities, "Softmax")
+    if logits is not None:
+        return ops.log_softmax(logits, axis=-1)
+    return ops.log(ops.maximum(probabilities, SMALLEST))

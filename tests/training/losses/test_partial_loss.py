@@ -9,7 +9,7 @@ import tensorflow as tf
 from semenet.data.manifest.table import ManifestError
 from semenet.training.loop.fit import build_network, train
 from semenet.training.loop.optimization import class_weights, compile_network
-from semenet.training.loop.partial_loss import (
+from semenet.training.losses.partial_loss import (
     PartialLabelCrossentropy,
     balanced_weights,
     partial_label_loss,
@@ -95,7 +95,7 @@ def test_the_array_loss_and_the_accuracy():
 
 def compiled(recipe, possible):
     model = build_network(recipe)
-    compile_network(model, recipe, 10, jit_compile=False, possible=possible)
+    compile_network(model, recipe, 10, jit_compile=False, labels=possible)
     return model
 
 
