@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from semenet.data.manifest.several_labels import PREFIX, known_labels
@@ -43,10 +44,12 @@ def evaluate_findings(
     probabilities = predictions.probabilities
     values, details = measure_findings(run, rows, labels, probabilities, by, resamples)
     predicted = reported_findings(probabilities, run.class_names, run.thresholds)
-    columns = [column for column in rows if column == "label" or column.startswith(PREFIX)]
+    # The words of the manifest's cells differ: these are always 1, 0 or empty.
+    cells = np.where(labels < 0, "", (labels == 1).astype(int).astype(str))
     table = pd.concat(
         [
-            rows[["file", "patient", *columns]],
+            rows[["file", "patient", *(["label"] if "label" in rows else [])]],
+            pd.DataFrame(cells, columns=[PREFIX + name for name in run.class_names]),
             pd.Series(predicted, name="predicted"),
             pd.DataFrame(probabilities, columns=list(run.class_names)),
         ],

@@ -37,7 +37,7 @@ def check_label_columns(path: pathlib.Path, rows: pd.DataFrame) -> None:
         wrong = np.flatnonzero(~rows[PREFIX + name].isin(_VALUES))
         if len(wrong):
             raise ManifestError(
-                "The column of a finding holds 1 (has it), 0 (has it not), uncertain, or nothing (not known). "
+                "The column of a finding holds 1 (has it), 0 (has it not), uncertain, or nothing. "
                 f"Received: {rows[PREFIX + name].iloc[wrong[0]]!r} in {PREFIX}{name} of {path}, "
                 f"{describe_lines(path, wrong.tolist())}. Correct the cells."
             )
@@ -82,9 +82,9 @@ def known_labels(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
         if values.isna().any():
             first = rows.iloc[int(np.flatnonzero(values.isna())[0])]
             raise ManifestError(
-                "The column of a finding holds 1 (has it), 0 (has it not), uncertain, or nothing (not known). "
-                f"Received: {first[column]!r} in the column {column}, for {first['file']}. Correct the cells, "
-                "or pass --classes with the names of findings."
+                "The column of a finding holds 1 (has it), 0 (has it not), uncertain, or nothing. "
+                f"Received: {first[column]!r} in the column {column}, for {first['file']}. Correct the "
+                "cells, or pass --classes with the names of findings."
             )
         labels[:, index] = values
     return labels

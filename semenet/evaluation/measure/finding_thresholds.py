@@ -15,7 +15,8 @@ def has_findings(run: Run, manifest: Manifest) -> bool:
     """Returns whether a network's outputs are findings of a manifest, each for itself, and not one class."""
     if run.segments or run.activation != "sigmoid":
         return False
-    return bool(label_columns(manifest.rows)) or len(run.class_names) == 1
+    columns = set(manifest.rows.columns)
+    return bool(label_columns(manifest.rows)) or len(run.class_names) == 1 or set(run.class_names) <= columns
 
 
 def choose_finding_thresholds(
