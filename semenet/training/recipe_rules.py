@@ -61,7 +61,8 @@ def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:
         "clip_norm": (0 <= recipe.clip_norm < math.inf, "must be 0 or more"),
         "label_smoothing": (0 <= recipe.label_smoothing < 1, "must be in [0, 1)"),
         "class_weights": (
-            recipe.class_weights == "none" or (classifies and not recipe.dro_step and not sampling.balance),
+            recipe.class_weights == "none"
+            or (classifies and not recipe.dro_step and (several or not sampling.balance)),
             f"{classifiers_only}; --dro-step and --balance, which balance classes themselves, exclude it",
         ),
         "ema": (0 <= recipe.ema < 1, "must be in [0, 1)"),

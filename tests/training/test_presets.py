@@ -20,8 +20,9 @@ def test_every_recipe_takes_every_preset(name):
     assert modern.class_weights == ("none" if recipe.segments else "balanced")
     hospitals = with_preset(recipe, "hospitals")
     assert (hospitals.acquisition, hospitals.batch_size, hospitals.ema) == (0.4, 32, 0.995)
-    assert hospitals.balance == (() if recipe.segments else ("label", "source"))
-    assert hospitals.class_weights == "none"
+    columns = ("source",) if recipe.several_labels else ("label", "source")
+    assert hospitals.balance == (() if recipe.segments else columns)
+    assert hospitals.class_weights == ("balanced" if recipe.several_labels else "none")
     assert hospitals.lungs_box == hospitals.standardize == (not recipe.segments)
 
 
