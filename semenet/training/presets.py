@@ -43,7 +43,8 @@ def with_preset(recipe: Recipe, preset: str) -> Recipe:
             "hospitals" for networks that hold in hospitals they never saw, trained on several sources: as
             "modern", but with changes of acquisition in place of those of the tone, and with images that are
             drawn with equal classes and nearly equal sources instead of class weights; every image is cut to
-            its lungs' box and standardised. With several labels, sources alone are balanced. The manifest needs the columns `source` and `mask`.
+            its lungs' box and standardised. With several labels, sources alone are balanced. The manifest
+            needs the columns `source` and `mask`.
 
     Raises:
         SemenetError: there is no such preset.
