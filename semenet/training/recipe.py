@@ -191,10 +191,8 @@ class Recipe:
             object.__setattr__(self, "input_size", parse_sizes(self.input_sizes)[-1][0])
         for name, (holds, rule) in recipe_rules(self).items():
             if not holds:
-                raise RecipeError(
-                    f"`{name}` {rule}. Received: {getattr(self, name)!r}. "
-                    f"Pass another --{name.replace('_', '-')}."
-                )
+                words = f"`{name}` {rule}. Received: {getattr(self, name)!r}."
+                raise RecipeError(f"{words} Pass another --{name.replace('_', '-')}.")
 
     @property
     def segments(self) -> bool:
@@ -268,8 +266,7 @@ class Recipe:
 
 
 def list_recipes() -> list[str]:
-    """Returns the names of the committed recipes: one for each entry, some as `<entry>_dataset2`,
-    and one for several findings.
+    """Returns the names of the committed recipes: one for each entry, and variants as `<entry>_<variant>`.
 
     Example:
         >>> [name for name in semenet.training.list_recipes() if name.startswith("vgg19")]
