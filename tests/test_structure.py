@@ -65,7 +65,6 @@ ROOMS = {
         "combine",
         "finding_sources",
         "manifest",
-        "findings",
         "evaluation",
         "heat_maps",
         "serving",

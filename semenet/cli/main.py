@@ -16,7 +16,6 @@ from semenet.cli.cross_validation import cross_validate_by_name
 from semenet.cli.data import SOURCE_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMethod, RunPath
 from semenet.cli.finding_sources import FINDING_COMMANDS
-from semenet.cli.findings import FINDINGS_COMMANDS
 from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
 from semenet.cli.manifest import MANIFEST_COMMANDS
 from semenet.cli.recipe import report_errors, run_recipe
@@ -211,7 +210,7 @@ def data() -> None:
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
 
 
-DATA_COMMANDS = SOURCE_COMMANDS | FINDING_COMMANDS | COMBINE_COMMANDS | MANIFEST_COMMANDS | FINDINGS_COMMANDS
+DATA_COMMANDS = SOURCE_COMMANDS | FINDING_COMMANDS | COMBINE_COMMANDS | MANIFEST_COMMANDS
 COMMANDS = {
     "list": list_entries,
     "doctor": doctor,
