@@ -84,6 +84,9 @@ def test_the_draw_depends_on_its_seed_and_not_on_the_column_split():
     for fold, same in zip(first, again, strict=True):
         assert fold.rows["split"].tolist() == same.rows["split"].tolist()
     assert first[0].rows["split"].tolist() != other[0].rows["split"].tolist()
+    # Where a source is left out, the seed draws the inner split alone.
+    inner, other_inner = (draw_folds(rows, "source", seed=seed)[0].rows["split"] for seed in (3, 4))
+    assert inner.tolist() != other_inner.tolist()
 
 
 def test_only_some_values_are_left_out():
