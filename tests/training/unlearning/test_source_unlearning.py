@@ -207,3 +207,38 @@ def test_on_jax():
     )
     assert result.returncode == 0, result.stdout
     assert " passed" in result.stdout
+
+
+TWO_DEVICES = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+from test_source_unlearning import inputs, network, whole
+def trained(strategy):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = whole(network(p=1.0))
+        loss = keras.losses.CategoricalCrossentropy()
+        model.compile(keras.optimizers.SGD(0.01), loss, metrics=["accuracy"], jit_compile=False)
+    history = model.fit(tf.data.Dataset.from_tensor_slices(inputs()).batch(6), epochs=4, verbose=0).history
+    weights = [*model.network.get_weights(), *(variable.numpy() for variable in model.own_variables)]
+    return list(map(np.array, history.values())), weights
+one, two = trained(tf.distribute.get_strategy()), trained(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+for mine, theirs in zip([*one[0], *one[1]], [*two[0], *two[1]], strict=True):
+    np.testing.assert_allclose(theirs, mine, rtol=1e-3, atol=1e-5)
+print("same")
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_like_one():
+    """The groups' losses are those of the whole batch, and all losses are averaged over the replicas."""
+    result = subprocess.run(
+        [sys.executable, "-c", TWO_DEVICES],
+        cwd=os.path.dirname(__file__),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout.strip().endswith("same"), result.stderr
