@@ -10,8 +10,8 @@ from semenet.data.manifest.several_labels import PREFIX, known_labels
 from semenet.evaluation.measure.findings import measure_findings
 from semenet.evaluation.measure.predictions import Predictions
 from semenet.evaluation.report.findings_sections import findings_sections
-from semenet.inference.findings import reported_findings
 from semenet.inference.lung_masks import LungMasks
+from semenet.inference.scoring import reported_findings
 from semenet.training.run_folder.run import Run
 
 

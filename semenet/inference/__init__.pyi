@@ -5,7 +5,6 @@ from .class_activation import grad_cam_plus_plus_function as grad_cam_plus_plus_
 from .class_activation import hires_cam_function as hires_cam_function
 from .class_activation import layer_cam_function as layer_cam_function
 from .explained_layers import layers_by_stride as layers_by_stride
-from .findings import reported_findings as reported_findings
 from .heat_map_overlays import overlay_heat_map as overlay_heat_map
 from .heat_map_overlays import resize_heat_map as resize_heat_map
 from .heat_maps import MapChoice as MapChoice
@@ -14,6 +13,7 @@ from .heat_maps import method_function as method_function
 from .lung_masks import LungMasks as LungMasks
 from .lung_masks import keep_only_lungs as keep_only_lungs
 from .lung_plausibility import failed_lung_checks as failed_lung_checks
+from .scoring import reported_findings as reported_findings
 from .scoring import scoring_function as scoring_function
 
 __all__ = [

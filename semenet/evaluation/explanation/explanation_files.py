@@ -18,11 +18,11 @@ from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.inference.explained_layers import LAST, layer_name
-from semenet.inference.findings import reported_findings
 from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.inference.heat_maps import method_function, method_name
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.inference.network_inputs import prepare_views, stack_views
+from semenet.inference.scoring import reported_findings
 from semenet.progress import track
 from semenet.storage.atomic import output_folder, write_bytes
 from semenet.training.run_folder.run import Run

@@ -12,7 +12,11 @@ from semenet.evaluation.measure.choices import HELD_OUT, OTHER, TRAINING, UNKNOW
 NOT_MEASURED = "not measured"
 OTHER_HOSPITALS = "Other hospitals"
 HELD_OUT_ROW = "Held-out test or cross-validation: nothing was chosen on it"
-_HEADLINE = (("accuracy", "macro_auroc"), ("dice", "mean_iou"))
+_HEADLINE = (
+    ("accuracy", "macro_auroc"),
+    ("dice", "mean_iou"),
+    ("macro_auroc", "macro_average_precision"),
+)
 
 
 def headline_names(figures: dict[str, Any]) -> tuple[str, str]:

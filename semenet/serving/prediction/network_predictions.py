@@ -19,12 +19,11 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
-from semenet.inference.findings import reported_findings
 from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
 from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
 from semenet.inference.reading_ahead import read_ahead
-from semenet.inference.scoring import scoring_function
+from semenet.inference.scoring import reported_findings, scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
 from semenet.serving.prediction.map_files import MapFiles

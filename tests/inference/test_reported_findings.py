@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from semenet.inference.findings import reported_findings, reported_findings_graph
+from semenet.inference.scoring import reported_findings, reported_findings_graph
 
 NAMES = ("oedema", "effusion", "mass")
 PROBABILITIES = np.array([[0.5, 0.1, 0.9], [0.49, 0.2, 0.1], [0.9, 0.7, 0.8], [0.2, 0.7, 0.2]], np.float32)
