@@ -55,5 +55,8 @@ def evaluate_findings(
         ],
         axis=1,
     )
+    if predictions.flags is not None:
+        table["lung_flags"] = predictions.flags
+        details["lungs"] = predictions.lungs
     shown = findings_sections(run, rows, values, details, labels, predictions)
     return values, details, table, shown

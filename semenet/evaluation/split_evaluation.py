@@ -244,8 +244,7 @@ def _evaluate_classification(
     )
     if predictions.flags is not None:
         table["lung_flags"] = predictions.flags
-        implausible = sum(flags != "" for flags in predictions.flags)
-        details["lungs"] = {"masks": masks.source, "images": len(rows), "implausible": implausible}
+        details["lungs"] = predictions.lungs
     details["where"] = analyse_heat_maps(run, rows, predictions, masks, batch_size)
     cards, cells = grad_cam_sheet(run, rows, possible, predictions)
     shown = classification_sections(values, details, possible, probabilities, cards, cells)

@@ -125,16 +125,7 @@ def grad_cam_sheet(
     heat = dict(zip(chosen, predictions.heat_maps(np.array(chosen)), strict=True))
 
     def card(index: int) -> Card:
-        original = read_image(rows["path"][index])
-        image = _scaled(original)
-        if predictions.boxes is None:
-            overlay = overlay_heat_map(image, heat[index], geometry=geometry)
-            where = _describe_maximum(heat[index], image.shape, geometry)
-        else:
-            # Drawn at the original's size, in whose pixels the box is given.
-            box = predictions.boxes[index]
-            overlay = _scaled(overlay_heat_map(original, heat[index], geometry=geometry, box=box))
-            where = _describe_maximum(heat[index], original.shape, geometry, box)
+        image, overlay, where = _with_heat_map(rows["path"][index], heat[index], geometry, predictions, index)
         predicted = int(predictions.predicted[index])
         right = bool(possible[index, predicted])
         heading = f"{run.class_names[predicted]}: {probabilities[index, predicted]:.2f}"
@@ -183,7 +174,8 @@ def finding_sheet(
         size = heats[0].shape
         cards[name] = []
         for row, heat in zip(chosen, heats, strict=True):
-            image, has_it = _scaled(read_image(rows["path"][row])), labels[row, index] == 1
+            image, overlay, where = _with_heat_map(rows["path"][row], heat, geometry, predictions, row)
+            has_it = labels[row, index] == 1
             reported = probabilities[row, index] >= np.float32(run.thresholds[index])
             cards[name].append(
                 Card(
@@ -192,11 +184,26 @@ def finding_sheet(
                     file=rows["file"][row],
                     right=bool(reported == has_it),
                     original=_jpeg(image),
-                    picture=_jpeg(overlay_heat_map(image, heat, geometry=geometry)),
-                    alt=f"Grad-CAM overlay for {name}, {_describe_maximum(heat, image.shape, geometry)}",
+                    picture=_jpeg(overlay),
+                    alt=f"Grad-CAM overlay for {name}, {where}",
                 )
             )
     return cards, size
+
+
+def _with_heat_map(
+    path: str, heat: np.ndarray, geometry: ReceptiveField | None, predictions: Predictions, row: int
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Returns an image and its overlay, both scaled, and where the map is strongest."""
+    original = read_image(path)
+    image = _scaled(original)
+    if predictions.boxes is None:
+        overlay = overlay_heat_map(image, heat, geometry=geometry)
+        return image, overlay, _describe_maximum(heat, image.shape, geometry)
+    # Drawn at the original's size, in whose pixels the box is given.
+    box = predictions.boxes[row]
+    overlay = _scaled(overlay_heat_map(original, heat, geometry=geometry, box=box))
+    return image, overlay, _describe_maximum(heat, original.shape, geometry, box)
 
 
 def outline_sheet(

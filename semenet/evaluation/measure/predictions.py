@@ -75,6 +75,12 @@ class Predictions:
                 self.flags = [*(self.flags or []), *batch.flags]
             yield batch.images
 
+    @property
+    def lungs(self) -> dict[str, Any]:
+        """Of a network with a lung view: the source of the masks, and how many of them are implausible."""
+        implausible = sum(flags != "" for flags in self.flags)
+        return {"masks": self._lungs.source, "images": len(self._rows), "implausible": implausible}
+
     def heat_maps(self, indices: np.ndarray, class_index: int | None = None) -> np.ndarray:
         """Returns heat maps for the predicted classes, or for one class.
 

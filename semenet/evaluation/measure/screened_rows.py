@@ -24,7 +24,7 @@ def rows_to_evaluate(
     Raises:
         ImageError: a mask that is needed cannot be read, or too many files cannot be read.
     """
-    needs_masks = run.segments or (run.lungs_alone and masks.run is None)
+    needs_masks = run.segments or (run.needs_lungs and masks.run is None)
     skipped = pd.DataFrame(columns=["file", "reason"])
     with show_steps("Reading") as progress:
         if on_error == "skip":
