@@ -16,8 +16,8 @@ from .evaluation.measure.calibration import calibrate as calibrate
 from .evaluation.measure.comparison import compare as compare
 from .evaluation.shortcut_audit.classifier_audit import audit as audit
 from .evaluation.split_evaluation import evaluate as evaluate
-from .inference.class_activation import grad_cam as grad_cam
-from .inference.heat_maps import heat_map as heat_map
+from .inference.heat_maps.class_activation import grad_cam as grad_cam
+from .inference.heat_maps.map_choice import heat_map as heat_map
 from .models.catalog import build as build
 from .models.entries import list_models as list_models
 from .models.loading import load_model as load_model

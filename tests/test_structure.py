@@ -40,7 +40,7 @@ ROOMS = {
         "losses",
         "loop",
     ],
-    "inference": [],
+    "inference": ["heat_maps"],
     "evaluation": [
         "command_lines",
         "measure",

@@ -132,7 +132,7 @@ def predict(
         map_layer: Layer of the heat maps, by name or stride.
     """
     import_tensorflow()
-    from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+    from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
     from semenet.serving.prediction.any_network import predict
     from semenet.storage.file_names import shown_name
 

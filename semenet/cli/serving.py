@@ -44,7 +44,7 @@ def export(
             it is not possible.
         map_layer: Layer of a SavedModel's heat maps, by name or stride.
     """
-    from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+    from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
     from semenet.serving.exports.runtime_formats import export_format
     from semenet.serving.exports.saved_model import export as export_saved_model
     from semenet.serving.exports.tf_serving import export_for_tf_serving

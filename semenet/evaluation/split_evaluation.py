@@ -32,7 +32,7 @@ from semenet.evaluation.report.html_report import render_report
 from semenet.evaluation.report.model_card import render_card
 from semenet.evaluation.report.sections import classification_sections, segmentation_sections
 from semenet.evaluation.shortcut_audit.saved_audit import read_audit
-from semenet.inference.explained_layers import LAST
+from semenet.inference.heat_maps.explained_layers import LAST
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function, scoring_function_with_maps
 from semenet.metrics.patient_bootstrap import mean_intervals

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.explained_layers import is_pooled
-from semenet.inference.heat_map_graphs import class_map_network, scaled
+from semenet.inference.heat_maps.explained_layers import is_pooled
+from semenet.inference.heat_maps.graphs import class_map_network, scaled
 from semenet.inference.test_time_augmentation import check_view_count, inference_view
 from semenet.metrics.calibration import HIGHEST_PROBABILITY, LOWEST_PROBABILITY, check_temperature
 
@@ -67,7 +67,8 @@ def scoring_function_with_maps(
     Returns:
         A function from images, as for `scoring_function`, to two float32 arrays: the probabilities `(N, K)`,
         bitwise equal to those of `scoring_function`; and class activation maps `(N, h, w)` in [0, 1], see
-        `semenet.inference.class_activation`. The maps are None for a head without global average pooling.
+        `semenet.inference.heat_maps.class_activation`. The maps are None for a head without global average
+        pooling.
 
     Raises:
         RunFolderError: as for `scoring_function`.

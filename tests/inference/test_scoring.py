@@ -15,7 +15,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.evaluation.split_evaluation import evaluate
-from semenet.inference.class_activation import cam_function
+from semenet.inference.heat_maps.class_activation import cam_function
 from semenet.inference.scoring import scoring_function, scoring_function_with_maps
 from semenet.inference.test_time_augmentation import inference_view
 from semenet.serving.prediction.any_network import predict

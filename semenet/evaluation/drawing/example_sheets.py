@@ -17,7 +17,7 @@ from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.evaluation.drawing.pages import percent
 from semenet.evaluation.drawing.plots import data_uri, outlines
 from semenet.evaluation.measure.predictions import Predictions
-from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
+from semenet.inference.heat_maps.overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.models.receptive_fields import ReceptiveField
 from semenet.training.run_folder.run import Run
 

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from semenet.inference.heat_map_overlays import COLOUR_MAP
+from semenet.inference.heat_maps.overlays import COLOUR_MAP
 
 # Limits of the longer side of each picture in pixels.
 MIN_SIDE, MAX_SIDE = 320, 640

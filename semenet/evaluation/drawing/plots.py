@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from semenet import metrics
 from semenet.evaluation.drawing.pages import percent
-from semenet.inference.heat_map_overlays import COLOUR_MAP
+from semenet.inference.heat_maps.overlays import COLOUR_MAP
 from semenet.metrics.probabilities import check_labels, decided
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish; the dashes help in print.

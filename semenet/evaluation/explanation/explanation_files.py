@@ -17,9 +17,9 @@ from semenet.data.transforms import host as host_transforms
 from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
-from semenet.inference.explained_layers import LAST, layer_name
-from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
-from semenet.inference.heat_maps import method_function, method_name
+from semenet.inference.heat_maps.explained_layers import LAST, layer_name
+from semenet.inference.heat_maps.map_choice import method_function, method_name
+from semenet.inference.heat_maps.overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.inference.network_inputs import prepare_views, stack_views
 from semenet.inference.scoring import reported_findings
@@ -57,7 +57,7 @@ class Method:
     """How predictions are explained.
 
     Attributes:
-        name: a key of `semenet.inference.class_activation.METHODS`.
+        name: a key of `semenet.inference.heat_maps.class_activation.METHODS`.
         layer: name or stride of the layer whose feature map is weighted.
         class_name: the class to explain; None for each image's predicted class.
     """

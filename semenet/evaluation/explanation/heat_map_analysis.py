@@ -10,7 +10,7 @@ from semenet.evaluation.drawing.plots import COLOURS, new_figure
 from semenet.evaluation.explanation.lung_zones import heat_by_class
 from semenet.evaluation.explanation.randomization import randomization_check
 from semenet.evaluation.measure.predictions import Predictions
-from semenet.inference.heat_map_overlays import cell_geometry
+from semenet.inference.heat_maps.overlays import cell_geometry
 from semenet.inference.lung_masks import LungMasks
 from semenet.training.run_folder.run import Run
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.inference.heat_map_overlays import resize_heat_map
+from semenet.inference.heat_maps.overlays import resize_heat_map
 from semenet.models.receptive_fields import ReceptiveField
 
 ZONES = ("right", "left", "upper", "middle", "lower", "central", "peripheral")
@@ -74,7 +74,7 @@ def heat_shares(
     Args:
         heat: `(h, w)`, values of 0 or more.
         mask: uint8 or bool `(H, W)`, not 0 in the lungs; of the whole image, in any size.
-        geometry: as for `semenet.inference.heat_map_overlays.resize_heat_map`.
+        geometry: as for `semenet.inference.heat_maps.overlays.resize_heat_map`.
 
     Returns:
         dict: `in_lung`, the share of the map's sum that lies inside the mask; `lung_area`, the mask's share
@@ -114,7 +114,7 @@ def heat_by_class(
     """Summarises for each class where its heat maps lie.
 
     Args:
-        heats: N maps `(h, w)`, as from `semenet.inference.class_activation`.
+        heats: N maps `(h, w)`, as from `semenet.inference.heat_maps.class_activation`.
         masks: N lung masks, as for `heat_shares`, or None for images without a mask.
         class_index: int array `(N,)`, the class that each map belongs to.
         class_names: K str.

@@ -25,15 +25,15 @@ from semenet.evaluation.explanation.randomization import (
     passes,
     reinitialize,
 )
-from semenet.inference.explained_layers import layer_name, layers_by_stride
-from semenet.inference.heat_map_graphs import (
+from semenet.inference.heat_maps.explained_layers import layer_name, layers_by_stride
+from semenet.inference.heat_maps.graphs import (
     FEATURE_WEIGHTS,
     class_map_graph,
     default_method,
     feature_gradients,
     weighted_map,
 )
-from semenet.inference.heat_maps import method_name
+from semenet.inference.heat_maps.map_choice import method_name
 from semenet.inference.lung_masks import LungMasks
 from semenet.models.receptive_fields import receptive_field
 from semenet.progress import track

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from semenet.inference.heat_map_overlays import resize_heat_map
+from semenet.inference.heat_maps.overlays import resize_heat_map
 from semenet.metrics.patient_bootstrap import mean_intervals
 from semenet.models.receptive_fields import ReceptiveField
 

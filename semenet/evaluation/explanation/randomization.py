@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from semenet.errors import SemenetError
-from semenet.inference.explained_layers import layer_name
-from semenet.inference.heat_maps import method_function
+from semenet.inference.heat_maps.explained_layers import layer_name
+from semenet.inference.heat_maps.map_choice import method_function
 
 # With all weights randomised, the interval of the mean rank correlation must end below this value.
 MAX_CORRELATION = 0.5
@@ -48,7 +48,7 @@ def randomization_check(
         images: `(N, H, W, C)`, values in [0, 255], as input of the model.
         class_index: the classes to explain, an int or `(N,)`; None for those predicted by the trained
             network. They stay the same for all groups.
-        method: a key of `semenet.inference.class_activation.METHODS`.
+        method: a key of `semenet.inference.heat_maps.class_activation.METHODS`.
         layer: name or stride of the layer that is explained.
         seed: seed of the weights and the resamples.
         batch_size: number of images at a time.

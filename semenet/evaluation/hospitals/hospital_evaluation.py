@@ -17,7 +17,7 @@ from semenet.evaluation.hospitals.hospital_report import render_hospital_card, r
 from semenet.evaluation.hospitals.hospital_table import Hospital, hospital_rows, read_hospital
 from semenet.evaluation.measure.choices import TRAINING, VALIDATION
 from semenet.evaluation.split_evaluation import evaluate
-from semenet.inference.explained_layers import LAST
+from semenet.inference.heat_maps.explained_layers import LAST
 from semenet.metrics.patient_resamples import check_resamples
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
 from semenet.training.run_folder.record import package_versions

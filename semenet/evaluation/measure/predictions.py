@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from semenet.inference.class_activation import check_finite
-from semenet.inference.explained_layers import LAST, is_pooled, layer_name
-from semenet.inference.heat_map_graphs import default_method
-from semenet.inference.heat_maps import method_function, method_name
+from semenet.inference.heat_maps.class_activation import check_finite
+from semenet.inference.heat_maps.explained_layers import LAST, is_pooled, layer_name
+from semenet.inference.heat_maps.graphs import default_method
+from semenet.inference.heat_maps.map_choice import method_function, method_name
 from semenet.inference.lung_masks import LungMasks
 from semenet.progress import track
 from semenet.training.run_folder.run import Run
@@ -27,7 +27,7 @@ class Predictions:
         score: scoring function, as returned by `semenet.inference.scoring.scoring_function_with_maps`.
         lungs: source of the lung masks, for a network that needs them.
         batch_size: number of images predicted at a time.
-        map_method: a key of `semenet.inference.class_activation.METHODS`; None for the default.
+        map_method: a key of `semenet.inference.heat_maps.class_activation.METHODS`; None for the default.
         map_layer: name or stride of the layer whose feature map is weighted.
 
     Attributes:
@@ -89,7 +89,7 @@ class Predictions:
             class_index: the class; None for the predicted ones.
 
         Returns:
-            float32 array `(n, h, w)` in [0, 1]; see `semenet.inference.class_activation`.
+            float32 array `(n, h, w)` in [0, 1]; see `semenet.inference.heat_maps.class_activation`.
 
         Raises:
             SemenetError: the network's features are not finite.

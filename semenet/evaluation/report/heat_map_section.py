@@ -9,7 +9,7 @@ from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.explanation.heat_map_analysis import plot_heat_in_lungs
 from semenet.evaluation.explanation.lung_zones import ZONES
 from semenet.evaluation.explanation.randomization import plot_randomization
-from semenet.inference.explained_layers import LAST
+from semenet.inference.heat_maps.explained_layers import LAST
 
 
 def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:

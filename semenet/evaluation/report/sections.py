@@ -11,7 +11,7 @@ from semenet.evaluation.drawing.pages import cell, number
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.report.calibration_section import calibration_section
 from semenet.evaluation.report.heat_map_section import heat_map_section
-from semenet.inference.explained_layers import LAST
+from semenet.inference.heat_maps.explained_layers import LAST
 
 _SUBGROUP_METRICS = {
     "accuracy": "Accuracy",

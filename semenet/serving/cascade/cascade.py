@@ -16,7 +16,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
-from semenet.inference.heat_maps import MapChoice
+from semenet.inference.heat_maps.map_choice import MapChoice
 from semenet.inference.input_gate import CODES, gate_input
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from semenet.data.transforms import in_graph as graph_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
-from semenet.inference.heat_map_graphs import heat_map_network
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.graphs import heat_map_network
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.input_gate import CODES, SIDE, gate_graph
 from semenet.inference.lung_plausibility import failed_lung_checks
 from semenet.inference.scoring import temper_graph

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.serving.cascade.graph import keep_only_lungs_graph, lung_levels

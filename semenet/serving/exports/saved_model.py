@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.progress import step
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.saved_cascade import is_cascade

@@ -10,8 +10,8 @@ from semenet.data.images.colour import is_coloured_graph
 from semenet.data.transforms import in_graph as graph_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
-from semenet.inference.heat_map_graphs import heat_map_network
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.graphs import heat_map_network
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
 from semenet.inference.lung_plausibility import CHECKS
 from semenet.inference.scoring import reported_findings_graph, temper_graph

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from semenet.errors import SemenetError
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.serving.exports.saved_model import export
 from semenet.storage.atomic import output_folder, write_text
 

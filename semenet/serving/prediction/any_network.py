@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from semenet.errors import SemenetError
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.saved_cascade import is_cascade
 from semenet.serving.prediction.cascade_predictions import predict_cascade

@@ -14,7 +14,7 @@ from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
 from semenet.data.transforms.lung_view_on_host import Box
 from semenet.errors import SemenetError
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
 from semenet.serving.cascade.cascade import Cascade, PreparedImage

@@ -12,8 +12,8 @@ import pandas as pd
 
 from semenet.data.images.reading import read_image
 from semenet.data.transforms.lung_view_on_host import Box
-from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice, method_function
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice, method_function
+from semenet.inference.heat_maps.overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.storage.atomic import output_folder, write_bytes, write_text
 from semenet.storage.file_names import shown_name
 

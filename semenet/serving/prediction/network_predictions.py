@@ -19,7 +19,7 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
-from semenet.inference.heat_maps import DEFAULT_MAPS, MapChoice
+from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
 from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
 from semenet.inference.reading_ahead import read_ahead

@@ -18,9 +18,14 @@ from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.evaluation.explanation import explanation_files
 from semenet.evaluation.explanation.explanations import choose_cases, explain, explain_files, explain_split
-from semenet.inference.class_activation import grad_cam
-from semenet.inference.heat_map_overlays import cell_geometry, encode_image, overlay_heat_map, resize_heat_map
-from semenet.inference.heat_maps import heat_map, method_function
+from semenet.inference.heat_maps.class_activation import grad_cam
+from semenet.inference.heat_maps.map_choice import heat_map, method_function
+from semenet.inference.heat_maps.overlays import (
+    cell_geometry,
+    encode_image,
+    overlay_heat_map,
+    resize_heat_map,
+)
 from semenet.models.layers.heads import SegmentationHead
 from semenet.storage.atomic import unique_stems
 from semenet.training.run_folder.run import Run

@@ -14,7 +14,7 @@ from semenet.errors import SemenetError
 from semenet.evaluation.explanation import map_comparison
 from semenet.evaluation.explanation.map_comparison import compare_map_methods, printed_table
 from semenet.evaluation.explanation.randomization import randomization_check
-from semenet.inference.heat_maps import heat_map
+from semenet.inference.heat_maps.map_choice import heat_map
 from semenet.models.layers.heads import ClassifierHead
 
 SIDE = 32

@@ -13,7 +13,7 @@ from semenet.evaluation.explanation.randomization import (
     rank_correlation,
     structural_similarity,
 )
-from semenet.inference import class_activation
+from semenet.inference.heat_maps import class_activation
 
 
 def trained_like(name, *, size=96, depth=0.01, seed=3):

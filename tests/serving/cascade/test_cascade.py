@@ -17,7 +17,7 @@ from semenet.data.manifest.table import read_manifest
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import grad_cam
+from semenet.inference.heat_maps.class_activation import grad_cam
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.models.weights.errors import WeightsError
 from semenet.serving.cascade.cascade import Cascade

@@ -15,8 +15,8 @@ from semenet.data.images.colour import is_coloured
 from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import grad_cam
-from semenet.inference.heat_maps import MapChoice, heat_map
+from semenet.inference.heat_maps.class_activation import grad_cam
+from semenet.inference.heat_maps.map_choice import MapChoice, heat_map
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.exports.saved_model import export
 from semenet.serving.prediction.any_network import predict

@@ -10,8 +10,8 @@ from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
-from semenet.inference.heat_map_overlays import cell_geometry, overlay_heat_map, resize_heat_map
-from semenet.inference.heat_maps import MapChoice, heat_map
+from semenet.inference.heat_maps.map_choice import MapChoice, heat_map
+from semenet.inference.heat_maps.overlays import cell_geometry, overlay_heat_map, resize_heat_map
 from semenet.serving.prediction.any_network import predict
 from semenet.training.run_folder.run import Run
 

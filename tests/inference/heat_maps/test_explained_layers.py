@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import semenet
 from semenet.errors import SemenetError
-from semenet.inference.explained_layers import feature_map, layer_name, layers_by_stride
-from semenet.inference.heat_map_graphs import feature_gradients
+from semenet.inference.heat_maps.explained_layers import feature_map, layer_name, layers_by_stride
+from semenet.inference.heat_maps.graphs import feature_gradients
 
 
 @pytest.mark.parametrize(

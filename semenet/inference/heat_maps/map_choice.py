@@ -8,9 +8,9 @@ import keras
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import METHODS, ExplainFunction
-from semenet.inference.explained_layers import LAST, layer_name
-from semenet.inference.heat_map_graphs import default_method
+from semenet.inference.heat_maps.class_activation import METHODS, ExplainFunction
+from semenet.inference.heat_maps.explained_layers import LAST, layer_name
+from semenet.inference.heat_maps.graphs import default_method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,8 +18,9 @@ class MapChoice:
     """How heat maps are computed.
 
     Attributes:
-        method: a key of `semenet.inference.class_activation.METHODS`, underscores standing for hyphens; None
-            for class activation maps, or Grad-CAM where the head or the layer does not allow them.
+        method: a key of `semenet.inference.heat_maps.class_activation.METHODS`, underscores standing for
+            hyphens; None for class activation maps, or Grad-CAM where the head or the layer does not allow
+            them.
         layer: name or stride of the layer whose feature map is weighted.
 
     Example:

@@ -6,9 +6,9 @@ import pytest
 
 import semenet
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import METHODS, grad_cam_plus_plus_function
-from semenet.inference.heat_map_graphs import FEATURE_WEIGHTS
-from semenet.inference.heat_maps import heat_map, method_function, method_name
+from semenet.inference.heat_maps.class_activation import METHODS, grad_cam_plus_plus_function
+from semenet.inference.heat_maps.graphs import FEATURE_WEIGHTS
+from semenet.inference.heat_maps.map_choice import heat_map, method_function, method_name
 from semenet.models.entries import CATALOG, list_models
 
 

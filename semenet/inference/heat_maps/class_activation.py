@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.explained_layers import dense_head
-from semenet.inference.heat_map_graphs import (
+from semenet.inference.heat_maps.explained_layers import dense_head
+from semenet.inference.heat_maps.graphs import (
     FEATURE_WEIGHTS,
     ExplainGraph,
     class_map_graph,

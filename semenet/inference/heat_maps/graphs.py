@@ -9,7 +9,13 @@ import keras
 import tensorflow as tf
 
 from semenet.errors import SemenetError
-from semenet.inference.explained_layers import check_pooled, dense_head, feature_map, is_pooled, layer_name
+from semenet.inference.heat_maps.explained_layers import (
+    check_pooled,
+    dense_head,
+    feature_map,
+    is_pooled,
+    layer_name,
+)
 
 # From a float32 tensor of images and int32 class indices (-1: the predicted class) to maps and outputs.
 ExplainGraph = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]

@@ -9,8 +9,8 @@ import pytest
 
 import semenet
 from semenet.data.transforms.lung_view_on_host import Box
-from semenet.inference.class_activation import grad_cam
-from semenet.inference.heat_map_overlays import (
+from semenet.inference.heat_maps.class_activation import grad_cam
+from semenet.inference.heat_maps.overlays import (
     cell_geometry,
     overlay_heat_map,
     place_heat_map,

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import semenet
 from semenet.errors import SemenetError
-from semenet.inference.class_activation import (
+from semenet.inference.heat_maps.class_activation import (
     METHODS,
     cam_function,
     grad_cam,
