@@ -47,8 +47,7 @@ class MaskedBinaryCrossentropy(keras.losses.Loss):
             p = ops.clip(y_pred, keras.config.epsilon(), 1.0 - keras.config.epsilon())
             loss = -target * ops.log(p) - (1.0 - target) * ops.log(1.0 - p)
         else:
-            # Neither exponential overflows.
-            loss = ops.relu(logits) - logits * target + ops.log1p(ops.exp(-ops.abs(logits)))
+            loss = ops.softplus(logits) - logits * target
         if self.positive_weights is not None:
             loss = loss * (1.0 + is_positive * (self.positive_weights - 1.0))
         return ops.sum(loss * known, axis=-1) / ops.maximum(ops.sum(known, axis=-1), 1.0)
