@@ -28,6 +28,7 @@ def network(names=NAMES, biases=(-5.0, -8.0)):
     x = keras.layers.Identity(name="features")(x)
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="avg_pool")(x)
     model = keras.Model(image, ClassifierHead(names, activation="sigmoid", name="head")(x), name="bright")
+    model.class_names = names
     model.get_layer("head").set_weights([np.full((1, len(names)), 10, np.float32), np.float32(biases)])
     return model
 
