@@ -40,7 +40,17 @@ ROOMS = {
         "losses",
         "loop",
     ],
-    "inference": ["heat_maps"],
+    "inference": [
+        "array_images",
+        "reading_ahead",
+        "input_gate",
+        "lung_plausibility",
+        "network_inputs",
+        "lung_masks",
+        "test_time_augmentation",
+        "heat_maps",
+        "scoring",
+    ],
     "evaluation": [
         "command_lines",
         "measure",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+    from semenet.data.pipeline.prepared_images import PreparedView
+
 
 class LungMasks:
     """The source of lung masks: the manifest's column `mask`, or a segmentation network such as a U-Net.
@@ -102,7 +104,7 @@ class LungMasks:
             ImageError: an image or mask cannot be read.
         """
         if run.lung_view.needs_mask:
-            for views in read_views(rows, self, run, batch_size):
+            for views in self.read_views(rows, run, batch_size):
                 yield np.stack([view.image for view in views]), np.stack([view.mask for view in views])
             return
         with unwrapped_errors():
@@ -153,6 +155,11 @@ class LungMasks:
         found = self._probabilities(self._prepared_for_unet(images))
         return [resized_mask(mask, image.shape) for mask, image in zip(found, images, strict=True)]
 
+    def read_views(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[list[PreparedView]]:
+        """Reads images as `semenet.inference.network_inputs.read_views` does, with these masks."""
+        segment = None if self.run is None else self.segment_in_full
+        return read_views(rows, run, batch_size, segment)
+
     def _prepared_for_unet(self, images: Sequence[np.ndarray]) -> np.ndarray:
         unet = self.run
         return np.stack(
@@ -183,7 +190,7 @@ class LungMasks:
         if not run.lung_view.needs_mask:
             yield from self.masks(rows, run.input_size, batch_size)
             return
-        for views in read_views(rows, self, run, batch_size):
+        for views in self.read_views(rows, run, batch_size):
             yield from (None if view.flags else view.mask for view in views)
 
     def prepared(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[NetworkInputs]:
@@ -205,7 +212,7 @@ class LungMasks:
             yield from (NetworkInputs(images) for images in self.network_inputs(rows, run, batch_size))
             return
         self.check_available(rows)
-        yield from (stack_views(views, run) for views in read_views(rows, self, run, batch_size))
+        yield from (stack_views(views, run) for views in self.read_views(rows, run, batch_size))
 
     def network_inputs(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[np.ndarray]:
         """Reads images as a network takes them: whole, or as their lung masks tell where it was trained so.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from semenet.data.transforms.lung_view_on_host import Box
-    from semenet.inference.lung_masks import LungMasks
     from semenet.training.run_folder.run import Run
 
 
@@ -61,15 +60,19 @@ def stack_views(views: Sequence[PreparedView], run: Run) -> NetworkInputs:
 
 
 def read_views(
-    rows: pd.DataFrame, lungs: LungMasks, run: Run, batch_size: int
+    rows: pd.DataFrame,
+    run: Run,
+    batch_size: int,
+    segment: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]] | None = None,
 ) -> Iterator[list[PreparedView]]:
     """Reads images and prepares them for a network with a lung view, without making anything black.
 
     Args:
-        rows: rows of a manifest, each with a mask if `lungs` is the manifest.
-        lungs: source of the masks.
+        rows: rows of a manifest, each with a mask if `segment` is None.
         run: the network.
         batch_size: images per batch.
+        segment: finds the lungs: from uint8 images `(h, w)` to masks of the same sizes. None reads the masks
+            of the rows.
 
     Yields:
         One list for each batch, in the order of the rows.
@@ -78,7 +81,7 @@ def read_views(
         ImageError: an image or mask cannot be read.
     """
     paths = rows["path"].tolist()
-    if lungs.run is None:
+    if segment is None:
 
         def read(pair: tuple[str, str]) -> PreparedView:
             image, mask = read_image_and_mask(*pair)
@@ -87,4 +90,4 @@ def read_views(
         yield from read_ahead(list(zip(paths, rows["mask_path"], strict=True)), read, batch_size)
         return
     for images in read_ahead(paths, read_image, batch_size):
-        yield prepare_views(images, lungs.segment_in_full(images), run)
+        yield prepare_views(images, segment(images), run)

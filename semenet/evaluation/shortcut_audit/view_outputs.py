@@ -13,7 +13,6 @@ from semenet.evaluation.shortcut_audit.marks import SIDE, marks_of_files, resize
 from semenet.evaluation.shortcut_audit.occlusions import View
 from semenet.inference.lung_masks import LungMasks
 from semenet.inference.lung_plausibility import failed_lung_checks
-from semenet.inference.network_inputs import read_views
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import show_steps, track
 from semenet.training.run_folder.run import Run
@@ -96,7 +95,7 @@ def _batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[Box | None], np.ndarray]]:
     """Yields images and masks as the network sees them, the boxes they show, and whether a mask failed."""
     if run.lung_view.needs_mask:
-        for views in read_views(rows, masks, run, batch_size):
+        for views in masks.read_views(rows, run, batch_size):
             images, found = (np.stack([getattr(view, name) for view in views]) for name in ("image", "mask"))
             failed = np.array([view.flags != "" for view in views])
             yield images, found, [view.box for view in views], failed
