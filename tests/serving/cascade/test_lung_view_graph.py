@@ -119,6 +119,7 @@ def test_one_boxed_stage_leaves_the_other_as_it_was(cascade, networks, images, t
     np.testing.assert_allclose(found.stage2_probabilities, both.stage2_probabilities, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_saved_model_of_a_cascade_equals_python(cascade, images, files, tmp_path):
     exported = export(cascade.save(tmp_path / "cascade"), tmp_path / "saved")
     expected = cascade.predict(files, explain=True)
@@ -143,6 +144,7 @@ def test_the_saved_model_of_a_cascade_equals_python(cascade, images, files, tmp_
     assert table["lung_flags"].tolist() == flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 2])
 def test_one_network_is_exported_with_its_u_net(networks, files, images, which, tmp_path, capsys):
     main(["export", str(networks[which]), str(tmp_path / "saved"), "--lungs", str(networks[1])])
@@ -157,6 +159,7 @@ def test_one_network_is_exported_with_its_u_net(networks, files, images, which, 
     np.testing.assert_allclose(pixels["probabilities"], answer["probabilities"][:1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_of_lungs_alone_is_exported_with_its_u_net(networks, files, tmp_path):
     alone = viewed_classifier(tmp_path / "alone.keras", STAGE1, (40, 40), lungs_alone=True)
     export(alone, tmp_path / "saved", lungs=networks[1])
