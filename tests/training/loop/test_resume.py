@@ -51,6 +51,10 @@ def half_written(out):
     return False
 
 
+def reached(out, moment):
+    return half_written(out) if moment == "half-written" else (out / moment).exists()
+
+
 def arrays(path):
     found = {}
     with h5py.File(path) as file:
@@ -62,29 +66,27 @@ def arrays(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options",
+    ("options", "moments"),
     [
-        ["--class-weights", "balanced"],
-        ["--balance", "label", "--epoch-images", "30", "--acquisition", "0.5", "--rotation", "10"],
+        # Before the first step, then while a checkpoint is written.
+        (["--class-weights", "balanced"], ["run.json", "half-written"]),
+        # Within the first epoch, then after it.
+        (
+            ["--balance", "label", "--epoch-images", "30", "--acquisition", "0.5", "--rotation", "10"],
+            ["checkpoints/last.npz", "history.csv"],
+        ),
     ],
     ids=["class_weights", "sampling"],
 )
-def test_a_run_killed_several_times_ends_like_an_uninterrupted_one(phantoms, tmp_path, options):
+def test_a_run_killed_twice_ends_like_an_uninterrupted_one(phantoms, tmp_path, options, moments):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run(phantoms, whole, *options)
     checkpoint = killed / "checkpoints" / "last.npz"
-    moments = [
-        lambda: (killed / "run.json").exists(),
-        # Within the first epoch, then while a checkpoint is written, then after the first epoch.
-        checkpoint.exists,
-        lambda: half_written(killed),
-        (killed / "history.csv").exists,
-    ]
     for moment in moments:
         process = subprocess.Popen(
             command(phantoms, killed, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        kill_once(process, moment)
+        kill_once(process, lambda moment=moment: reached(killed, moment))
     assert not (killed / "last.weights.h5").exists()
     assert "after epoch" in run(phantoms, killed, *options)
 
