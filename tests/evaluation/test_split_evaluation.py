@@ -309,7 +309,7 @@ def test_unknown_split_is_refused(data, run):
 
 def test_label_unknown_to_the_network_is_refused(data):
     brightness_classifier(("normal", "bacteria", "fungus")).save(data / "other.keras")
-    with pytest.raises(ManifestError, match=r"normal, bacteria, fungus. Received: 'virus' for v1.png"):
+    with pytest.raises(ManifestError, match=r"normal, bacteria, fungus, .*Received: 'virus' for v1.png"):
         evaluate(data / "other.keras", data / "manifest.csv", "val", out=data / "out")
 
 
