@@ -164,7 +164,8 @@ def compare_map_methods(
                     "depends_on_weights": passes(compared),
                 }
             )
-    frame = pd.DataFrame(found)
+    # None, where a value is not defined, becomes NaN.
+    frame = pd.DataFrame(found).replace({None: np.nan})
     write_bytes(output_folder(out) / TABLE, frame.to_csv(index=False).encode())
     return frame
 

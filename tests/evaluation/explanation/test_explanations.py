@@ -14,6 +14,7 @@ from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms import host as host_transforms
+from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.evaluation.drawing.panels import panel
 from semenet.evaluation.explanation import explanation_files
@@ -52,6 +53,9 @@ def a_run(size=(16, 16), channels=1, temperature=1.0, clahe=False):
         inference_clahe=clahe,
         segments=False,
         lungs_alone=False,
+        lung_view=LungView(),
+        needs_lungs=False,
+        thresholds=None,
         temperature=temperature,
         activation="softmax",
         name="run",
@@ -200,7 +204,7 @@ def test_cases_are_chosen_by_label_and_prediction():
 @pytest.mark.parametrize("masked", [False, True])
 def test_errors_of_a_split_are_explained(phantoms, tmp_path, masked):
     run = a_run(size=(32, 32))
-    run.lungs_alone = masked
+    run.lungs_alone = run.needs_lungs = masked
     table = explain_split(run, phantoms, "test", tmp_path / "out", "wrong", batch_size=4)
     assert list(table.columns) == ["file", "label", *COLUMNS[1:]]
     manifest = pd.read_csv(phantoms)
@@ -340,7 +344,7 @@ def test_encoded_pictures_keep_their_colours():
 def test_a_network_that_takes_lungs_alone_never_gets_a_whole_image(tmp_path):
     """A U-Net segments the lungs of images without a mask; without a U-Net such images are refused."""
     run = a_run()
-    run.lungs_alone = True
+    run.lungs_alone = run.needs_lungs = True
     files = [write_image(tmp_path / "in" / f"{name}.png", seed, (16, 16)) for seed, name in enumerate("ab")]
     mask = np.zeros((16, 16), np.uint8)
     mask[:, :8] = 255
