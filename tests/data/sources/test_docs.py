@@ -6,6 +6,7 @@ import re
 import shlex
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from finding_folders import (
@@ -105,15 +106,34 @@ def write_separate_manifests():
         write_manifest(half.assign(patient=name + half["patient"]), name)
 
 
+def write_manifests_of_findings():
+    """Writes nih/manifest.csv and table.csv, which list findings in the columns that the commands name."""
+    rows = read_manifest("tree.csv").rows
+    lists = (
+        ("nih/manifest.csv", "finding", ["No Finding", "A", "A|B"]),
+        ("table.csv", "tags", ["normal", "A", "A;B"]),
+    )
+    for name, column, cells in lists:
+        cells = np.resize(cells, len(rows))
+        pathlib.Path(name).parent.mkdir(exist_ok=True)
+        write_manifest(rows.assign(file=rows["path"], mask="", **{column: cells}), name)
+
+
 def test_the_commands_on_manifests_run_in_order(tmp_path, monkeypatch, capfd):
     write_phantoms(tmp_path / "set", count=30, size=96, seed=1).rename(tmp_path / "set" / "tree.csv")
     monkeypatch.chdir(tmp_path / "set")
     write_separate_manifests()
+    write_manifests_of_findings()
     cv2.imwrite("radiograph.jpeg", read_image(read_manifest("tree.csv").rows["path"][5]))
     commands = [command for command in ALL_COMMANDS if command not in COMMANDS]
-    assert [command[2] for command in commands] == ["combine", "split", "check", "contains", "examples"]
+    assert [command[2] for command in commands] == [
+        *["findings", "findings"],
+        *["combine", "split", "check", "contains", "examples"],
+    ]
     for command in commands:
         main(command[1:])
+    for name in ("nih/findings.csv", "findings.csv"):
+        assert set(read_manifest(name).rows["label:B"]) == {"0", "1"}
     assert set(read_manifest("all.csv").rows["label"]) == {"bacteria|virus", "normal", "virus"}
     drawn = read_manifest("split.csv")
     answer = "yes" if drawn.rows["split"][5] == "train" else "no"
