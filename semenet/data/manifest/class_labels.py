@@ -30,6 +30,7 @@ def possible_classes(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarr
             twice, or names all classes.
 
     Example:
+        >>> import pandas as pd
         >>> rows = pd.DataFrame({"file": ["a.png", "b.png"], "label": ["normal", "virus|bacteria"]})
         >>> semenet.data.possible_classes(rows, ("normal", "bacteria", "virus")).tolist()
         [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]

@@ -61,6 +61,7 @@ def known_labels(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
         ManifestError: a column is missing, or a value is not 1, 0, "uncertain" or empty.
 
     Example:
+        >>> import pandas as pd
         >>> rows = pd.DataFrame({"label:edema": ["1", "0"], "label:effusion": ["", "1"]})
         >>> semenet.data.known_labels(rows, ("edema", "effusion")).tolist()
         [[1.0, -1.0], [0.0, 1.0]]
@@ -108,6 +109,7 @@ def split_findings(
         ManifestError: a finding of `findings` never occurs, or `none` stands beside a finding.
 
     Example:
+        >>> import pandas as pd
         >>> table = semenet.data.split_findings(pd.Series(["Edema|Effusion", "No Finding", ""]))
         >>> table.to_dict("list")
         {'label:Edema': ['1', '0', ''], 'label:Effusion': ['1', '0', '']}
