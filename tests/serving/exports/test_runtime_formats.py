@@ -16,7 +16,6 @@ from semenet.cli.main import main
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
-from semenet.models.entries import CATALOG
 from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.exports import runtime_formats
 from semenet.serving.exports.runtime_formats import ExportError, export_format
@@ -44,8 +43,9 @@ def calibrated(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", list(CATALOG))
-def test_every_entry_has_keras_probabilities_in_every_runtime(entry, tmp_path):
+@pytest.mark.parametrize("entry", ["vgg19", "resnet50", "seme_resnet50", "seme_densenet169", "unet"])
+def test_every_kind_of_network_has_keras_probabilities_in_every_runtime(entry, tmp_path):
+    """Both heads, all backbones and squeeze-and-excitation: the other entries have no further layers."""
     model = semenet.build(entry, input_shape=(64, 64, 1), **SMALL)
     model.save(tmp_path / "model.keras")
     images = np.stack([prepare_image(image, (64, 64)) for image in chests(3, 96)])
