@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 import semenet
+from semenet.data.transforms.lung_view import LungView
 from semenet.models.layers.heads import ClassifierHead, global_average
 from semenet.models.layers.moment_exchange import MoExModel, MomentExchange
 from semenet.training.distillation.distillation import (
@@ -300,6 +301,7 @@ def test_the_settings_of_a_recipe_are_used(tmp_path):
         classes=CLASSES,
         inference_clahe=False,
         lungs_alone=False,
+        lung_view=LungView(),
         segments=False,
     )
     student = network()

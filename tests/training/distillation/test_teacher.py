@@ -6,6 +6,7 @@ import pytest
 from published_set import write_set
 
 import semenet
+from semenet.data.transforms.lung_view import LungView
 from semenet.models.weights.errors import WeightsError
 from semenet.training.distillation.teacher import TeacherError, find_teacher, load_teacher
 
@@ -15,6 +16,7 @@ CLASSES = ("normal", "bacteria", "virus")
 
 def recipe(teacher, **changes):
     fields = {"classes": CLASSES, "inference_clahe": False, "lungs_alone": False, "segments": False}
+    fields["lung_view"] = LungView()
     return types.SimpleNamespace(teacher=str(teacher), **fields | changes)
 
 
@@ -104,6 +106,15 @@ def test_lungs_alone_for_only_one_of_the_networks_raises(tmp_path, alone):
     assert load_teacher(recipe(tmp_path, lungs_alone=alone)).get_layer("head").lungs_alone is alone
     with pytest.raises(TeacherError, match=f"see the same images.*lungs_alone {alone} of.*change --views"):
         load_teacher(recipe(tmp_path, lungs_alone=not alone))
+
+
+def test_another_lung_view_raises(tmp_path):
+    network = semenet.build("vgg19_gap", **SMALL)
+    network.get_layer("head").lungs_box = True
+    network.save(tmp_path / "model.keras")
+    assert load_teacher(recipe(tmp_path, lung_view=LungView(box=True))).get_layer("head").lungs_box
+    with pytest.raises(TeacherError, match="lungs' box.*margin of 4 %.*whole images.*change --lungs-box"):
+        load_teacher(recipe(tmp_path))
 
 
 def test_a_sigmoid_or_another_head_raises(tmp_path):
