@@ -85,16 +85,7 @@ def test_options_are_compared_over_seeds(phantoms, tmp_path):
 
 
 def test_two_equal_series_are_refused(phantoms, tmp_path):
-    options = (
-        "--manifest",
-        phantoms,
-        "--out",
-        tmp_path / "out",
-        "--changed",
-        "--ema 0.5",
-        "--base",
-        "--ema 0.5",
-    )
+    options = ("--manifest", phantoms, "--out", tmp_path / "out", "--changed=--ema 0.5", "--base=--ema 0.5")
     result = run_tool("paper/compare_options.py", *options)
     assert result.returncode == 1
     assert "The two series must differ" in result.stderr

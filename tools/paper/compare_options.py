@@ -1,8 +1,10 @@
 """Compares a recipe with and without some options: scores with their interval, and the time of training.
 
 Usage: python tools/paper/compare_options.py --manifest CSV --out FOLDER
-           --changed "--precision mixed_bfloat16" [--base "--precision float32"]
+           --changed="--precision mixed_bfloat16" [--base="--precision float32"]
            [--seeds 0 1 2] [--entry seme_resnet50] [recipe options of both]
+
+The quoted options begin with dashes, so that --changed and --base need the equals sign.
 
 Prints, and writes to FOLDER/comparison.md, accuracy, macro F1 and macro AUROC on --split before and after the
 change, the difference with a 95 % interval over patients and seeds, and the seconds of training with their
