@@ -434,7 +434,7 @@ def test_a_network_fed_lungs_alone_needs_them_in_every_command(
     }
     for command in needing.values():
         assert "--lungs" in fails(command, capsys)
-    assert "semenet predict --lungs" in fails(["export", run_of_lungs, tmp_path / "saved"], capsys)
+    assert "Give a U-Net's run with --lungs" in fails(["export", run_of_lungs, tmp_path / "saved"], capsys)
     for command in needing.values():
         main([str(word) for word in [*command, "--lungs", unet_run]])
     scored = pd.read_csv(tmp_path / "p.csv")
