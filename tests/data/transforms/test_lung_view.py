@@ -112,6 +112,14 @@ def test_box_by_hand():
     assert viewed.flags == ""
 
 
+def test_half_a_pixel_of_margin_is_rounded_up():
+    """5 % of 120 and 110 pixels are 6 and 5.5 pixels."""
+    mask = chest() != 0
+    _, cells = check_lungs(mask)
+    assert on_host.lung_box(mask, cells, 50) == Box(34, 24, 166, 146)
+    assert tuple(in_graph.lung_box(tf.constant(mask), tf.constant(cells), 50).numpy()) == (34, 24, 166, 146)
+
+
 def test_box_ends_at_the_border_and_leaves_specks_out():
     mask = chest((200, 160), ((0, 0, 150, 60), (20, 100, 199, 158)))
     assert on_host.find_box(mask, LungView(box=True))[0] == Box(0, 0, 200, 160)
