@@ -75,7 +75,7 @@ def test_the_profile_of_a_step_shows_the_fused_normalisation_only_after(tmp_path
 @pytest.mark.slow
 def test_options_are_compared_over_seeds(phantoms, tmp_path):
     small = ("--input-size", 32, "--width", 0.125, "--depth", 0.01, "--epochs", 1, "--batch-size", 16)
-    options = ("--manifest", phantoms, "--out", tmp_path / "out", "--changed", "--ema 0.5", "--resamples", 20)
+    options = ("--manifest", phantoms, "--out", tmp_path / "out", "--changed=--ema 0.5", "--resamples", 20)
     result = run_tool("paper/compare_options.py", *options, "--seeds", 0, 1, *small)
     assert result.returncode == 0, result.stderr
     text = (tmp_path / "out" / "comparison.md").read_text()
