@@ -68,12 +68,12 @@ def arrays(path):
 @pytest.mark.parametrize(
     ("options", "moments"),
     [
-        # Before the first step, then while a checkpoint is written.
-        (["--class-weights", "balanced"], ["run.json", "half-written"]),
-        # Within the first epoch, then after it.
+        # While a checkpoint is written, then within an epoch.
+        (["--class-weights", "balanced"], ["half-written", "checkpoints/last.npz"]),
+        # Before the first step, then after an epoch.
         (
             ["--balance", "label", "--epoch-images", "30", "--acquisition", "0.5", "--rotation", "10"],
-            ["checkpoints/last.npz", "history.csv"],
+            ["run.json", "history.csv"],
         ),
     ],
     ids=["class_weights", "sampling"],
