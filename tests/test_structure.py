@@ -19,6 +19,7 @@ ROOMS = {
         "backbones",
         "entries",
         "receptive_fields",
+        "cloning",
         "folded_inference",
         "weights",
         "catalog",

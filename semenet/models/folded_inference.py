@@ -8,6 +8,7 @@ import numpy as np
 
 from semenet.errors import SemenetError
 from semenet.models.backbones.u_net import CropToMatch
+from semenet.models.cloning import clone_uncompiled
 from semenet.models.layers.moment_exchange import MomentExchange
 
 # Layers that are the identity at inference.
@@ -94,7 +95,7 @@ def inference_network(model: keras.Model, input_size: Sequence[int] | None = Non
     image = model.inputs[0]
     sides = image.shape[1:3] if input_size is None else input_size
     new_input = keras.Input((*sides, image.shape[-1]), dtype=image.dtype, name=image.name)
-    cloned = keras.models.clone_model(
+    cloned = clone_uncompiled(
         model,
         # In a list only if the model takes its input in a list.
         input_tensors=keras.tree.pack_sequence_as(model.input, [new_input]),

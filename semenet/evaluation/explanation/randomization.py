@@ -13,6 +13,7 @@ from scipy import stats
 from semenet.errors import SemenetError
 from semenet.inference.heat_maps.explained_layers import layer_name
 from semenet.inference.heat_maps.map_choice import method_function
+from semenet.models.cloning import clone_uncompiled
 
 # With all weights randomised, the interval of the mean rank correlation must end below this value.
 MAX_CORRELATION = 0.5
@@ -244,7 +245,7 @@ def passes(compared: Mapping[str, Any]) -> bool | None:
 
 def float32_copy(model: keras.Model) -> keras.Model:
     """Returns a copy of a functional model with weights of its own that computes in float32."""
-    copy = keras.models.clone_model(model, clone_function=_in_float32)
+    copy = clone_uncompiled(model, clone_function=_in_float32)
     copy.set_weights(model.get_weights())
     return copy
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from semenet.models.cloning import clone_uncompiled
 from semenet.training.input_sizes import SizePhase
 from semenet.training.recipe import Recipe
 
@@ -18,7 +19,7 @@ def with_input_size(network: keras.Model, size: int) -> keras.Model:
     """
     image = network.inputs[0]
     fixed = keras.Input((size, size, image.shape[-1]), dtype=image.dtype, name=image.name)
-    shared = keras.models.clone_model(
+    shared = clone_uncompiled(
         network,
         input_tensors=keras.tree.pack_sequence_as(network.input, [fixed]),
         clone_function=lambda layer: layer,

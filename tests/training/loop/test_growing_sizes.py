@@ -6,6 +6,7 @@ import semenet
 from semenet.training.loop import checkpoint_callback
 from semenet.training.loop.fit import train
 from semenet.training.loop.growing_sizes import with_input_size
+from semenet.training.losses.partial_loss import PartialLabelCrossentropy
 from semenet.training.options import DataOptions, RunOptions
 
 OPTIONS = RunOptions(deterministic=True, checkpoint_every=1, tensorboard=False)
@@ -79,7 +80,9 @@ def test_images_grow_and_a_killed_run_resumes_exactly(growing, phantoms, tmp_pat
 
 def test_a_network_of_fixed_size_shares_the_layers_of_the_open_one():
     network = semenet.build("seme_resnet50", input_shape=(None, None, 1), width=0.125, depth=0.01)
+    network.compile("sgd", PartialLabelCrossentropy())
     fixed = with_input_size(network, 40)
+    assert network.compiled
     assert type(fixed) is type(network)
     assert fixed.input_shape == (None, 40, 40, 1)
     assert fixed.class_names == network.class_names
