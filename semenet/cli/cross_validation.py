@@ -68,7 +68,7 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
         """
         # TensorFlow's start-up messages would hide the progress.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import_tensorflow()
+        import_tensorflow(training=True)
         import tensorflow as tf
 
         from semenet.evaluation.cross_validation.cross_validation import cross_validate

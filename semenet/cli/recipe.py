@@ -61,7 +61,7 @@ def run_recipe(
         """
         # TensorFlow's start-up messages would hide the progress.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import_tensorflow()
+        import_tensorflow(training=True)
         from semenet.training.loop.fit import train
 
         run = train(recipe, manifest, out, root=root, data=data, options=options)

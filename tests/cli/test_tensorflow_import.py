@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from semenet.cli import tensorflow_import
 PROGRAM = """
 import sys
 from semenet.cli.tensorflow_import import import_tensorflow
-import_tensorflow()
+import_tensorflow(training=True)
 assert {"tensorflow", "keras"} <= set(sys.modules)
 loaded = {"jax", "matplotlib.pyplot", "sklearn"} & set(sys.modules)
 assert not loaded, loaded
@@ -19,11 +20,14 @@ assert keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).count_params
 import sklearn.metrics
 import matplotlib.pyplot
 assert sklearn.metrics.roc_auc_score([0, 1], [0.1, 0.9]) == 1
+from tensorflow.python.util import _pywrap_util_port
+assert _pywrap_util_port.IsMklEnabled()
 """
 
 
-def test_tensorflow_is_imported_without_packages_that_no_command_uses():
-    subprocess.run([sys.executable, "-c", PROGRAM], check=True)
+def test_tensorflow_is_imported_without_unused_packages_and_trains_with_onednn():
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True, env=environment)
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,19 @@ def test_two_equal_series_are_refused(phantoms, tmp_path):
     result = run_tool("paper/compare_options.py", *options)
     assert result.returncode == 1
     assert "The two series must differ" in result.stderr
+
+
+def test_the_ratio_of_onednn_is_the_median_over_the_rounds(tool):
+    line = tool("bench/onednn").summary("images/s", [10, 10, 20], [20, 15, 60])
+    assert line == "images/s: 10 without oneDNN, 20 with it, ratio 2.00 (1.50 to 3.00)"
+
+
+@pytest.mark.slow
+def test_training_steps_are_timed_with_and_without_onednn(tool, capsys):
+    tool("bench/onednn").main(("seme_resnet50",), size=32, batch_size=2, width=0.125, steps=1, rounds=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "seme_resnet50, 32 pixels, batches of 2, width 0.125"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [
+        "images/s",
+        "images per second of processor time",
+    ]
