@@ -51,12 +51,12 @@ def test_manifests_of_both_stages(folders, tool, tmp_path):
         ("dataset2", "normal"),
     ]
     assert {(row["source"], row["label"]) for row in stage2} == {
-        ("dataset1_hires", "other"),
-        ("nih", "other"),
+        ("dataset1_hires", "other_pneumonia"),
+        ("nih", "other_pneumonia"),
         ("hannover", "COVID-19"),
         ("articles", "COVID-19"),
         ("dataset2", "COVID-19"),
-        ("dataset2", "other"),
+        ("dataset2", "other_pneumonia"),
     }
     # Patients that were held back are the test; a mask lies beside each image.
     assert {row["split"] == "test" for row in stage1 if row["file"].endswith("b.png")} == {True}

@@ -105,12 +105,12 @@ def stage1(data: pathlib.Path, masks: dict[pathlib.Path, str]) -> Iterator[Row]:
 
 def stage2(data: pathlib.Path, masks: dict[pathlib.Path, str]) -> Iterator[Row]:
     """Yields the rows of COVID-19 and of other pneumonia."""
-    children = {"bacteria": "other", "virus": "other"}
+    children = {"bacteria": "other_pneumonia", "virus": "other_pneumonia"}
     yield from labelled(data, masks, "dataset1_hires/manifest.csv", children)
-    yield from labelled(data, masks, "nih/manifest.csv", {"pneumonia": "other"})
+    yield from labelled(data, masks, "nih/manifest.csv", {"pneumonia": "other_pneumonia"})
     for folder in COVID_FOLDERS:
         yield from labelled(data, masks, f"{folder}/manifest.csv", {"COVID-19": "COVID-19"})
-    yield from labelled(data, masks, "dataset2/other_findings.csv", {"other": "other"})
+    yield from labelled(data, masks, "dataset2/other_findings.csv", {"other": "other_pneumonia"})
 
 
 def main(
