@@ -12,17 +12,22 @@ import orjson
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
+from semenet.data.images.decoded_image import MAX_PIXELS
 from semenet.data.images.formats.dicom import HEAD_BYTES, is_dicom
 from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.server.batching import Batcher
 from semenet.serving.server.metrics import CONTENT_TYPE, RequestMetricsMiddleware, ServerMetrics
 from semenet.serving.server.options import ServerOptions
-from semenet.serving.server.request_body import BodyReader, UnreadBodyMiddleware, uploaded_file
+from semenet.serving.server.request_checks.access import AccessMiddleware
+from semenet.serving.server.request_checks.image_files import sized_inputs
+from semenet.serving.server.request_checks.request_body import BodyReader, UnreadBodyMiddleware, uploaded_file
 from semenet.serving.server.request_errors import RequestError, invalid, shortened
 from semenet.serving.server.rest_format import PredictRequest, read_request, write_response
+from semenet.serving.server.running_calls import RunningCalls
 from semenet.serving.server.served_model import PIXELS_SIGNATURE, ServedModel, item_shapes
 
 # JSON is read and written under Python's global lock: more threads would be no faster, and each holds a whole
@@ -57,23 +62,26 @@ class Service:
     Args:
         model: the model.
         options: the limits.
+        token: what clients must send; None for nothing.
 
     Attributes:
-        ready: bool, whether clients should send requests here.
+        stopping: bool, whether the server is shutting down.
         accepts: bool, whether new predictions are accepted.
         active: int, the number of running predictions.
         metrics: `ServerMetrics`.
     """
 
-    def __init__(self, model: ServedModel, options: ServerOptions) -> None:
-        self.model, self.options = model, options
-        self.ready = self.accepts = True
+    def __init__(self, model: ServedModel, options: ServerOptions, token: str | None = None) -> None:
+        self.model, self.options, self.token = model, options, token
+        self.stopping, self.accepts = False, True
         self.active = 0
         self.metrics = ServerMetrics()
         self._bodies = BodyReader(options.max_request_bytes, options.read_timeout)
+        calls = self._calls = RunningCalls()
         batcher = self.batcher = Batcher(
-            model.compute,
+            calls.timed(model.compute),
             max_batch=options.max_batch,
+            max_size=MAX_PIXELS,
             delay=options.batch_timeout_ms / 1000,
             max_queue=options.max_queue,
             threads=options.batch_threads,
@@ -87,7 +95,14 @@ class Service:
             "Running predictions, from a request's headers to its answer.",
             lambda: self.active,
         )
+        add_gauge("semenet_longest_call_seconds", "Seconds that the oldest call has run.", calls.longest)
         self._threads = concurrent.futures.ThreadPoolExecutor(_FORMAT_THREADS, thread_name_prefix="format")
+
+    def readiness(self) -> str:
+        """Returns "ready" if clients should send requests here, or else the reason why not."""
+        if self.stopping:
+            return "shutting down"
+        return "overdue" if self._calls.longest() > self.options.timeout else "ready"
 
     async def check_address(self, request: fastapi.Request) -> None:
         """Raises a `RequestError`, 404, if the address names another model or version."""
@@ -137,12 +152,14 @@ class Service:
 
     async def _answer(self, reading: Awaitable[PredictRequest]) -> bytes:
         asked = await reading
-        shapes = item_shapes(asked.inputs)
-        outputs = await self.batcher.submit(asked.signature.name, shapes, asked.inputs, asked.count)
+        inputs, sizes = await self._in_thread(sized_inputs, asked.inputs, asked.count)
+        shapes = item_shapes(inputs)
+        outputs = await self.batcher.submit(asked.signature.name, shapes, inputs, asked.count, sizes)
         return await self._in_thread(write_response, outputs, asked.by_row)
 
     def _in_thread(self, function: Callable[..., _Result], *args: Any) -> Awaitable[_Result]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+        timed = self._calls.timed(function)
+        return asyncio.get_running_loop().run_in_executor(self._threads, timed, *args)
 
     async def read_json(self, headers: Headers, body: bytearray) -> PredictRequest:
         """Reads TF Serving's JSON."""
@@ -177,6 +194,15 @@ def create_app(service: Service) -> fastapi.FastAPI:
         batches.cancel()
 
     app = fastapi.FastAPI(lifespan=compute_batches, openapi_url=None, redirect_slashes=False)
+    # The last one sees a request first.
+    if service.options.allow_origin:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=service.options.allow_origin,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    app.add_middleware(AccessMiddleware, options=service.options, token=service.token)
     app.add_middleware(UnreadBodyMiddleware)
     app.add_middleware(RequestMetricsMiddleware, metrics=service.metrics)
     _add_error_handlers(app)
@@ -187,8 +213,8 @@ def create_app(service: Service) -> fastapi.FastAPI:
     @app.api_route("/healthz", methods=_HEALTH_METHODS)
     @app.api_route("/healthz/ready", methods=_HEALTH_METHODS)
     async def ready() -> fastapi.Response:
-        status = "ready" if service.ready else "shutting down"
-        return _json({"status": status}, 200 if service.ready else 503)
+        status = service.readiness()
+        return _json({"status": status}, 200 if status == "ready" else 503)
 
     @app.api_route("/healthz/live", methods=_HEALTH_METHODS)
     async def live() -> fastapi.Response:

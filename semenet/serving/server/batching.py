@@ -13,7 +13,7 @@ import asyncio
 import collections
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -29,12 +29,14 @@ class _Piece:
     Attributes:
         inputs: dict of names to arrays `(n, ...)`.
         count: n.
+        size: pixels or values of all n.
         arrival: the event loop's time.
         answer: future of the dict of outputs.
     """
 
     inputs: Arrays
     count: int
+    size: int
     arrival: float
     answer: asyncio.Future
 
@@ -46,6 +48,8 @@ class Batcher:
         compute: function of a signature's name and a dict of arrays `(n, ...)` to a dict of arrays
             `(n, ...)`; called in the batcher's threads.
         max_batch: largest number of items per call.
+        max_size: largest sum of the items' sizes per call, which bounds its memory. A larger item is
+            computed alone.
         delay: seconds that an item waits for others.
         max_queue: largest number of items that wait.
         threads: batches computed at the same time.
@@ -59,13 +63,15 @@ class Batcher:
         self,
         compute: Callable[[str, Arrays], Arrays],
         max_batch: int,
+        max_size: float,
         delay: float,
         max_queue: int,
         threads: int,
         observe: Callable[[int, Arrays], None],
     ) -> None:
         self._compute, self._observe = compute, observe
-        self._max_batch, self._delay, self._max_queue = max_batch, delay, max_queue
+        self._max_batch, self._max_size = max_batch, max_size
+        self._delay, self._max_queue = delay, max_queue
         # By signature and shape.
         self._queues: dict[tuple[str, Hashable], collections.deque[_Piece]]
         self._queues = collections.defaultdict(collections.deque)
@@ -79,7 +85,9 @@ class Batcher:
         """The number of items that wait for their batch."""
         return sum(piece.count for queue in self._queues.values() for piece in queue)
 
-    async def submit(self, signature: str, shape: Hashable, inputs: Arrays, count: int) -> Arrays:
+    async def submit(
+        self, signature: str, shape: Hashable, inputs: Arrays, count: int, sizes: Sequence[int]
+    ) -> Arrays:
         """Computes the items of one request. If the call is cancelled while they wait, they are not computed.
 
         Args:
@@ -87,6 +95,7 @@ class Batcher:
             shape: what all items of a batch must have in common.
             inputs: dict of names to arrays `(count, ...)`.
             count: number of items.
+            sizes: pixels or values of each item.
 
         Returns:
             dict of output names to arrays `(count, ...)`.
@@ -109,10 +118,10 @@ class Batcher:
             )
         loop = asyncio.get_running_loop()
         pieces = []
-        for start in range(0, count, self._max_batch):
-            part = {name: values[start : start + self._max_batch] for name, values in inputs.items()}
-            size = min(self._max_batch, count - start)
-            pieces.append(_Piece(part, size, loop.time(), loop.create_future()))
+        for start, end in self._parts(sizes):
+            part = {name: values[start:end] for name, values in inputs.items()}
+            size = sum(sizes[start:end])
+            pieces.append(_Piece(part, end - start, size, loop.time(), loop.create_future()))
         queue = self._queues[signature, shape]
         queue.extend(pieces)
         self._arrived.set()
@@ -125,6 +134,16 @@ class Batcher:
                 if piece in queue:
                     queue.remove(piece)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _parts(self, sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Yields the first and the end of each part of a request that fits into one batch."""
+        start, total = 0, 0
+        for number, size in enumerate(sizes):
+            if number > start and (number - start == self._max_batch or total + size > self._max_size):
+                yield start, number
+                start, total = number, 0
+            total += size
+        yield start, len(sizes)
 
     async def run(self) -> None:
         """Computes batches until it is cancelled."""
@@ -164,14 +183,18 @@ class Batcher:
             await _wait_until(self._arrived, min(due.values(), default=None))
 
     def _is_full(self, key: tuple[str, Hashable]) -> bool:
-        return sum(piece.count for piece in self._queues[key]) >= self._max_batch
+        queue = self._queues[key]
+        count, size = sum(piece.count for piece in queue), sum(piece.size for piece in queue)
+        return count >= self._max_batch or size >= self._max_size
 
     def _take(self, key: tuple[str, Hashable]) -> list[_Piece]:
         """Takes the pieces of the next batch from their queue, in the order of arrival."""
-        queue, pieces, count = self._queues[key], [], 0
-        while queue and count + queue[0].count <= self._max_batch:
+        queue = self._queues[key]
+        pieces = [queue.popleft()]
+        count, size = pieces[0].count, pieces[0].size
+        while queue and count + queue[0].count <= self._max_batch and size + queue[0].size <= self._max_size:
             pieces.append(queue.popleft())
-            count += pieces[-1].count
+            count, size = count + pieces[-1].count, size + pieces[-1].size
         return pieces
 
     def _results(self, signature: str, pieces: list[_Piece]) -> list[Arrays | Exception]:

@@ -1,8 +1,13 @@
 """The server's settings."""
 
 import dataclasses
+import pathlib
+import re
 
 from semenet.errors import SemenetError
+
+_HOST_NAME = re.compile(r"[\w.-]+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[\w.-]+)(:\d+)?", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,8 +15,8 @@ class ServerOptions:
     """Address and limits of the server.
 
     Attributes:
-        host: Address to listen at. The default is this machine only: the server has no users and no
-            encryption.
+        host: Address to listen at. The default is this machine only: the server has no encryption, and no
+            users but one token.
         port: Port to listen at; 0 for a free one.
         max_batch: Largest number of items in one call of the network.
         batch_timeout_ms: Milliseconds that the first item of a batch waits for others.
@@ -22,6 +27,11 @@ class ServerOptions:
         read_timeout: Seconds that a client has for its headers, and again for its body; beyond them, 408.
         drain: Seconds for which the server still accepts requests after SIGTERM, while its health check
             answers 503: as long as a load balancer needs to notice.
+        grace: Seconds after SIGTERM and `drain` until the process ends, even if a computation still runs.
+        allow_host: Names under which clients reach the server, besides addresses, localhost and `host`.
+        allow_origin: Sites whose pages may use the server, such as https://viewer.example.org.
+        token_file: Text file of the token that clients must send as "Authorization: Bearer TOKEN". The
+            environment variable SEMENET_SERVE_TOKEN may hold it instead.
 
     Raises:
         SemenetError: a value out of range.
@@ -42,6 +52,10 @@ class ServerOptions:
     timeout: float = 60.0
     read_timeout: float = 30.0
     drain: float = 0.0
+    grace: float = 90.0
+    allow_host: tuple[str, ...] = ()
+    allow_origin: tuple[str, ...] = ()
+    token_file: pathlib.Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 1 << 16:
@@ -50,7 +64,7 @@ class ServerOptions:
             )
         for name, value in dataclasses.asdict(self).items():
             may_be_zero = name in ("port", "batch_timeout_ms", "drain")
-            if name != "host" and not (value >= 0 if may_be_zero else value > 0):
+            if isinstance(value, (int, float)) and not (value >= 0 if may_be_zero else value > 0):
                 rule = "0 or more" if may_be_zero else "more than 0"
                 raise SemenetError(f"{name} must be {rule}. Received: {value}. Leave it out for the default.")
         if self.max_batch > self.max_queue:
@@ -58,3 +72,15 @@ class ServerOptions:
                 "The queue must hold at least one batch. Received: "
                 f"max_queue {self.max_queue} with max_batch {self.max_batch}. Raise max_queue."
             )
+        for host in self.allow_host:
+            if not _HOST_NAME.fullmatch(host):
+                raise SemenetError(
+                    "--allow-host takes names without scheme and port. "
+                    f"Received: {host!r}. Give a name such as radiology.example.org."
+                )
+        for origin in self.allow_origin:
+            if not _ORIGIN.fullmatch(origin):
+                raise SemenetError(
+                    "An origin must be a scheme and a host, with a port if it is not the usual one, and "
+                    f"without a path. Received: {origin!r}. Give one such as https://viewer.example.org."
+                )

@@ -1,7 +1,8 @@
 """The server's process: signals, shutdown and uvicorn's settings.
 
 uvicorn's own shutdown closes the address on the first signal, and ends the process by that signal. Here the
-health checks still answer while running requests finish, and the process ends with status 0.
+health checks still answer while running requests finish, and the process ends with status 0; or with status 1
+if a computation does not end in time.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from semenet.serving.server.address import listen
 from semenet.serving.server.app import Service, create_app
 from semenet.serving.server.http_connection import HttpConnection
 from semenet.serving.server.options import ServerOptions
+from semenet.serving.server.process_end import end_process_after
 from semenet.serving.server.served_model import ServedModel
 
 # Longer than the minute for which load balancers keep a connection: if the server closed it first, a request
@@ -53,7 +55,9 @@ class ServerProcess(uvicorn.Server):
             self.should_exit = True
             self.force_exit = sig == signal.SIGINT
             return
-        self._service.ready = False
+        self._service.stopping = True
+        options = self._service.options
+        end_process_after(options.drain + options.grace)
         self._stopping = asyncio.run_coroutine_threadsafe(self._finish_requests(), self._loop)
 
     async def _finish_requests(self) -> None:
@@ -65,7 +69,11 @@ class ServerProcess(uvicorn.Server):
 
 
 def run(
-    model: ServedModel, options: ServerOptions, listener: socket.socket, started: Callable[[str], None]
+    model: ServedModel,
+    options: ServerOptions,
+    listener: socket.socket,
+    started: Callable[[str], None],
+    token: str | None = None,
 ) -> None:
     """Serves a model until the process receives SIGTERM or SIGINT.
 
@@ -74,11 +82,12 @@ def run(
         options: address and limits.
         listener: socket of `semenet.serving.server.address.bind_address`.
         started: called with the server's address when clients can connect.
+        token: what clients must send; None for nothing.
 
     Raises:
         SemenetError: the server cannot listen at the address.
     """
-    service = Service(model, options)
+    service = Service(model, options, token)
     host = f"[{options.host}]" if ":" in options.host else options.host
     address = f"http://{host}:{listener.getsockname()[1]}"
     config = uvicorn.Config(

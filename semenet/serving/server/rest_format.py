@@ -1,6 +1,6 @@
 """TF Serving's REST format: JSON to the arrays that a signature takes, and its outputs to JSON.
 
-TensorFlow Serving has this conversion in C++ only. orjson reads the JSON, NumPy checks nested lists.
+TensorFlow Serving has this conversion in C++ only. orjson reads and writes the JSON.
 
 Reference:
     https://www.tensorflow.org/tfx/serving/api_rest
@@ -15,11 +15,16 @@ import numpy as np
 import orjson
 import tensorflow as tf
 
+from semenet.serving.server.request_checks.json_numbers import check_container_count, number_array
 from semenet.serving.server.request_errors import RequestError, invalid, shortened
 from semenet.serving.server.served_model import ServedModel, Signature
 
 _BASE64 = "b64"
 _BYTES_SUFFIX = "_bytes"
+# How base64 of PNG, JPEG, TIFF and BMP files begins, and a data URL.
+_PLAIN_BASE64 = ("iVBORw0KGgo", "/9j/", "SUkqA", "TU0AK", "Qk0", "data:")
+# An array beyond this is written entry by entry: orjson holds Python's global lock during one call.
+_VALUES_PER_CALL = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +57,7 @@ def read_request(body: bytes | bytearray, model: ServedModel) -> PredictRequest:
     Raises:
         RequestError: 400, the body is not a request that the model can answer.
     """
+    check_container_count(body)
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -101,16 +107,23 @@ def write_response(outputs: dict[str, np.ndarray], by_row: bool) -> bytes:
         RequestError: 500, a text output is not UTF-8.
     """
     columns = {name: _json_values(name, array) for name, array in outputs.items()}
-    single = next(iter(columns.values())) if len(columns) == 1 else None
+    is_single = len(columns) == 1
     if by_row:
         rows = zip(*columns.values(), strict=True)
-        predictions = (
-            [dict(zip(columns, row, strict=True)) for row in rows] if single is None else list(single)
-        )
-        answer = {"predictions": predictions}
-    else:
-        answer = {"outputs": columns if single is None else single}
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+        written = [_dumps(row[0] if is_single else dict(zip(columns, row, strict=True))) for row in rows]
+        return b'{"predictions":[' + b",".join(written) + b"]}"
+    written = [(b"" if is_single else _dumps(name) + b":") + _array_json(columns[name]) for name in columns]
+    return b'{"outputs":' + (written[0] if is_single else b"{" + b",".join(written) + b"}") + b"}"
+
+
+def _array_json(values: np.ndarray | list) -> bytes:
+    if not isinstance(values, np.ndarray) or values.size <= _VALUES_PER_CALL:
+        return _dumps(values)
+    return b"[" + b",".join(map(_array_json, values)) + b"]"
+
+
+def _dumps(values: Any) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _is_base64(value: object) -> bool:
@@ -129,7 +142,7 @@ def _columns_of_rows(instances: Any, signature: Signature) -> dict[str, list]:
     for number, instance in enumerate(instances):
         if not isinstance(instance, dict) or set(instance) != keys:
             raise invalid(
-                f"All instances must have the keys of the first, {sorted(keys)}. "
+                f"All instances must have the keys of the first, {shortened(instances[0])}. "
                 f"Received: instance {number}, {shortened(instance)}. Send equal keys."
             )
     return {name: [instance[name] for instance in instances] for name in sorted(keys)}
@@ -158,7 +171,7 @@ def _only_input(signature: Signature) -> str:
 
 
 def _array(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
-    array = _strings(values, spec, name) if spec.dtype == tf.string else _numbers(values, spec, name)
+    array = _strings(values, spec, name) if spec.dtype == tf.string else number_array(values, spec, name)
     if not array.size or not spec.shape.is_compatible_with(array.shape):
         raise invalid(
             f"{name} must have the shape {_shape_text(spec.shape)}, and no axis of 0. Received: shape "
@@ -181,6 +194,12 @@ def _strings(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
 
 def _string(value: Any, description: str) -> bytes:
     if isinstance(value, str):
+        if value.startswith(_PLAIN_BASE64):
+            raise invalid(
+                'The bytes of a file must be sent as {"b64": "..."}. '
+                f"Received: {description}, base64 in a plain string, {shortened(value, 30)}. "
+                'Send {"b64": "..."} in its place, without "data:".'
+            )
         return value.encode()
     if not _is_base64(value) or not isinstance(value[_BASE64], str):
         raise invalid(
@@ -194,35 +213,6 @@ def _string(value: Any, description: str) -> bytes:
             "b64 must be standard base64 with padding and without line breaks. Received: "
             f"{description}, {shortened(value[_BASE64], 40)}, {error}. Encode the bytes with `base64 -w0`."
         ) from error
-
-
-def _numbers(values: list, spec: tf.TensorSpec, name: str) -> np.ndarray:
-    dtype = np.dtype(spec.dtype.as_numpy_dtype)
-    accepted_kinds = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}.get(dtype.kind, "")
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise invalid(
-            f"{name} must be nested lists of equal lengths. Received: {error}. Pad or resize the items, or "
-            "send items of the same shape together."
-        ) from error
-    if not array.size:
-        # An empty array has no type yet. `_array` refuses its shape.
-        return array
-    if array.dtype.kind not in accepted_kinds:
-        raise invalid(
-            f"{name} must be nested lists of {spec.dtype.name}. "
-            f"Received: values that NumPy reads as {array.dtype}. Send numbers of the right type."
-        )
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        low, high = int(array.min()), int(array.max())
-        if low < limits.min or high > limits.max:
-            raise invalid(
-                f"{name} must be {spec.dtype.name}, from {limits.min} to {limits.max}. "
-                f"Received: values from {low} to {high}. Scale them."
-            )
-    return array.astype(dtype)
 
 
 def _shape_text(shape: tf.TensorShape) -> str:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import sys
 from collections.abc import Callable
 
 from semenet.errors import SemenetError
@@ -44,8 +45,17 @@ def serve(
             "`semenet serve` needs the extra serve. Received: an environment without "
             f"{', '.join(missing)}. Run pip install 'semenet[serve]'."
         )
+    from semenet.serving.server.request_checks.access import TOKEN_VARIABLE, is_loopback, read_token
+
+    token = read_token(options)
     # Before the model, whose loading takes longer: a port in use is reported at once.
     with bind_address(options.host, options.port) as listener:
+        if token is None and not is_loopback(listener.getsockname()[0]):
+            print(
+                "warning: other machines can reach the server, and it asks for no token. "
+                f"Set {TOKEN_VARIABLE} or give --token-file, or put a proxy with users in front of it.",
+                file=sys.stderr,
+            )
         progress("loading", 0, 1)
         from semenet.serving.server.process import run
         from semenet.serving.server.served_model import ServedModel
@@ -57,4 +67,4 @@ def serve(
         def report(address: str) -> None:
             started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}")
 
-        run(model, options, listener, report)
+        run(model, options, listener, report, token)

@@ -28,7 +28,7 @@ class Model:
 
 def run(test, model, **settings):
     """Runs a coroutine function of a `Batcher` while that batcher computes."""
-    defaults = {"max_batch": 4, "delay": 0.0, "max_queue": 16, "threads": 1}
+    defaults = {"max_batch": 4, "max_size": 10, "delay": 0.0, "max_queue": 16, "threads": 1}
 
     async def body():
         batcher = Batcher(model, **defaults | settings, observe=lambda count, outputs: None)
@@ -42,9 +42,9 @@ def run(test, model, **settings):
     return asyncio.run(body())
 
 
-def submit(batcher, *values, signature="s", shape=()):
+def submit(batcher, *values, signature="s", shape=(), sizes=None):
     x = np.array(values)
-    return asyncio.ensure_future(batcher.submit(signature, shape, {"x": x}, len(x)))
+    return asyncio.ensure_future(batcher.submit(signature, shape, {"x": x}, len(x), sizes or [0] * len(x)))
 
 
 async def start_batch(batcher, model):
@@ -124,6 +124,26 @@ def test_a_long_request_is_reassembled_and_fails_if_one_part_fails():
         return whole["y"].tolist()
 
     assert run(test, model) == list(range(0, 20, 2))
+
+
+def test_large_items_are_computed_in_smaller_batches():
+    """A batch has at most `max_size` pixels, so that its memory is bounded; a larger item goes alone."""
+    model = Model()
+
+    async def test(batcher):
+        first = await start_batch(batcher, model)
+        waiting = [
+            submit(batcher, 1, 2, 3, sizes=[6, 5, 5]),
+            submit(batcher, 4, sizes=[4]),
+            submit(batcher, 5, 6, sizes=[99, 1]),
+        ]
+        await asyncio.sleep(0)
+        model.gate.set()
+        await first
+        return [(await future)["y"].tolist() for future in waiting]
+
+    assert run(test, model) == [[2, 4, 6], [8], [10, 12]]
+    assert [values for _, values in model.calls] == [[0], [1], [2, 3], [4], [5], [6]]
 
 
 def test_a_failed_batch_is_repeated_for_each_request_alone():
