@@ -8,6 +8,7 @@ from . import transforms as transforms
 from .checks.copies import find_image as find_image
 from .checks.manifest_check import check_manifest as check_manifest
 from .images.errors import ImageError as ImageError
+from .images.reading import check_image as check_image
 from .images.reading import image_size as image_size
 from .images.reading import read_image as read_image
 from .images.reading import read_mask as read_mask
@@ -43,6 +44,7 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "Sampling",
+    "check_image",
     "check_manifest",
     "check_patients",
     "checks",

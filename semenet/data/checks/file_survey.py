@@ -15,6 +15,7 @@ from semenet.data.checks.duplicates import SIDE, make_thumbnail
 from semenet.data.images.contents import read_contents
 from semenet.data.images.errors import ImageError
 from semenet.data.images.reading import read_image, read_mask
+from semenet.data.images.time_limit import within_time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,6 +128,6 @@ def _read(path: pathlib.Path | str, reader: Callable[..., np.ndarray]) -> tuple[
         return None, "", str(error)
     digest = hashlib.sha256(contents).hexdigest()
     try:
-        return reader(contents, name=path), digest, ""
+        return within_time(lambda: reader(contents, name=path), str(path)), digest, ""
     except ImageError as error:
         return None, digest, str(error)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from semenet.data.images.errors import ImageError
+from semenet.data.images.time_limit import within_time
 from semenet.data.pipeline.resized import check_mask_size, read_image_and_mask
 from semenet.errors import SemenetError
 
@@ -74,7 +75,7 @@ def _read_all(
 
     def read_error(path: str, mask_path: str | None) -> str:
         try:
-            read(path, mask_path)
+            within_time(lambda: read(path, mask_path), path)
         except ImageError as error:
             return str(error)
         return ""

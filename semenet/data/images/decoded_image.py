@@ -29,12 +29,12 @@ class DecodedImage(NamedTuple):
     Attributes:
         image: uint8 or uint16 `(height, width)`, grey, 0 is black, before `orientation` is applied.
         orientation: 1 (upright) to 8, as in TIFF and EXIF.
-        value_range: the range of a DICOM file's stored values where no window selects grey levels, else None.
+        notes: messages about a header that contradicts the image, or that was used otherwise than it stands.
     """
 
     image: np.ndarray
     orientation: int = 1
-    value_range: ValueRange | None = None
+    notes: tuple[str, ...] = ()
 
 
 def upright(decoded: DecodedImage) -> np.ndarray:

@@ -19,6 +19,10 @@ class PixelRangeWarning(UserWarning):
     """Pixel values that do not span [0, 255], for example because they were rescaled to [0, 1]."""
 
 
+class ImageHeaderWarning(PixelRangeWarning):
+    """A header that contradicts its image, or that was used otherwise than it stands in the file."""
+
+
 def missing_image(name: str) -> MissingImageError:
     """Returns the error for an image file that does not exist.
 

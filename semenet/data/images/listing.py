@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from semenet.data.images.errors import ImageError, missing_image
 from semenet.data.images.formats.dicom import HEAD_BYTES, is_dicom
+from semenet.data.images.formats.dicom_classes import CLASS_BYTES, kind_without_image
 from semenet.storage.file_names import as_paths, shown_name
 
 IMAGE_SUFFIXES = (
@@ -22,6 +23,7 @@ IMAGE_SUFFIXES = (
     ".dcm",
     ".dicom",
 )
+_NEVER_DICOM = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in (".dcm", ".dicom"))
 # File names that end in a point and a number would otherwise make a line of thousands of suffixes.
 _MOST_SUFFIXES = 10
 
@@ -30,9 +32,10 @@ def list_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
     """Lists the images in files and folders, and reports on stderr the other files of the folders.
 
     Folders are searched through all levels, including links to folders, for the suffixes `IMAGE_SUFFIXES` in
-    upper or lower case, and for files without a suffix that begin as DICOM files do. Hidden files and folders
-    are skipped. A folder that is reachable by several ways is searched once: by its own name, if it has one
-    below the given folder.
+    upper or lower case, and for files without a suffix that begin as DICOM files do. DICOM files that hold no
+    image, such as the DICOMDIR, presentation states and reports of a disc, are passed over and counted.
+    Hidden files and folders are skipped. A folder that is reachable by several ways is searched once: by its
+    own name, if it has one below the given folder.
 
     Args:
         paths: one path or several, of files, which are listed whatever their names, or folders.
@@ -53,14 +56,19 @@ def list_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
     paths = as_paths(paths)
     if not paths:
         raise ImageError("Give at least one image or folder of images. Received: no path.")
-    found, others = {}, set()
+    found, others, kinds = {}, set(), {}
     for path in paths:
         if path.is_dir():
             below = sorted(_files_below(path))
             files = [file for file in below if _is_image(file)]
+            without_image = {file: kind for file in files if (kind := _kind_without_image(file))}
             skipped = set(below).difference(files)
+            files = [file for file in files if file not in without_image]
+            kinds |= without_image
             if not files:
-                contained = f"none, but {_counted(skipped)}" if skipped else "none"
+                counts = [_counted(skipped)] if skipped else []
+                counts += [_counted_kinds(without_image)] if without_image else []
+                contained = f"none, but {' and '.join(counts)}" if counts else "none"
                 raise ImageError(
                     f"A folder must hold images ({', '.join(IMAGE_SUFFIXES)}). Received: {shown_name(path)}, "
                     f"which holds {contained}. Give another folder, or files."
@@ -73,6 +81,8 @@ def list_images(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[
             raise missing_image(shown_name(path))
     if others := others.difference(found):
         print(f"Skipped {_counted(others)}.", file=sys.stderr)
+    if kinds := {file: kind for file, kind in kinds.items() if file not in found}:
+        print(f"Skipped {_counted_kinds(kinds)}.", file=sys.stderr)
     return list(found)
 
 
@@ -108,6 +118,28 @@ def _counted(files: Collection[pathlib.Path]) -> str:
     if len(files) > 1:
         number = f"{len(files)} files that are not images by their names"
     return f"{number}: {', '.join(f'{suffix} ({count})' for suffix, count in counts.items())}"
+
+
+def _counted_kinds(kinds: dict[pathlib.Path, str]) -> str:
+    """Returns how many DICOM files hold no image, and what they hold."""
+    counts = dict(sorted(collections.Counter(kinds.values()).items()))
+    number = "1 DICOM file" if len(kinds) == 1 else f"{len(kinds)} DICOM files"
+    return f"{number} without an image: {', '.join(f'{kind} ({count})' for kind, count in counts.items())}"
+
+
+def _kind_without_image(path: pathlib.Path) -> str | None:
+    """Returns what a DICOM file holds that has no image; None for all others."""
+    if path.name.lower().endswith(_NEVER_DICOM):
+        return None
+    try:
+        if not path.is_file():
+            return None
+        with open(path, "rb") as file:
+            head = file.read(CLASS_BYTES)
+    except OSError:
+        # The error of reading the image names the cause.
+        return None
+    return kind_without_image(head) if is_dicom(head) else None
 
 
 def _is_image(path: pathlib.Path) -> bool:

@@ -47,7 +47,7 @@ def check_range(values: np.ndarray, name: str) -> None:
 
 
 def check_used_range(value_range: ValueRange, name: str) -> None:
-    """Warns, once per process, of values that use less than a sixteenth of what their bits can hold.
+    """Warns of values that use less than a sixteenth of what their bits can hold.
 
     A common case is 12 bits stored in 16. An image of one single value is blank, not badly scaled.
 
@@ -60,10 +60,12 @@ def check_used_range(value_range: ValueRange, name: str) -> None:
     """
     lowest, highest, storable = value_range
     if highest > lowest and (highest - lowest) < storable // 16:
-        _warn_once(
-            "Pixel values must use the range that their bits can hold, or a window must select a part of it. "
+        warnings.warn(
+            "Pixel values must use the range that their bits can hold. "
             f"Received: {name} with values from {lowest} to {highest} of {storable:,} storable values, which "
-            "is almost uniformly grey. Save it with its values scaled up, or add a window."
+            "is almost uniformly grey. Save it with its values scaled up.",
+            PixelRangeWarning,
+            stacklevel=3,
         )
 
 

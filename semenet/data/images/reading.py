@@ -10,19 +10,21 @@ for bit:
   to RGB first, see `formats.cmyk`. Transparency and colour profiles are ignored.
 - Grey levels: 8-bit values are kept. 16-bit values v are mapped by their stored range, not by the image's
   own extremes: [0, 65535] to [0, 255] as `(v + 128) // 257`, the nearest grey level (there are no ties).
-  DICOM: by the file's LUT or window, else by all that its stored bits can hold, see `formats.dicom_tone`.
+  DICOM: by the file's LUT or window, else by all that its stored bits can hold, see
+  `formats.dicom_pixels.tones`.
 - Orientation: an EXIF orientation in the first 64 KiB of the file is applied, and so is a TIFF's own.
 - Refused: 12-bit JPEG files, animated PNG, multi-page TIFF and multi-frame DICOM, floating-point or 32-bit
   values, and more than `max_pixels` pixels. A truncated file is refused, never read in part.
 """
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from semenet.data.images.contents import image_name, read_contents
+from semenet.data.images.contents import MAX_BYTES, image_name, read_contents
 from semenet.data.images.decoded_image import (
     MAX_PIXELS,
     TRANSPOSED,
@@ -30,7 +32,7 @@ from semenet.data.images.decoded_image import (
     ValueRange,
     upright,
 )
-from semenet.data.images.errors import ImageError
+from semenet.data.images.errors import ImageError, ImageHeaderWarning
 from semenet.data.images.formats.bmp import decode_bmp, is_bmp
 from semenet.data.images.formats.dicom import HEAD_BYTES, decode_dicom, is_dicom
 from semenet.data.images.formats.jpeg import JpegHeader, decode_jpeg, is_jpeg, jpeg_header
@@ -88,8 +90,10 @@ def read_image(
             images, is larger than `max_pixels`, or is refused by the rule of this module.
 
     Warns:
-        PixelRangeWarning: as `check_range`, or the values use less than a sixteenth of their stored range and
-            no window selects a part of it: such an image is almost uniformly grey.
+        PixelRangeWarning: as `check_range`, or 16-bit values use less than a sixteenth of their range: such
+            an image is almost uniformly grey.
+        ImageHeaderWarning: for each such file, a DICOM header that contradicts its pixels, or hides them: see
+            `formats.dicom_pixels.tones` and `formats.dicom_pixels.levels`.
 
     Example:
         >>> import pathlib
@@ -99,14 +103,44 @@ def read_image(
         ((64, 64), dtype('uint8'))
     """
     name = image_name(path_or_bytes) if name is None else name
-    decoded = _decode(read_contents(path_or_bytes, name), name, max_pixels)
-    image, value_range = upright(decoded), decoded.value_range
+    decoded = _decode(_contents(path_or_bytes, name, max_pixels), name, max_pixels)
+    image = upright(decoded)
+    for note in decoded.notes:
+        warnings.warn(note, ImageHeaderWarning, stacklevel=2)
     if image.dtype == np.uint16:
-        value_range, image = ValueRange(0, int(image.max()), 1 << 16), eight_bits(image)
-    if value_range is not None:
-        check_used_range(value_range, name)
+        check_used_range(ValueRange(0, int(image.max()), 1 << 16), name)
+        image = eight_bits(image)
     check_range(image, name)
     return image
+
+
+def check_image(contents: bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Checks the bytes of an image as `read_image` does: limits of work, damage, and missing data.
+
+    The server checks every file with it before a model's graph decodes the file.
+
+    Args:
+        contents: the bytes of an encoded image.
+        name: as for `read_image`.
+        max_pixels: as for `read_image`.
+
+    Returns:
+        (height, width) of the image that `read_image` returns, in pixels.
+
+    Raises:
+        ImageError: as for `read_image`.
+
+    Example:
+        >>> import pathlib
+        >>> contents = next(pathlib.Path("images").glob("*.png")).read_bytes()
+        >>> semenet.data.check_image(contents)
+        (64, 64)
+        >>> semenet.data.check_image(contents[:-100], name="cut.png")
+        Traceback (most recent call last):
+        semenet.data.images.errors.ImageError: ... Received: cut.png, a PNG truncated after ...
+    """
+    name = image_name(contents) if name is None else name
+    return upright(_decode(_contents(contents, name, max_pixels), name, max_pixels)).shape
 
 
 def image_size(path_or_bytes: str | os.PathLike | bytes, *, name: str | None = None) -> tuple[int, int]:
@@ -163,7 +197,7 @@ def read_mask(
         array([0, 1], dtype=uint8)
     """
     name = image_name(path_or_bytes) if name is None else name
-    image = upright(_decode(read_contents(path_or_bytes, name), name, max_pixels))
+    image = upright(_decode(_contents(path_or_bytes, name, max_pixels), name, max_pixels))
     inside = image != 0
     if not np.array_equal(image, inside * image.max()):
         raise ImageError(
@@ -171,6 +205,10 @@ def read_mask(
             f"{len(np.unique(image))} grey levels. Threshold it, and save it as PNG."
         )
     return inside.astype(np.uint8)
+
+
+def _contents(path_or_bytes: str | os.PathLike | bytes, name: str, max_pixels: int) -> bytes:
+    return read_contents(path_or_bytes, name, max_bytes=max(6 * max_pixels, MAX_BYTES))
 
 
 def _decode(contents: bytes, name: str, max_pixels: int) -> DecodedImage:

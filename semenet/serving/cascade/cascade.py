@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from semenet.data.images.colour import is_coloured
-from semenet.data.images.contents import read_contents
-from semenet.data.images.reading import read_image
+from semenet.data.images.timed_reading import read_with_colour
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
 from semenet.inference.array_images import grey_levels
@@ -27,7 +25,6 @@ from semenet.serving.cascade.graph import cascade_graph, input_specs
 from semenet.serving.cascade.lung_view_graph import pack_original
 from semenet.serving.cascade.results import CascadeResult
 from semenet.serving.cascade.saved_cascade import STAGES, CascadeError, read_cascade, write_cascade
-from semenet.storage.file_names import shown_name
 from semenet.training.run_folder.run import Run
 
 if TYPE_CHECKING:
@@ -146,8 +143,7 @@ class Cascade:
         Raises:
             ImageError: the file cannot be read.
         """
-        contents, name = read_contents(path), shown_name(path)
-        return self.prepare(read_image(contents, name=name), is_coloured(contents, name))
+        return self.prepare(*read_with_colour(path))
 
     def predict(
         self, images: Image | Iterable[Image], explain: bool | MapChoice = False, batch_size: int = BATCH_SIZE

@@ -1,9 +1,9 @@
 """Reads DICOM files that hold one image.
 
 Supported are uncompressed files (implicit and explicit, little- and big-endian, deflated), RLE, JPEG
-baseline, extended (12 bits) and lossless, JPEG-LS, and JPEG 2000. The grey levels of one channel of 8 to 16
-bits, signed or unsigned, follow the file's own attributes, see `dicom_tone`. Colours (RGB, palette) of 8 or
-16 bits follow the grey rule of `tones`; of YCbCr the stored luma is used, as for a JPEG.
+baseline, extended (12 bits) and lossless, JPEG-LS, and JPEG 2000. The grey levels of one channel of 8
+to 16 bits, signed or unsigned, follow the file's own attributes, see `dicom_pixels.tones`. Colours (RGB,
+palette) of 8 or 16 bits follow the grey rule of `tones`; of YCbCr the stored luma is used, as for a JPEG.
 
 Ignored are overlays, ICC profiles, pixel aspect, shutters, and windows inside the functional groups of
 enhanced files. Refused are several frames, floating-point pixels, and 1 or 32 bits.
@@ -11,17 +11,33 @@ enhanced files. Refused are several frames, floating-point pixels, and 1 or 32 b
 A file without its 128-byte preamble is recognised by a first element of group 2 or 8.
 """
 
-import io
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from semenet.data.images.decoded_image import DecodedImage, ValueRange, check_pixel_count
+from semenet.data.images.decoded_image import DecodedImage, check_pixel_count
 from semenet.data.images.errors import ImageError, damaged_image
-from semenet.data.images.formats.codestreams import decode_frame
-from semenet.data.images.formats.dicom_tone import tone_table
-from semenet.data.images.tones import eight_bits, grey_of_colours
+from semenet.data.images.formats.dicom_pixels.attributes import (
+    check_item_count,
+    check_lengths,
+    check_required,
+)
+from semenet.data.images.formats.dicom_pixels.codestreams import decode_frame
+from semenet.data.images.formats.dicom_pixels.frames import (
+    OVERLAY_BIT,
+    OVERLAY_BITS_ALLOCATED,
+    OVERLAY_GROUPS,
+    check_pixel_bytes,
+    check_unused_bits,
+    declared_overlays,
+    decode_run_lengths,
+    only_frame,
+)
+from semenet.data.images.formats.dicom_pixels.levels import check_levels, map_levels
+from semenet.data.images.formats.dicom_pixels.palettes import apply_palette
+from semenet.data.images.formats.dicom_pixels.streams import CountedReads, inflate
+from semenet.data.images.formats.dicom_pixels.tones import tone_table
+from semenet.data.images.tones import grey_of_colours
 from semenet.errors import SemenetError
 
 if TYPE_CHECKING:
@@ -60,15 +76,13 @@ KEYWORDS = (
     *("PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("NumberOfFrames", "PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelPaddingValue"),
     *("PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+    *("VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth", "PresentationLUTShape"),
     *(
         f"{colour}PaletteColorLookupTable{part}"
         for colour in ("Red", "Green", "Blue")
         for part in ("Descriptor", "Data")
     ),
 )
-# The bytes that a deflated file may hold in addition to its pixels.
-_DEFLATED_EXTRA = 16 << 20
 
 
 def is_dicom(head: bytes) -> bool:
@@ -98,7 +112,7 @@ def decode_dicom(contents: bytes, name: str, max_pixels: int) -> DecodedImage:
         max_pixels: the largest height x width to decode.
 
     Returns:
-        uint8, with the range of the stored values where no window selects grey levels.
+        uint8, or uint16 for colours of 16 bits, with messages about attributes that contradict the image.
 
     Raises:
         ImageError: the file holds no image, several, one that this module refuses, or one that is too large,
@@ -109,9 +123,10 @@ def decode_dicom(contents: bytes, name: str, max_pixels: int) -> DecodedImage:
         _check_attributes(dataset, name, max_pixels)
         values, is_luma_first = _stored_values(dataset, syntax, name)
         if dataset.SamplesPerPixel == 3:
-            return DecodedImage(eight_bits(_grey_of_samples(dataset, values, is_luma_first)))
+            return DecodedImage(_grey_of_samples(dataset, values, is_luma_first))
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
-            return DecodedImage(_apply_palette(dataset, values))
+            image, notes = apply_palette(dataset, values, name)
+            return DecodedImage(image, notes=notes)
         return _apply_tones(dataset, values, name)
     except SemenetError:
         raise
@@ -134,38 +149,27 @@ def _parse(contents: bytes, name: str, max_pixels: int) -> tuple["Dataset", str]
     from pydicom.tag import Tag
 
     tags: list[Any] = [Tag(keyword) for keyword in KEYWORDS]
+    tags += [
+        Tag(group, element) for group in OVERLAY_GROUPS for element in (OVERLAY_BITS_ALLOCATED, OVERLAY_BIT)
+    ]
+    check_item_count(contents, name)
     # The meta information is read here, since `dcmread` inflates all of a deflated file, whatever its size.
     start = HEAD_BYTES if contents[PREAMBLE_BYTES:HEAD_BYTES] == PREFIX else 0
-    stream = io.BytesIO(contents[start:])
+    stream = CountedReads(contents[start:], name)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, representation, length: tag.group != 2)
     syntax = meta.get("TransferSyntaxUID")
     if syntax == DEFLATED:
-        inflated = _inflate(contents[start + stream.tell() :], name, max_pixels)
-        dataset = read_dataset(io.BytesIO(inflated), False, True, specific_tags=tags)
+        inflated = inflate(contents[start + stream.tell() :], name, max_pixels)
+        check_item_count(inflated, name)
+        dataset = read_dataset(CountedReads(inflated, name), False, True, specific_tags=tags)
         dataset.set_original_encoding(False, True)
         syntax = EXPLICIT_LITTLE
     else:
-        dataset = dcmread(io.BytesIO(contents), force=True, specific_tags=tags)
+        dataset = dcmread(CountedReads(contents, name), force=True, specific_tags=tags)
         if syntax is None:
             is_implicit, is_little = dataset.original_encoding
             syntax = IMPLICIT_LITTLE if is_implicit else EXPLICIT_LITTLE if is_little else EXPLICIT_BIG
     return dataset, str(syntax)
-
-
-def _inflate(deflated: bytes, name: str, max_pixels: int) -> bytes:
-    """Inflates a data set, up to the size that an image of `max_pixels` can need."""
-    limit = max_pixels * 6 + _DEFLATED_EXTRA
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflated = inflater.decompress(deflated, limit)
-    if not inflater.eof:
-        if len(inflated) >= limit:
-            raise ImageError(
-                f"A deflated DICOM file must hold at most {max_pixels:,} pixels. Received: {name}, which "
-                f"inflates beyond {limit:,} bytes. Check the file's origin, make the image smaller, or, in "
-                "Python, raise `max_pixels`."
-            )
-        raise damaged_image(name, "a truncated deflated DICOM file")
-    return inflated
 
 
 def _check_attributes(dataset: "Dataset", name: str, max_pixels: int) -> None:
@@ -178,6 +182,8 @@ def _check_attributes(dataset: "Dataset", name: str, max_pixels: int) -> None:
             f"A DICOM image must hold integer pixels. Received: {name} with {contained}. "
             "Give the file of the radiograph itself."
         )
+    check_lengths(dataset, name)
+    check_required(dataset, name)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise ImageError(
@@ -207,33 +213,39 @@ def _stored_values(dataset: "Dataset", syntax: str, name: str) -> tuple[np.ndarr
     """Returns the stored values `(rows, columns[, 3])`, and `is_luma_first` as `decode_frame`."""
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     samples, allocated = int(dataset.SamplesPerPixel), int(dataset.BitsAllocated)
+    shape, bits = (rows, columns, samples, allocated), int(dataset.BitsStored)
     if syntax in COMPRESSED:
-        from pydicom.encaps import generate_frames
-
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        values, is_luma_first = decode_frame(
-            frame, COMPRESSED[syntax], (rows, columns, samples, allocated), name
-        )
-        bits = int(dataset.BitsStored)
+        frame = only_frame(dataset.PixelData, False, name)
+        values, is_luma_first = decode_frame(frame, COMPRESSED[syntax], shape, name)
         if values.min() < -(1 << (bits - 1)) or values.max() >= 1 << bits:
             raise damaged_image(name, f"a DICOM file whose compressed values exceed its {bits} bits")
         return values, is_luma_first
-    if syntax not in (RLE, *UNCOMPRESSED):
+    if syntax == RLE:
+        values = decode_run_lengths(only_frame(dataset.PixelData, True, name), shape, name)
+    elif syntax in UNCOMPRESSED:
+        if samples > 1:
+            check_required(dataset, name, ["PlanarConfiguration"])
+        per_pixel = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else samples
+        needed = rows * columns * per_pixel * allocated // 8
+        check_pixel_bytes(len(dataset.PixelData), needed, name)
+        from pydicom.pixels import get_decoder
+        from pydicom.uid import UID
+
+        decoder = get_decoder(UID(syntax))
+        values, _ = decoder.as_array(dataset, index=0, raw=True, decoding_plugin="")
+    else:
         raise ImageError(
             "A DICOM image must be uncompressed, deflated, RLE, JPEG, JPEG-LS or JPEG 2000. Received: "
             f"{name} with transfer syntax {syntax}. Convert it."
         )
-    per_pixel = 2 if dataset.PhotometricInterpretation == "YBR_FULL_422" else samples
-    needed = rows * columns * per_pixel * allocated // 8
-    if syntax != RLE and len(dataset.PixelData) < needed:
-        raise damaged_image(
-            name, f"a DICOM file with {len(dataset.PixelData):,} of {needed:,} bytes of pixels"
-        )
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import UID
-
-    plugin = "pydicom" if syntax == RLE else ""
-    values, _ = get_decoder(UID(syntax)).as_array(dataset, index=0, raw=True, decoding_plugin=plugin)
+    if bits < allocated:
+        # pydicom clears the bits above Bits Stored.
+        stored = values
+        if syntax != RLE:
+            order = ">" if syntax == EXPLICIT_BIG and allocated == 16 else "<"
+            stored = np.frombuffer(dataset.PixelData, f"{order}u{allocated // 8}", count=rows * columns)
+        overlays = declared_overlays(dataset, allocated)
+        check_unused_bits(stored, bits, bool(dataset.PixelRepresentation), overlays, name)
     return values, None
 
 
@@ -244,20 +256,15 @@ def _grey_of_samples(dataset: "Dataset", values: np.ndarray, is_luma_first: bool
     return np.ascontiguousarray(values[..., 0]) if is_luma_first else grey_of_colours(values)
 
 
-def _apply_palette(dataset: "Dataset", values: np.ndarray) -> np.ndarray:
-    from pydicom.pixels import apply_color_lut
-
-    return eight_bits(grey_of_colours(apply_color_lut(values, dataset)[..., :3]))
-
-
 def _apply_tones(dataset: "Dataset", values: np.ndarray, name: str) -> DecodedImage:
     bits, is_signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
-    values = values.astype(np.int32)
-    # Unused bits may hold overlays; in compressed values they may repeat the sign.
-    values &= (1 << bits) - 1
+    tones = tone_table(dataset, bits, is_signed, name)
+    # The position of a value in the table, from the bits that are stored: others may hold overlays, and in
+    # compressed values they may repeat the sign. The sign bit is inverted, so that the lowest value is 0.
+    positions = values.astype(np.uint8 if values.itemsize == 1 else np.uint16)
+    positions &= positions.dtype.type((1 << bits) - 1)
     if is_signed:
-        values = (values ^ (1 << (bits - 1))) - (1 << (bits - 1))
-    table, has_window = tone_table(dataset, bits, is_signed, name)
-    lowest = -(1 << (bits - 1)) if is_signed else 0
-    value_range = None if has_window else ValueRange(int(values.min()), int(values.max()), 1 << bits)
-    return DecodedImage(table[values - lowest], value_range=value_range)
+        positions ^= positions.dtype.type(1 << (bits - 1))
+    image, counts = map_levels(positions, tones.table)
+    notes = check_levels(counts, tones.table, tones.is_padding, tones.source, name)
+    return DecodedImage(image, notes=tones.notes + notes)

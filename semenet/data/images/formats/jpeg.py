@@ -14,6 +14,7 @@ from semenet.data.images.formats.jpeg_completeness import (
     complete_coefficients,
     with_surplus,
 )
+from semenet.data.images.formats.jpeg_limits import check_work, count_scans
 from semenet.data.images.formats.jpeg_segments import END, FRAME_HEADERS, START, first_scan, segments
 from semenet.data.images.formats.opencv import decode_with_opencv
 from semenet.data.images.tones import grey_of_colours
@@ -30,6 +31,7 @@ class JpegHeader(NamedTuple):
     channels: int
     is_progressive: bool
     orientation: int
+    scans: int
 
 
 def is_jpeg(head: bytes) -> bool:
@@ -48,9 +50,10 @@ def jpeg_header(contents: bytes, name: str) -> JpegHeader:
         The header.
 
     Raises:
-        ImageError: the file is truncated, or does not have 8 bits and 1, 3 or 4 channels.
+        ImageError: the file is truncated, has too many scans or segments, or does not have 8 bits and 1, 3 or
+            4 channels.
     """
-    end = len(START)
+    scans, end = count_scans(contents, name), len(START)
     for segment in segments(contents):
         if segment.marker in FRAME_HEADERS:
             break
@@ -79,7 +82,7 @@ def jpeg_header(contents: bytes, name: str) -> JpegHeader:
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     # EXIF precedes the compressed data. Searching these too would double the time.
     orientation = exif_orientation(contents[: min(HEAD_BYTES, first_scan(contents))])
-    return JpegHeader(height, width, channels, is_progressive, orientation)
+    return JpegHeader(height, width, channels, is_progressive, orientation, scans)
 
 
 def decode_jpeg(contents: bytes, name: str, max_pixels: int) -> DecodedImage:
@@ -94,10 +97,12 @@ def decode_jpeg(contents: bytes, name: str, max_pixels: int) -> DecodedImage:
         uint8: the stored luma, or CMYK mixed to grey.
 
     Raises:
-        ImageError: as `jpeg_header`, larger than `max_pixels`, or the data are damaged or end early.
+        ImageError: as `jpeg_header` and `check_work`, larger than `max_pixels`, or the data are damaged or
+            end early.
     """
     header = jpeg_header(contents, name)
     check_pixel_count(header.height, header.width, name, max_pixels)
+    check_work(header.scans, header.height * header.width, len(contents), name)
     is_cmyk = header.channels == 4
     image = grey_of_colours(decode_cmyk(contents, name)) if is_cmyk else _decode(contents)
     if image is None or image.shape != (header.height, header.width):

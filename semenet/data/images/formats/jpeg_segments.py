@@ -14,6 +14,7 @@ FRAME_HEADERS = tuple(marker for marker in range(0xC0, 0xD0) if marker not in (0
 # A marker after compressed data. Within them 0xFF is followed by 0 or by a restart number (0xD0 to 0xD7).
 SCAN_END = re.compile(b"\xff[\x01-\xcf\xd8-\xfe]")
 RESTART = re.compile(b"\xff[\xd0-\xd7]")
+_FILL = re.compile(b"\xff+")
 
 
 class Segment(NamedTuple):
@@ -52,7 +53,7 @@ def segments(contents: bytes, start: int = len(START)) -> Iterator[Segment]:
         marker = contents[position + 1]
         if marker == 0xFF:
             # Any number of fill bytes may stand before a marker.
-            position += 1
+            position = _FILL.match(contents, position).end() - 1
             continue
         if marker == END[1]:
             return

@@ -14,6 +14,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The colour types with colours (PNG specification, section 11.2.1) and the position of the type in a file.
 COLOUR_TYPES = (2, 3, 6)
 COLOUR_TYPE_POSITION = 25
+# Encoders write chunks of 8 KiB or more, so that the largest image has some ten thousand.
+_MOST_CHUNKS = 100_000
 
 
 def is_png(head: bytes) -> bool:
@@ -44,11 +46,17 @@ def png_header(contents: bytes, name: str) -> PngHeader:
     Raises:
         ImageError: the file is truncated, has a wrong checksum, or is animated.
     """
-    position, kind = len(SIGNATURE), b""
+    position, kind, chunks = len(SIGNATURE), b"", 0
     header = contents[position : position + 16]
     if header[4:8] != b"IHDR" or len(header) < 16:
         raise damaged_image(name, "a PNG without a header")
     while kind != b"IEND":
+        chunks += 1
+        if chunks > _MOST_CHUNKS:
+            raise ImageError(
+                f"A PNG must have at most {_MOST_CHUNKS:,} chunks. Received: {name} with more. Check the "
+                "file's origin, or save the image again."
+            )
         length = int.from_bytes(contents[position : position + 4], "big")
         kind = contents[position + 4 : position + 8]
         end = position + 12 + length

@@ -48,6 +48,8 @@ _WHOLE_NUMBERS = (1, 3, 4)
 _LISTS = (3, 4, 13)
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _MOST_VALUES = 1 << 20
+# The bytes of all strips or tiles together, in multiples of the file.
+_MOST_OVERLAP = 4
 
 # tifffile logs a line for each flaw of a file; the errors raised here report them.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -188,16 +190,18 @@ def _check_directory(contents: bytes, name: str) -> None:
         (following,) = struct.unpack_from(f"{order}I", contents, start + 2 + 12 * count)
     except struct.error as error:
         raise truncated from error
-    tags = set()
+    tags, listed = set(), 0
     entries = contents[start + 2 : start + 2 + 12 * count]
     for tag, kind, values, position in struct.iter_unpack(f"{order}HHII", entries):
         size = _TYPE_BYTES.get(kind, 1) * values
         if size > 4 and position + size > len(contents):
             raise truncated
+        listed += values if kind in _LISTS else 0
         if tag in tags:
             raise damaged_image(name, f"a TIFF with field {tag} twice")
         is_wrong = tag in _TAGS and (kind not in _WHOLE_NUMBERS or values == 0)
-        if is_wrong or (kind in _LISTS and values > _MOST_VALUES):
+        # Two fields of the image may be long, and others may lie on the same bytes.
+        if is_wrong or (kind in _LISTS and values > _MOST_VALUES) or listed > 3 * _MOST_VALUES:
             raise damaged_image(name, f"a TIFF whose field {tag} has {values:,} values of type {kind}")
         tags.add(tag)
     if following:
@@ -257,6 +261,9 @@ def _check_data(
     parts = math.ceil(page.height / rows) * math.ceil(page.width / columns)
     if not len(offsets) == len(lengths) == parts:
         raise damaged_image(name, f"a TIFF with {len(offsets)} of {parts} strips or tiles")
+    # Programs may write equal parts once. Many parts on the same bytes take time as the square of the file.
+    if sum(lengths) > _MOST_OVERLAP * len(contents):
+        raise damaged_image(name, f"a TIFF whose {parts:,} strips or tiles lie on the same bytes")
     row_bytes = math.ceil(columns * page.samples * page.bits / 8)
     for index, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
         part_rows = rows if is_tiled else min(rows, page.height - rows * index)

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from semenet.data.images.decoded_image import MAX_PIXELS
 from semenet.data.images.errors import ImageError, damaged_image
 from semenet.data.images.formats.jpeg_completeness import check_restarts, with_surplus
+from semenet.data.images.formats.jpeg_limits import check_work, count_scans
 from semenet.data.images.formats.jpeg_segments import (
     END,
     HUFFMAN_TABLES,
@@ -35,6 +37,9 @@ _HEADER_SEGMENTS = (
 )
 # More tiles than this are a mistake or an attack: each needs memory.
 _MOST_TILES = 65_535
+# Encoders write 1 to some dozens of quality layers.
+_MOST_LAYERS = 256
+_CODING_STYLE, _TILE_PART = 0x52, 0x90
 
 
 class Codestream(NamedTuple):
@@ -94,7 +99,14 @@ def decode_frame(
             f"{header.rows} x {header.columns} x {header.samples} with {header.bits} bits",
         )
     is_jpeg = header.kind in ("jpeg", "lossless jpeg")
+    if rows * columns * samples > MAX_PIXELS:
+        # Decoders need four bytes or more for each sample.
+        raise ImageError(
+            f"A compressed DICOM image must have at most {MAX_PIXELS:,} samples. Received: {name} with "
+            f"{rows:,} x {columns:,} x {samples}. Make the image smaller, or save it as grey."
+        )
     if is_jpeg:
+        check_work(count_scans(frame, name), rows * columns, len(frame), name)
         check_restarts(frame, name)
     values = _decode(frame, header, name)
     if values.shape != ((rows, columns) if samples == 1 else (rows, columns, samples)):
@@ -153,8 +165,20 @@ def _jpeg_2000_header(frame: bytes, start: int, name: str) -> Codestream:
     tiles = -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height)
     if not 0 < tiles <= _MOST_TILES:
         raise damaged
+    _check_layers(frame, start, name)
     bits = (components[0] & 0x7F) + 1
     return Codestream("jpeg 2000", bottom - top, right - left, samples, bits, 0, None)
+
+
+def _check_layers(frame: bytes, start: int, name: str) -> None:
+    """Refuses a codestream of more quality layers than encoders write (T.800, A.6.1): each is a pass."""
+    position = start + 2
+    while position + 10 <= len(frame) and frame[position] == 0xFF and frame[position + 1] != _TILE_PART:
+        if frame[position + 1] == _CODING_STYLE:
+            layers = int.from_bytes(frame[position + 6 : position + 8], "big")
+            if layers > _MOST_LAYERS:
+                raise damaged_image(name, f"a DICOM file whose JPEG 2000 image has {layers:,} layers")
+        position += 2 + int.from_bytes(frame[position + 2 : position + 4], "big")
 
 
 def _jpeg_header(frame: bytes, name: str) -> Codestream:
