@@ -2,8 +2,10 @@ from .class_labels import complete_labels as complete_labels
 from .class_labels import has_partial_label as has_partial_label
 from .class_labels import labels_contradict as labels_contradict
 from .class_labels import possible_classes as possible_classes
-from .csv_file import ManifestError as ManifestError
-from .csv_file import MissingManifestError as MissingManifestError
+from .errors import ManifestError as ManifestError
+from .errors import ManifestWarning as ManifestWarning
+from .errors import MissingManifestError as MissingManifestError
+from .names import normal_form as normal_form
 from .several_labels import known_labels as known_labels
 from .several_labels import label_columns as label_columns
 from .several_labels import split_findings as split_findings
@@ -18,6 +20,7 @@ from .table import write_manifest as write_manifest
 __all__ = [
     "Manifest",
     "ManifestError",
+    "ManifestWarning",
     "MissingManifestError",
     "check_patients",
     "complete_labels",
@@ -26,6 +29,7 @@ __all__ = [
     "label_columns",
     "label_index",
     "labels_contradict",
+    "normal_form",
     "patients_in_several_splits",
     "possible_classes",
     "read_manifest",

@@ -4,12 +4,13 @@ import csv
 import os
 import pathlib
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from semenet.errors import MissingFileError, SemenetError
+from semenet.data.manifest.csv_format import find_format
+from semenet.data.manifest.errors import ManifestError, MissingManifestError
+from semenet.storage.csv_cells import unescape_cell, unescape_table
 
 MAX_SHOWN = 5
 
@@ -17,24 +18,16 @@ MAX_SHOWN = 5
 _NEEDS_NORMALIZING = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
-class ManifestError(SemenetError):
-    """A manifest that cannot be used: the rule, what was received, the remedy."""
-
-
-class MissingManifestError(ManifestError, MissingFileError):
-    """A manifest that does not exist."""
-
-
 def read_cells(path: pathlib.Path, required: Sequence[str]) -> tuple[list[str], pd.DataFrame]:
     """Reads the cells of a manifest's CSV file as text.
 
     Args:
-        path: the CSV file: comma-separated, UTF-8 (a byte-order mark is allowed), one header line.
+        path: the CSV file, with one header line: UTF-8, or what `find_format` recognises.
         required: the columns to name in the error for an empty file.
 
     Returns:
-        The column names in the header, and a DataFrame of text with one row for each row of the file; a
-        missing cell is "".
+        The column names in the header, and a DataFrame of text with one row for each row of the file, as it
+        was before `semenet.storage.csv_text`; a missing cell is "".
 
     Raises:
         MissingManifestError: the file does not exist.
@@ -45,12 +38,11 @@ def read_cells(path: pathlib.Path, required: Sequence[str]) -> tuple[list[str], 
             f"A manifest must be a CSV file. Received: the folder {path}. Pass the CSV file in it."
         )
     try:
-        with warnings.catch_warnings():
-            # pandas would cut off a row longer than the header with a mere warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            rows = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            header = next(cells for cells in csv.reader(stream) if _is_row(cells))
+        form = find_format(path)
+        rows = form.read(path)
+        with form.open(path) as stream:
+            reader = csv.reader(stream, delimiter=form.separator)
+            header = next(cells for cells in reader if _is_row(cells))
     except FileNotFoundError as error:
         raise MissingManifestError(
             f"A manifest must exist. Received: {path}, which does not exist. Check the path."
@@ -60,19 +52,20 @@ def read_cells(path: pathlib.Path, required: Sequence[str]) -> tuple[list[str], 
             f"A manifest needs a header line. Received: {path}, which is empty. "
             f"Its first line must name the columns {', '.join(required)}."
         ) from error
-    except (
-        UnicodeDecodeError,
-        csv.Error,
-        pd.errors.ParserError,
-        pd.errors.ParserWarning,
-    ) as error:
+    except UnicodeError as error:
+        raise ManifestError(
+            f"A manifest must be text in UTF-8. Received: {path}, which is in another encoding, such as "
+            f"Windows-1252 (Latin-1): {error}. Save it as CSV (UTF-8)."
+        ) from error
+    except (csv.Error, pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        named = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(form.separator, repr(form.separator))
         raise ManifestError(
             "A manifest must be a comma-separated UTF-8 text file with as many cells in each row as in "
-            f"the header. Received: {path}: {error}. Save it as CSV (UTF-8), with quotes around "
-            "cells that contain a comma."
+            f"the header. Received: {path}, whose cells are separated by {named}: {error}. Save it as CSV "
+            "(UTF-8), with quotes around cells that contain the separator."
         ) from error
     # pandas fills rows that are shorter than the header with missing values; they count as empty cells.
-    return header, rows.fillna("")
+    return [unescape_cell(name) for name in header], unescape_table(rows.fillna(""))
 
 
 def describe_lines(path: pathlib.Path, indices: Iterable[int]) -> str:
@@ -88,12 +81,13 @@ def describe_lines(path: pathlib.Path, indices: Iterable[int]) -> str:
     positions = {int(index) for index in indices}
     shown = sorted(positions)[:MAX_SHOWN]
     first_lines = []
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
+    form = find_format(path)
+    with form.open(path) as stream:
+        reader = csv.reader(stream, delimiter=form.separator)
         last_line = 0
         for cells in reader:
             if _is_row(cells):
-                first_lines.append(last_line + 1)
+                first_lines.append(form.skipped_lines + last_line + 1)
             last_line = reader.line_num
             if len(first_lines) > shown[-1] + 1:
                 break

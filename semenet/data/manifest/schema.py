@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import pandera.pandas as pa
 
-from semenet.data.manifest.csv_file import ManifestError, describe_lines, shorten
+from semenet.data.manifest.csv_file import describe_lines, shorten
+from semenet.data.manifest.errors import ManifestError
+from semenet.data.manifest.names import normal_form
 
 DERIVED_COLUMNS = ("path", "mask_path")
 
@@ -22,7 +24,8 @@ def check_header(path: pathlib.Path, header: list[str], needed: Sequence[str]) -
     Raises:
         ManifestError: a column is missing, repeated or has a reserved name.
     """
-    repeated = sorted({column for column in header if header.count(column) > 1})
+    names = [normal_form(column) for column in header]
+    repeated = sorted({column for column in names if names.count(column) > 1})
     if repeated:
         raise ManifestError(
             f"Each column of a manifest must have its own name. Received: {path}, where "
@@ -32,7 +35,7 @@ def check_header(path: pathlib.Path, header: list[str], needed: Sequence[str]) -
     if missing:
         raise ManifestError(
             f"This manifest needs the columns {', '.join(needed)}. Received: {path} with "
-            f"{', '.join(header)}. Add {', '.join(missing)} (comma-separated, with a header line)."
+            f"{', '.join(header)}. {_remedy(header, missing)}"
         )
     reserved = [column for column in header if column in DERIVED_COLUMNS]
     if reserved:
@@ -40,6 +43,18 @@ def check_header(path: pathlib.Path, header: list[str], needed: Sequence[str]) -
             f"The names {', '.join(DERIVED_COLUMNS)} are reserved for the absolute paths. Received: {path} "
             f"with a column {', '.join(reserved)}. Rename it."
         )
+
+
+def _remedy(header: list[str], missing: list[str]) -> str:
+    """Returns what to do about missing columns: they may be there in another spelling or in one cell."""
+    similar = {column.strip().casefold(): column for column in header}
+    renamed = [f"{similar[column]!r} to {column!r}" for column in missing if column in similar]
+    if renamed:
+        return f"Rename {', '.join(renamed)}: column names are lower case, without white space around them."
+    separator = next((mark for mark in "|:, " if mark in header[0]), None) if len(header) == 1 else None
+    if separator:
+        return f"Separate the cells by commas: the header is one cell, with {separator!r} in it."
+    return f"Add {', '.join(missing)} (comma-separated, with a header line)."
 
 
 def check_cells(path: pathlib.Path, rows: pd.DataFrame, needed: Sequence[str]) -> None:

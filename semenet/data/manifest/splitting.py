@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from semenet.data.manifest.csv_file import ManifestError, shorten
+from semenet.data.manifest.csv_file import shorten
+from semenet.data.manifest.errors import ManifestError
+from semenet.data.manifest.names import normalized
 from semenet.errors import SemenetError
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -101,7 +103,7 @@ def _check_shares(shares: dict[str, float]) -> None:
 
 def _encode(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Encodes a column as indices into its sorted values, which do not depend on the order of the rows."""
-    codes, values = pd.factorize(rows[column], sort=True)
+    codes, values = pd.factorize(normalized(rows[column]), sort=True)
     if (codes < 0).any():
         raise ManifestError(
             f"Every row needs a {column} to draw a split. "

@@ -14,12 +14,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from semenet.data.images.shards import PLACE, is_locator, locator
-from semenet.data.manifest.csv_file import ManifestError, describe_lines, join_paths, read_cells, shorten
+from semenet.data.manifest.csv_file import read_cells, shorten
+from semenet.data.manifest.errors import ManifestError
+from semenet.data.manifest.names import (
+    check_split_names,
+    normalize_names,
+    normalized,
+    warn_of_similar_patients,
+)
+from semenet.data.manifest.row_paths import row_paths
 from semenet.data.manifest.schema import DERIVED_COLUMNS, check_cells, check_header, check_paths
 from semenet.data.manifest.several_labels import PREFIX, check_label_columns, label_columns
 from semenet.errors import SemenetError
 from semenet.storage.atomic import replacing
+from semenet.storage.csv_cells import csv_text
 
 _REQUIRED = ("file", "patient", "split")
 _OPTIONAL = ("label", "mask")
@@ -82,7 +90,8 @@ def read_manifest(
     """Reads a manifest and checks its columns. Opens no image.
 
     Args:
-        path: the CSV file: comma-separated, UTF-8 (a byte-order mark is allowed), one header line.
+        path: the CSV file, with one header line: comma-separated UTF-8. UTF-16, semicolons, tabs and Excel's
+            line `sep=;` are recognised. Backslashes in paths are those of Windows, unless such a file exists.
         root: the folder that relative paths in the columns `file` and `mask` start from; None for
             the folder of the CSV file.
         required: which of the columns "label" and "mask" must be present and filled in every row, beside
@@ -90,13 +99,17 @@ def read_manifest(
         require_split: whether `split` must be present; it may be missing before a split is drawn.
 
     Returns:
-        The manifest.
+        The manifest. All names except paths are in Unicode's normal form NFC.
 
     Raises:
         MissingManifestError: the file does not exist.
         ManifestError: the file is not a CSV file, or is empty; a required column is missing or has empty
             cells; a column label:NAME holds something else than 0, 1 or nothing; two rows name the same
-            file; a column is named `path` or `mask_path`.
+            file; two splits, or a split and train, val or test, differ only in case; a path has a drive
+            letter; a column is named `path` or `mask_path`.
+
+    Warns:
+        ManifestWarning: the names of two patients differ only in case or white space.
 
     Example:
         >>> manifest = semenet.read_manifest("manifest.csv")
@@ -126,11 +139,16 @@ def read_manifest(
     check_cells(path, rows, needed)
     check_label_columns(path, rows)
     sha256 = _content_hash(rows)
+    # After the hash, which is that of the cells as they stand.
+    normalize_names(rows)
+    if require_split:
+        check_split_names(path, rows["split"])
+    warn_of_similar_patients(path, rows)
     folder = pathlib.Path(path.parent if root is None else root).absolute()
-    rows["path"] = _paths(path, rows, folder, "file", "image")
+    rows["path"] = row_paths(path, rows, folder, "file", "image")
     check_paths(path, rows)
     if "mask" in rows:
-        rows["mask_path"] = _paths(path, rows, folder, "mask", "mask")
+        rows["mask_path"] = row_paths(path, rows, folder, "mask", "mask")
     return Manifest(path=path, rows=rows, sha256=sha256)
 
 
@@ -179,11 +197,12 @@ def write_manifest(rows: pd.DataFrame, path: pathlib.Path | str) -> None:
             )
     with replacing(path) as temporary:
         try:
-            written.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            temporary.write_bytes(csv_text(written, lineterminator="\n").encode())
         except UnicodeEncodeError as error:
+            around = error.object[max(error.start - 100, 0) : error.end + 100]
             raise ManifestError(
-                f"The names in a manifest must be UTF-8. Received: {error.object[:200]!r}, to be written to "
-                f"{path}. Rename the file."
+                f"The names in a manifest must be UTF-8. Received: {around!r}, to be written to {path}. "
+                "Rename the file."
             ) from error
 
 
@@ -229,7 +248,7 @@ def patients_in_several_splits(rows: pd.DataFrame, splits: Sequence[str] | None 
         A Series indexed by patient, sorted, whose values are sorted lists of their splits.
     """
     rows = rows if splits is None else rows[rows["split"].isin(splits)]
-    pairs = rows[["patient", "split"]].drop_duplicates()
+    pairs = rows[["patient", "split"]].apply(normalized).drop_duplicates()
     repeated = pairs[pairs.duplicated("patient", keep=False)]
     if repeated.empty:
         return pd.Series([], index=pd.Index([], name="patient", dtype=object), name="split", dtype=object)
@@ -260,27 +279,6 @@ def label_index(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
             "Remove these rows, or train a network with these classes (--classes)."
         )
     return index.astype(np.int64)
-
-
-def _paths(path: pathlib.Path, rows: pd.DataFrame, folder: pathlib.Path, column: str, kind: str) -> list[str]:
-    """Returns the absolute path of each file of a column, or its locator if the rows locate it in a shard."""
-    columns = [f"{kind}_{name}" for name in PLACE]
-    if not {"shard", *columns} <= set(rows.columns):
-        return join_paths(folder, rows[column].tolist())
-    shards = join_paths(folder, rows["shard"].tolist())
-    locators = [
-        locator(shard, *place) if shard and name else ""
-        for name, shard, place in zip(rows[column], shards, rows[columns].values.tolist(), strict=True)
-    ]
-    wrong = [
-        index for index, text in enumerate(locators) if not is_locator(text) and rows[column].iloc[index]
-    ]
-    if wrong:
-        raise ManifestError(
-            f"Rows of shards need valid values of shard, {', '.join(columns)}, as `semenet data shard` "
-            f"writes them. Received: {path}, {describe_lines(path, wrong)}. Write the shards again."
-        )
-    return locators
 
 
 def _content_hash(rows: pd.DataFrame) -> str:
