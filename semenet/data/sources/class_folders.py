@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from semenet.data.manifest.csv_file import shorten
+from semenet.data.manifest.names import normal_form
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.source_rows import (
     NOT_STATED,
@@ -83,9 +84,10 @@ def read_class_folders(
     top_folders = _subfolders(folder)
     misplaced = [path for path in sorted(folder.iterdir()) if path.is_file() and is_image_file(path)]
     if misplaced:
+        remedy = "Move or remove them." if top_folders else "If it is a class, pass the folder above it."
         raise SourceError(
             "Every image must be in the folder of a class. "
-            f"Received: {shorten([path.name for path in misplaced])} in {folder} itself. Move or remove them."
+            f"Received: {shorten([path.name for path in misplaced])} in {folder} itself. {remedy}"
         )
     top_names = shorten([top.name for top in top_folders])
     parts = [_SPLIT_NAMES.get(top.name.lower()) for top in top_folders]
@@ -100,17 +102,19 @@ def read_class_folders(
             f"Each split must have one folder. Received: {folder} with {top_names}. "
             "Merge the folders of the same split."
         )
+    found = [_image_files(top, folder) for top in top_folders]
+    _check_depth(found, top_folders, folder, depth=2 if has_splits else 1)
     rows = [
         {
             "file": path.relative_to(folder).as_posix(),
-            "label": path.parent.name,
+            "label": normal_form(path.parent.name),
             "patient": _patient(path, folder, pattern),
             "split": part if has_splits else "",
             "source": folder.resolve().name if source is None else source,
             "license": license,
         }
-        for top, part in zip(top_folders, parts, strict=True)
-        for path in _find_images(top, folder, depth=2 if has_splits else 1)
+        for images, part in zip(found, parts, strict=True)
+        for path in images
     ]
     if not rows:
         raise SourceError(
@@ -153,20 +157,44 @@ def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _find_images(top: pathlib.Path, folder: pathlib.Path, depth: int) -> list[pathlib.Path]:
+def _image_files(top: pathlib.Path, folder: pathlib.Path) -> list[pathlib.Path]:
     paths: list[pathlib.Path] = []
     others: list[pathlib.Path] = []
     for path in sorted(_files_below(top, {os.path.realpath(folder)})):
         (paths if is_image_file(path) else others).append(path)
     _warn_left_out(others, top)
-    misplaced = [str(path) for path in paths if len(path.relative_to(top).parts) != depth]
-    if misplaced:
-        form = "DIR/<split>/<class>/<image>" if depth == 2 else "DIR/<class>/<image>"
-        raise SourceError(
-            f"Every image must be at {form}. Received: {shorten(misplaced)} below {folder}. "
-            "Move or remove these."
-        )
     return paths
+
+
+def _check_depth(
+    found: Sequence[Sequence[pathlib.Path]], tops: Sequence[pathlib.Path], folder: pathlib.Path, depth: int
+) -> None:
+    """Rejects images at another depth than `depth` below the top-level folders.
+
+    Args:
+        found: the images of each top-level folder.
+        tops: the top-level folders.
+        folder: the folder that contains them.
+        depth: 2 if they are splits, 1 if they are classes.
+    """
+    images = [(path, top) for top, own in zip(tops, found, strict=True) for path in own]
+    depths = {path: len(path.relative_to(top).parts) for path, top in images}
+    misplaced = [str(path) for path in depths if depths[path] != depth]
+    if not misplaced:
+        return
+    form = "DIR/<split>/<class>/<image>" if depth == 2 else "DIR/<class>/<image>"
+    remedy = "Move or remove these."
+    if min(depths.values()) > depth:
+        # Nothing is where it should be: the user passed a folder above the one that contains the classes.
+        first = images[0][1]
+        remedy = (
+            f"All images are deeper. Pass a folder that contains the classes, such as {first}."
+            if depth == 1
+            else f"All images are deeper. Below {first} there must be the folders of the classes alone."
+        )
+    raise SourceError(
+        f"Every image must be at {form}. Received: {shorten(misplaced)} below {folder}. {remedy}"
+    )
 
 
 def _files_below(top: pathlib.Path, seen: set[str]) -> Iterator[pathlib.Path]:
@@ -192,8 +220,8 @@ def _warn_left_out(files: Sequence[pathlib.Path], top: pathlib.Path) -> None:
 
 def _patient(path: pathlib.Path, folder: pathlib.Path, pattern: re.Pattern[str] | None) -> str:
     if pattern is None:
-        return path.relative_to(folder).with_suffix("").as_posix()
-    match = pattern.search(path.stem)
+        return normal_form(path.relative_to(folder).with_suffix("").as_posix())
+    match = pattern.search(normal_form(path.stem))
     if match is None or not match["patient"]:
         raise SourceError(
             f"The patient pattern must match every file's name. Received: {path}, whose name {path.stem!r} "

@@ -1,12 +1,13 @@
 """The repository covid-chestxray-dataset (Cohen et al.)."""
 
 import pathlib
-import warnings
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from semenet.data.manifest.csv_file import shorten
+from semenet.data.manifest.csv_format import find_format
+from semenet.data.manifest.errors import ManifestError
 from semenet.data.manifest.splitting import SHARES
 from semenet.data.sources.source_rows import (
     NOT_STATED,
@@ -86,17 +87,15 @@ def read_covid_chestxray(
 
 def _read_csv(path: pathlib.Path) -> pd.DataFrame:
     try:
-        with warnings.catch_warnings():
-            # Otherwise pandas drops the last cells of a row longer than the header, with a warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+        table = find_format(path, _REQUIRED_COLUMNS, "metadata.csv").read(path)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise SourceNotFoundError(
             f"covid-chestxray-dataset's folder must have metadata.csv and images. Received: {path}, which is "
             "not a file. Pass the repository's folder."
         ) from error
     except (
-        UnicodeDecodeError,
+        ManifestError,
+        UnicodeError,
         pd.errors.EmptyDataError,
         pd.errors.ParserError,
         pd.errors.ParserWarning,

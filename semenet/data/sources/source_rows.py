@@ -14,6 +14,7 @@ import pandas as pd
 
 from semenet.data.images.listing import IMAGE_SUFFIXES
 from semenet.data.manifest.csv_file import shorten
+from semenet.data.manifest.names import normalized
 from semenet.data.manifest.splitting import split_patients
 from semenet.errors import MissingFileError, SemenetError
 
@@ -48,7 +49,7 @@ def keep_patients_whole(frame: pd.DataFrame) -> pd.DataFrame:
         The same rows, in the same order, without patients in two splits. A `SourceWarning` counts the moved
         images.
     """
-    last = frame["split"].map(SPLITS.index).groupby(frame["patient"]).transform("max")
+    last = frame["split"].map(SPLITS.index).groupby(normalized(frame["patient"])).transform("max")
     split = pd.Series([SPLITS[index] for index in last], index=frame.index)
     moved = split != frame["split"]
     if moved.any():
@@ -79,6 +80,7 @@ def draw_splits(frame: pd.DataFrame, shares: Mapping[str, float], seed: int) -> 
     Raises:
         SemenetError: the shares are invalid.
     """
+    frame = frame.assign(patient=normalized(frame["patient"]))
     if frame["patient"].nunique() < len(shares):
         first = next(iter(shares))
         warn_source(

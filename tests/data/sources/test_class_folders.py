@@ -120,3 +120,35 @@ def test_a_missing_folder_is_an_error(tmp_path):
 def test_invalid_patterns_are_rejected(tmp_path, pattern, message):
     with pytest.raises(SourceError, match=message):
         read_class_folders(class_tree(tmp_path, CLASSES), patient_pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        (
+            "archive/",
+            r"All images are deeper\. Pass a folder that contains the classes, such as .*tree/archive\.",
+        ),
+        (
+            "train/images/",
+            r"All images are deeper\. Below .*tree/train there must be the folders of the classes",
+        ),
+    ],
+)
+def test_a_tree_that_is_one_folder_too_deep_is_named(prefix, words, tmp_path):
+    tree = class_tree(tmp_path / "tree", [f"{prefix}{name}" for name in CLASSES])
+    with pytest.raises(SourceError, match=words):
+        read_class_folders(tree, patient_pattern=PATTERN)
+
+
+def test_the_folder_of_one_class_is_named(tmp_path):
+    with pytest.raises(SourceError, match="If it is a class, pass the folder above it"):
+        read_class_folders(class_tree(tmp_path, ["a.png", "b.png"]), patient_pattern=PATTERN)
+
+
+def test_labels_and_patients_of_folders_are_in_normal_form(tmp_path):
+    tree = class_tree(tmp_path, [f"se\u0301ve\u0300re/Jose\u0301{n}_{n}.png" for n in range(4)])
+    frame = read_class_folders(tree, patient_pattern="^(?P<patient>[^_]+)_")
+    assert set(frame["label"]) == {"s\u00e9v\u00e8re"}
+    assert set(frame["patient"]) == {f"Jos\u00e9{n}" for n in range(4)}
+    assert all((tmp_path / file).is_file() for file in frame["file"])

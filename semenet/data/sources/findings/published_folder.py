@@ -1,12 +1,13 @@
 """A downloaded folder as its publisher lays it out: its tables, its images, and their DICOM headers."""
 
 import pathlib
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
 from semenet.data.manifest.csv_file import shorten
+from semenet.data.manifest.csv_format import CsvFormat, find_format
+from semenet.data.manifest.errors import ManifestError
 from semenet.data.sources.source_rows import SourceError, SourceNotFoundError, is_image_file
 
 
@@ -48,13 +49,14 @@ def read_table(path: pathlib.Path, required: Sequence[str], publisher: str) -> p
         SourceError: the file is not a CSV file, or a required column is missing.
     """
     try:
-        with warnings.catch_warnings():
-            # Otherwise pandas drops the last cells of a row longer than the header, with a warning.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+        # A compressed table is as its publisher packed it.
+        packed = path.suffix == ".gz"
+        form = CsvFormat() if packed else find_format(path, required, f"A table of {publisher}")
+        table = form.read(path)
     except (
+        ManifestError,
         OSError,
-        UnicodeDecodeError,
+        UnicodeError,
         pd.errors.EmptyDataError,
         pd.errors.ParserError,
         pd.errors.ParserWarning,
