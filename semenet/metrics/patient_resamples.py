@@ -1,5 +1,6 @@
 """Resamples of patients, and what an interval needs of the values of a metric over them."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -20,7 +21,7 @@ class PatientBootstrap:
     The same patients, number of resamples and seed give the same resamples.
 
     Args:
-        patients: N values, the patient of each image.
+        patients: N values, the patient of each image. Text is compared in Unicode's normal form NFC.
         resamples: number of resamples, 1 or more.
         seed: 0 or more.
 
@@ -51,8 +52,12 @@ class PatientBootstrap:
                 "A bootstrap needs one or more resamples, and a seed of 0 or more. "
                 f"Received: resamples={resamples}, seed={seed}. 2000 and 0 are usual."
             )
-        self.patients, known = pd.factorize(names, use_na_sentinel=False)
-        self.count = len(known)
+        codes, known = pd.factorize(names, use_na_sentinel=False)
+        # One name, whether an accented letter is one character or two.
+        same = [unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in known]
+        merged, distinct = pd.factorize(np.array(same, dtype=object), use_na_sentinel=False)
+        self.patients = merged[codes]
+        self.count = len(distinct)
         self.resamples, self.seed = resamples, seed
 
     def __iter__(self) -> Iterator[np.ndarray]:
