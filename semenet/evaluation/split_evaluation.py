@@ -39,6 +39,7 @@ from semenet.metrics.patient_bootstrap import mean_intervals
 from semenet.metrics.patient_resamples import check_resamples
 from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
+from semenet.storage.csv_cells import csv_text
 from semenet.training.run_folder.record import package_versions
 from semenet.training.run_folder.run import Run
 
@@ -193,7 +194,7 @@ def evaluate(
         run=opened, manifest=table, result=result, sections=measured.sections, audit=audited, date=date
     )
     contents = {
-        "predictions.csv": measured.predictions.to_csv(index=False),
+        "predictions.csv": csv_text(measured.predictions),
         "report.html": page,
         "card.md": render_card(opened, table, result, date),
         "metrics.json": json.dumps(result, indent=2, allow_nan=False) + "\n",

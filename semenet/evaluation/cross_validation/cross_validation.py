@@ -35,6 +35,7 @@ from semenet.evaluation.measure.classification import default_subgroups
 from semenet.evaluation.measure.subgroups import subgroup_means, subgroup_metrics
 from semenet.metrics.patient_resamples import check_resamples
 from semenet.storage.atomic import check_output_folder, write_together
+from semenet.storage.csv_cells import csv_text
 from semenet.training.options import DataOptions, RunOptions
 from semenet.training.recipe import Recipe, find_recipe
 from semenet.training.run_folder.record import package_versions
@@ -153,7 +154,7 @@ def cross_validate(
         }
         pooled = pool(results)
         contents = {
-            "predictions.csv": pooled.rows.to_csv(index=False),
+            "predictions.csv": csv_text(pooled.rows),
             "report.html": render_series(result, pooled, datetime.datetime.now(datetime.UTC)),
             "metrics.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
         }

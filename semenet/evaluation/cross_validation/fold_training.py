@@ -17,6 +17,7 @@ from semenet.inference.lung_masks import LungMasks
 from semenet.inference.scoring import scoring_function
 from semenet.progress import track
 from semenet.storage.atomic import output_folder, replacing
+from semenet.storage.csv_cells import csv_text
 from semenet.storage.hashing import file_sha256
 from semenet.training.loop.fit import train
 from semenet.training.options import DataOptions, RunOptions
@@ -127,8 +128,7 @@ def read_fold(fold: Fold, folder: pathlib.Path) -> FoldResult:
     names = () if run.recipe.segments else tuple(found["class_names"])
     inner = None
     if names:
-        rows = pd.read_csv(folder / INNER, dtype={"file": str, "patient": str, "label": str})
-        inner = SavedPredictions(rows.astype(dict.fromkeys(names, np.float32)), names)
+        inner = SavedPredictions.read_file(folder / INNER, names)
     held_out = SavedPredictions.read(folder / EVALUATION, names)
     return FoldResult(fold, folder, held_out, inner, found, run.record["best_epoch"])
 
@@ -148,4 +148,4 @@ def _predict_inner(fold: Fold, folder: pathlib.Path, settings: FoldSettings) -> 
         axis=1,
     )
     with replacing(folder / INNER) as temporary:
-        table.to_csv(temporary, index=False)
+        temporary.write_bytes(csv_text(table).encode())

@@ -25,6 +25,7 @@ from semenet.inference.network_inputs import prepare_views, stack_views
 from semenet.inference.scoring import reported_findings
 from semenet.progress import track
 from semenet.storage.atomic import output_folder, write_bytes
+from semenet.storage.csv_cells import csv_text
 from semenet.training.run_folder.run import Run
 
 TABLE = "explanations.csv"
@@ -185,5 +186,5 @@ def write_cases(
     left_out = {"label": not labelled, "layer": layer == LAST}
     columns = [column for column in COLUMNS if not left_out.get(column)]
     table = pd.DataFrame(rows, columns=columns)
-    write_bytes(folder / TABLE, table.to_csv(index=False).encode())
+    write_bytes(folder / TABLE, csv_text(table).encode())
     return table

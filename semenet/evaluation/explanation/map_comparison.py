@@ -38,6 +38,7 @@ from semenet.inference.lung_masks import LungMasks
 from semenet.models.receptive_fields import receptive_field
 from semenet.progress import track
 from semenet.storage.atomic import check_output_folder, output_folder, write_bytes
+from semenet.storage.csv_cells import csv_text
 from semenet.training.run_folder.run import Run
 
 TABLE = "map_methods.csv"
@@ -166,7 +167,7 @@ def compare_map_methods(
             )
     # None, where a value is not defined, becomes NaN.
     frame = pd.DataFrame(found).replace({None: np.nan})
-    write_bytes(output_folder(out) / TABLE, frame.to_csv(index=False).encode())
+    write_bytes(output_folder(out) / TABLE, csv_text(frame).encode())
     return frame
 
 

@@ -20,6 +20,7 @@ from semenet.evaluation.split_evaluation import evaluate
 from semenet.inference.heat_maps.explained_layers import LAST
 from semenet.metrics.patient_resamples import check_resamples
 from semenet.storage.atomic import check_output_folder, output_folder, write_together
+from semenet.storage.csv_cells import csv_text
 from semenet.training.run_folder.record import package_versions
 from semenet.training.run_folder.run import Run
 
@@ -165,7 +166,7 @@ def _columns(hospital: Hospital) -> list[str]:
 def _joined(rows: Sequence[Any]) -> str:
     """Returns the tables one below the other as CSV, with the column `hospital` first."""
     table = pd.concat(rows, ignore_index=True)
-    return table[["hospital", *table.columns.drop("hospital")]].to_csv(index=False)
+    return csv_text(table[["hospital", *table.columns.drop("hospital")]])
 
 
 def _check_manifests(tables: Sequence[Manifest]) -> None:

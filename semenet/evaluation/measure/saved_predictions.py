@@ -11,9 +11,11 @@ import pandas as pd
 
 from semenet import metrics
 from semenet.data.manifest.class_labels import complete_labels, possible_classes
+from semenet.data.manifest.names import normalize_names
 from semenet.metrics.patient_bootstrap import classification_intervals, mean_intervals, score_means
 from semenet.metrics.patient_resamples import PatientBootstrap, resample
 from semenet.metrics.resampled_metrics import resampled_classification
+from semenet.storage.csv_cells import unescape_table
 
 PREDICTIONS = "predictions.csv"
 # The columns of text of predictions.csv; all others are numbers.
@@ -41,11 +43,17 @@ class SavedPredictions:
             folder: the folder.
             class_names: the classes of a classifier; () for a segmentation network.
         """
-        path = pathlib.Path(folder) / PREDICTIONS
+        return cls.read_file(pathlib.Path(folder) / PREDICTIONS, class_names)
+
+    @classmethod
+    def read_file(cls, path: pathlib.Path, class_names: Sequence[str] = ()) -> Self:
+        """Reads a table of predictions with the columns of predictions.csv, or some of them."""
         # Written as the shortest text that gives the same float32 again.
         rows = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values=[""])
+        rows = unescape_table(rows)
         text = [name for name in _TEXT if name in rows]
         rows[text] = rows[text].fillna("")
+        normalize_names(rows)
         return cls(rows.astype(dict.fromkeys(class_names, np.float32)), tuple(class_names))
 
     @property
