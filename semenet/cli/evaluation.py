@@ -135,6 +135,7 @@ def calibrate(
     specificity: float = 0.9,
     accuracy: float = 0.95,
     lungs: pathlib.Path | None = None,
+    even_if_worse: bool = False,
 ) -> None:
     """Chooses temperature, thresholds and abstention on validation images: writes RUN/calibration.json.
 
@@ -149,12 +150,22 @@ def calibrate(
         accuracy: Target among the answered images; the network abstains from the others.
         lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
             masks.
+        even_if_worse: Apply the temperature even if it raises the expected calibration error of these images.
     """
     from semenet.evaluation.measure.calibration import calibrate as calibrate_run
     from semenet.training.run_folder.file_names import calibration_file
 
     targets = {"sensitivity": sensitivity, "specificity": specificity, "accuracy": accuracy}
-    found = calibrate_run(run, manifest, split, root=root, batch_size=batch_size, lungs=lungs, **targets)
+    found = calibrate_run(
+        run,
+        manifest,
+        split,
+        root=root,
+        batch_size=batch_size,
+        lungs=lungs,
+        even_if_worse=even_if_worse,
+        **targets,
+    )
     for warning in found["warnings"]:
         print(f"caution: {warning}")
     if found.get("labels") == "several":

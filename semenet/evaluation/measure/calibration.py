@@ -47,6 +47,7 @@ def calibrate(
     specificity: float = 0.9,
     accuracy: float = 0.95,
     lungs: Run | keras.Model | str | pathlib.Path | None = None,
+    even_if_worse: bool = False,
 ) -> dict[str, Any]:
     """Chooses temperature, thresholds and abstention on a split, and saves them beside the network.
 
@@ -71,6 +72,8 @@ def calibrate(
         accuracy: target in (0, 1] among the answered images.
         lungs: for a network that needs lung masks, the run of a U-Net that segments them; None for the
             manifest's masks.
+        even_if_worse: whether to apply a temperature that raises the expected calibration error on these
+            images. Otherwise the temperature is then 1, with a warning, and `rejected` holds the fitted one.
 
     Returns:
         dict, the content of `calibration.json` in the run folder (`<stem>.calibration.json` beside a
@@ -80,7 +83,8 @@ def calibrate(
         probability at which the class is reported) and the metrics of `semenet.metrics.metrics_at_threshold`,
         or None if no threshold reaches the target; `abstain`, a dict of `target_accuracy`, `confidence` (the
         lowest at which to answer), `coverage` and `accuracy`, or None; `warnings`, a list of str; `command`
-        and `versions`; and `partial_labels_left_out`, how many images, if there are any.
+        and `versions`; `partial_labels_left_out`, how many images, if there are any; and `rejected`, a dict
+        of a `temperature` that was not applied and of its `nll`, `ece` and `brier`, if there is one.
 
     Raises:
         ManifestError: the manifest cannot be used, has no such split, or contains a label that the network
@@ -160,15 +164,21 @@ def calibrate(
         # In the same batches and by the same graph as later scoring: a threshold meets the same digits.
         finish = temperature_function(found["temperature"], opened.activation)
         after = np.concatenate([np.asarray(finish(output)) for output in outputs])
+        measured = [_calibration_metrics(true_index, each, opened.activation) for each in (before, after)]
+        rejected = {}
+        if measured[1]["ece"] > measured[0]["ece"] and not even_if_worse:
+            rejected = {"rejected": {"temperature": found["temperature"]} | measured[1]}
+            warnings.append(_rejection(found["temperature"], *measured))
+            found, after, measured = {"temperature": 1.0, "at_bound": False}, before, [measured[0]] * 2
         points = {
             name: _operating_points(true_index == index, after[:, index], sensitivity, specificity)
             for index, name in enumerate(opened.class_names)
         }
         abstain = metrics.choose_abstention(true_index, after, accuracy)
-        result = found | common
+        result = found | common | rejected
         result |= {
-            "before": _calibration_metrics(true_index, before, opened.activation),
-            "after": _calibration_metrics(true_index, after, opened.activation),
+            "before": measured[0],
+            "after": measured[1],
             "operating_points": points,
             "abstain": None if abstain is None else {"target_accuracy": accuracy} | abstain,
         }
@@ -253,6 +263,14 @@ def _split_warnings(run: Run, manifest: Manifest, split: str, count: int, partia
             "is. Use a separate split for calibration to avoid this."
         )
     return warnings
+
+
+def _rejection(temperature: float, before: dict[str, float], after: dict[str, float]) -> str:
+    return (
+        f"The temperature with the lowest negative log-likelihood, {temperature:.3f}, raises the expected "
+        f"calibration error of these images from {before['ece']:.3f} to {after['ece']:.3f}. It is not "
+        "applied: the temperature stays 1. Calibrate on more images, or apply it with --even-if-worse."
+    )
 
 
 def _warnings(found: dict[str, Any], points: dict[str, Any], abstain: dict[str, Any] | None) -> list[str]:

@@ -228,6 +228,24 @@ def test_a_small_split_has_warnings(run, data, tmp_path):
         calibrate(run, tmp_path / "one.csv", "tuning")
 
 
+def test_a_temperature_that_raises_the_calibration_error_is_told_and_not_applied(run, data, monkeypatch):
+    usual = calibrate(run, data)
+    assert "rejected" not in usual
+    monkeypatch.setattr(
+        metrics, "fit_temperature", lambda *_: {"temperature": 20.0, "at_bound": False}, raising=True
+    )
+    result = calibrate(run, data)
+    assert result["temperature"] == 1.0
+    assert result["after"] == result["before"] == usual["before"]
+    assert result["rejected"]["temperature"] == 20.0
+    assert result["rejected"]["ece"] > result["before"]["ece"]
+    assert any("It is not applied: the temperature stays 1" in warning for warning in result["warnings"])
+    assert Run.open(run).temperature == 1.0
+    forced = calibrate(run, data, even_if_worse=True)
+    assert forced["temperature"] == 20.0
+    assert forced["after"]["ece"] == result["rejected"]["ece"]
+
+
 def test_an_empty_split_name_and_a_diverged_network_are_refused(run, data, tmp_path):
     with pytest.raises(ManifestError, match=r"Received: ''. There are: .*val \(300 rows\)"):
         calibrate(run, data, "")
