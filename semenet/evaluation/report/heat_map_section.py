@@ -8,7 +8,7 @@ from semenet.evaluation.drawing.pages import number
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.explanation.heat_map_analysis import plot_heat_in_lungs
 from semenet.evaluation.explanation.lung_zones import ZONES
-from semenet.evaluation.explanation.randomization import plot_randomization
+from semenet.evaluation.explanation.randomization import MAX_CORRELATION, plot_randomization
 from semenet.inference.heat_maps.explained_layers import LAST
 
 
@@ -22,11 +22,6 @@ def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
         dict of template variables.
     """
     sanity = found["sanity"]
-    verdict = {
-        True: "The maps pass this check",
-        False: "The maps fail this check",
-        None: "Whether the maps pass this check is undecided",
-    }[sanity["passes"]]
     pictures = [
         picture(
             "Randomisation check",
@@ -43,7 +38,7 @@ def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
     words = (
         f"Heat maps ({method}) for the predicted class. Maps that stay the same when the network's weights "
         "are randomised do not show what the network has learnt (Adebayo et al. 2018). "
-        f"{verdict}. They pass if, {sanity['rule']}."
+        f"{_verdict(sanity)}"
     )
     if found["classes"] is None:
         words += " The location of the heat is not measured, because there are no lung masks (use --lungs)."
@@ -77,3 +72,17 @@ def heat_map_section(found: Mapping[str, Any]) -> dict[str, Any]:
     ]
     columns = ["Predicted class", "Maps", "In the lungs", *(zone.capitalize() for zone in ZONES)]
     return {"words": words, "pictures": pictures, "zones": rows, "zone_columns": columns}
+
+
+def _verdict(sanity: Mapping[str, Any]) -> str:
+    """Returns whether the maps pass the randomisation check, with the value that decides it."""
+    if sanity["passes"] is None:
+        return f"Fewer than two maps could be compared, so it is undecided whether, {sanity['rule']}."
+    high = sanity["groups"][-1]["high"]
+    shown = f"{high:.3f}"
+    if float(shown) == MAX_CORRELATION != high:
+        shown = f"{high:.6f}"
+    ends = f"With all weights randomised, the 95 % interval of the mean rank correlation ends at {shown}"
+    if sanity["passes"]:
+        return f"{ends}, which is below {MAX_CORRELATION}: the maps pass this check."
+    return f"{ends}, which is not below {MAX_CORRELATION}: the maps fail this check."
