@@ -11,9 +11,11 @@ from .folded_inference import inference_network as inference_network
 from .layers.fused_normalization import BatchNormalization as BatchNormalization
 from .layers.heads import ClassifierHead as ClassifierHead
 from .layers.heads import SegmentationHead as SegmentationHead
+from .layers.label_mixing import MoExWarning as MoExWarning
 from .layers.moment_exchange import MoExModel as MoExModel
 from .layers.moment_exchange import MomentExchange as MomentExchange
 from .layers.squeeze_excitation import squeeze_excite as squeeze_excite
+from .layers.zoo_model import ZooModel as ZooModel
 from .loading import load_model as load_model
 from .receptive_fields import ReceptiveField as ReceptiveField
 from .receptive_fields import ReceptiveFieldError as ReceptiveFieldError
@@ -28,11 +30,13 @@ __all__ = [
     "ClassifierHead",
     "Entry",
     "MoExModel",
+    "MoExWarning",
     "MomentExchange",
     "ReceptiveField",
     "ReceptiveFieldError",
     "SegmentationHead",
     "WeightsError",
+    "ZooModel",
     "architecture_arguments",
     "build",
     "cell_field",

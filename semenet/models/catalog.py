@@ -24,6 +24,7 @@ from semenet.models.layers.heads import (
 )
 from semenet.models.layers.input_scaling import scale_input
 from semenet.models.layers.moment_exchange import MoExModel, MomentExchange
+from semenet.models.layers.zoo_model import ZooModel
 from semenet.models.weights.sources import find_source
 
 MINIMUM_SIDE = 32
@@ -50,8 +51,10 @@ def build(
 
     Args:
         name: name of the entry, see `list_models()`.
-        classes: number of classes, or their names in the order of the outputs. None: the classes of the
-            weights, else the default classes of the entry (`normal, bacteria, virus`; `lung` for `unet`).
+        classes: the names of the classes in the order of the outputs, or their number, which names them
+            `class_0`, `class_1`, ... unless the weights have as many classes, whose names it then keeps.
+            None: the classes of the weights, else the default classes of the entry (`normal, bacteria,
+            virus`; `lung` for `unet`).
         input_shape: `(H, W, C)`. Each side is 32 or more, or None (not for flatten heads); C is 1 (grey) or
             3 (RGB). None: the shape of the weights, else the default size of the entry, grey.
         weights: None for random weights; "imagenet" for the backbone weights of keras.applications
@@ -66,7 +69,7 @@ def build(
             weights, else these defaults.
 
     Returns:
-        `keras.Model`, a `MoExModel` for MoEx entries, with the attribute `class_names`. Output:
+        `keras.Model` with the attribute `class_names`: a `ZooModel`, for MoEx entries a `MoExModel`. Output:
         float32 `(N, K)`, or `(N, H, W, K)` for `unet`.
 
     Raises:
@@ -85,7 +88,7 @@ def build(
         classes = source.class_names if classes is None else classes
         input_shape = source.input_shape if input_shape is None else input_shape
         activation = source.activation if activation is None else activation
-    class_names = _class_names(entry, classes)
+    class_names = _class_names(entry, classes, None if source is None else source.class_names)
     shape = _check_shape(name, entry, input_shape)
     activation = _check_activation(entry, activation, class_names)
     of_source = {} if source is None else source.architecture
@@ -104,9 +107,8 @@ def build(
         hidden_units = tuple(scaled_channels(units, arguments["width"]) for units in entry.hidden_units)
         x = global_average(x) if entry.head == "gap" else flatten(x, hidden_units)
         outputs = ClassifierHead(class_names, activation=activation, name="head")(x)
-    model_class = MoExModel if entry.moment_exchange else keras.Model
+    model_class = MoExModel if entry.moment_exchange else ZooModel
     model = model_class(image, outputs, name=name)
-    model.class_names = class_names
     if source is not None:
         source.load_into(model)
     return model
@@ -152,7 +154,9 @@ def _backbone_arguments(name: str, entry: Entry, architecture: Mapping[str, Any]
     return arguments | architecture
 
 
-def _class_names(entry: Entry, classes: int | Sequence[str] | None) -> tuple[str, ...]:
+def _class_names(
+    entry: Entry, classes: int | Sequence[str] | None, of_weights: Sequence[str] | None
+) -> tuple[str, ...]:
     if classes is None:
         return entry.class_names
     if isinstance(classes, numbers.Integral) and not isinstance(classes, bool):
@@ -169,8 +173,9 @@ def _class_names(entry: Entry, classes: int | Sequence[str] | None) -> tuple[str
         )
     if not isinstance(classes, int):
         return check_class_names(classes)
-    if classes == len(entry.class_names):
-        return entry.class_names
+    # A number says nothing about diseases: folders in alphabetical order would get the names of others.
+    if of_weights is not None and classes == len(of_weights):
+        return tuple(of_weights)
     return tuple(f"class_{number}" for number in range(classes))
 
 

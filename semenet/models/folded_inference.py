@@ -10,6 +10,7 @@ from semenet.errors import SemenetError
 from semenet.models.backbones.u_net import CropToMatch
 from semenet.models.cloning import clone_uncompiled
 from semenet.models.layers.moment_exchange import MomentExchange
+from semenet.models.layers.zoo_model import ZooModel
 
 # Layers that are the identity at inference.
 _TRAINING_ONLY = (
@@ -103,7 +104,7 @@ def inference_network(model: keras.Model, input_size: Sequence[int] | None = Non
         call_function=call,
     )
     # A plain keras.Model, without the loss and optimizer of training.
-    network = keras.Model(cloned.inputs[0], cloned.outputs[0], name=model.name)
+    network = ZooModel(cloned.inputs[0], cloned.outputs[0], name=model.name)
     for layer in network.layers:
         if layer.weights:
             layer.set_weights(weights[layer.name])

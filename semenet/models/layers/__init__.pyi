@@ -11,17 +11,21 @@ from .heads import flatten as flatten
 from .heads import global_average as global_average
 from .input_scaling import has_imagenet_scaling as has_imagenet_scaling
 from .input_scaling import scale_input as scale_input
+from .label_mixing import MoExWarning as MoExWarning
 from .moment_exchange import MoExModel as MoExModel
 from .moment_exchange import MomentExchange as MomentExchange
 from .moment_exchange import exchange_moments as exchange_moments
 from .squeeze_excitation import squeeze_excite as squeeze_excite
+from .zoo_model import ZooModel as ZooModel
 
 __all__ = [
     "BatchNormalization",
     "ClassifierHead",
     "MoExModel",
+    "MoExWarning",
     "MomentExchange",
     "SegmentationHead",
+    "ZooModel",
     "batch_normalization",
     "check_class_names",
     "convolution",

@@ -1,5 +1,6 @@
 """The heads of the networks: the layers that classify, with the names of the classes."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,12 +13,14 @@ RESERVED_NAMES = ("file", "label", "mask", "patient", "predicted")
 
 
 def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
-    """Checks class names and returns them as a tuple.
+    """Checks class names and returns them as a tuple, in Unicode's normal form NFC as in a manifest.
 
     Raises:
         SemenetError: there are no names, or blank, repeated or reserved ones, or one contains `|`.
     """
-    names = tuple(class_names)
+    names = tuple(
+        unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in class_names
+    )
     reserved = [name for name in names if name in RESERVED_NAMES]
     if reserved:
         raise SemenetError(

@@ -2,7 +2,7 @@
 
 import numbers
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -10,6 +10,8 @@ from keras import ops
 
 from semenet.errors import SemenetError
 from semenet.models.layers.batch_rolling import is_divided, roll_batch
+from semenet.models.layers.label_mixing import MixingWatch, mixing_step
+from semenet.models.layers.zoo_model import ZooModel
 
 EPSILON = 1e-5
 
@@ -85,10 +87,12 @@ class MomentExchange(keras.layers.Layer):
         # Keras tracks the variables of a layer as weights, which are counted and saved. A namespace hides
         # this variable from the tracker. `variables` below reports it to backends that pass state explicitly
         # (JAX).
-        self._step = types.SimpleNamespace(mix=mix)
+        self._step = types.SimpleNamespace(mix=mix, watch=MixingWatch(self.name))
 
     @property
     def mix(self) -> keras.Variable:
+        """The share of an image's own label in this step's loss. Reading it says that labels are mixed."""
+        self._step.watch.read()
         return self._step.mix
 
     @property
@@ -99,11 +103,14 @@ class MomentExchange(keras.layers.Layer):
         _check_feature_map(inputs.shape)
         if not training:
             return inputs
+        if self.p:
+            inputs = self._step.watch.exchange(inputs, self._get_call_context().entry_layer)
+        mix = self._step.mix
         if self.p in (0.0, 1.0):
-            self.mix.assign(self.lam if self.p else 1.0)
+            mix.assign(self.lam if self.p else 1.0)
             return exchange_moments(inputs) if self.p else inputs
         exchanged = keras.random.uniform((), dtype="float32", seed=self.seed_generator) < self.p
-        self.mix.assign(ops.where(exchanged, self.lam, 1.0))
+        mix.assign(ops.where(exchanged, self.lam, 1.0))
         if is_divided():
             # Replicas cannot synchronise inside a condition: they always exchange, and select afterwards.
             return ops.where(exchanged, exchange_moments(inputs), inputs)
@@ -117,13 +124,19 @@ class MomentExchange(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("semenet")
-class MoExModel(keras.Model):
+class MoExModel(ZooModel):
     """A functional model whose training loss mixes labels as its `MomentExchange` layer mixes features.
 
     The loss of a training step is `mix * loss(y) + (1 - mix) * loss(y of the partner)`, where `mix` is the
     `lam` of the layer in steps with an exchange and 1 in all others. A `sample_weight` stays with its label.
     Losses added by layers count once. The validation loss is not mixed. `compile()` and `fit()` are used as
-    for any model.
+    for any model. A loop of your own takes the loss of a compiled model from
+    `model.compute_loss(x, y, model(x, training=True), training=True)`. A network with a new head, or around
+    a network with MoEx, must be a `MoExModel` too.
+
+    Attributes:
+        mixes_labels: True: the loss mixes labels. A `keras.Model` of another class whose `compute_loss` reads
+            `MomentExchange.mix` sets it too, or a `MoExWarning` is issued.
 
     Args:
         *args: arguments of `keras.Model`: inputs and outputs.
@@ -154,6 +167,13 @@ class MoExModel(keras.Model):
         ['loss']
     """
 
+    mixes_labels = True
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch, as `keras.Model`; the loss is that of `compute_loss`."""
+        with mixing_step():
+            return super().train_step(*args, **kwargs)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -177,13 +197,21 @@ class MoExModel(keras.Model):
 
     @property
     def _moment_exchange(self) -> MomentExchange:
-        layers = [layer for layer in self.layers if isinstance(layer, MomentExchange)]
+        layers = [layer for layer in _all_layers(self) if isinstance(layer, MomentExchange)]
         if len(layers) != 1:
             raise SemenetError(
                 "A MoExModel trains with exactly one MomentExchange layer, because its loss mixes the labels "
                 f"of that layer. Received: {len(layers)} layers. Use keras.Model for a network without one."
             )
         return layers[0]
+
+
+def _all_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields the layers of a model and of the models within it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
 
 
 def exchange_moments(features: keras.KerasTensor) -> keras.KerasTensor:

@@ -9,6 +9,7 @@ from semenet.models.backbones.u_net import CropToMatch
 from semenet.models.layers.fused_normalization import BatchNormalization
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
 from semenet.models.layers.moment_exchange import MoExModel, MomentExchange
+from semenet.models.layers.zoo_model import ZooModel, as_zoo_model
 from semenet.models.weights.errors import MissingWeightsError, WeightsError
 
 MODEL_FILE = "model.keras"
@@ -21,6 +22,7 @@ CUSTOM_OBJECTS = {
         MoExModel,
         MomentExchange,
         SegmentationHead,
+        ZooModel,
     )
 }
 
@@ -62,7 +64,5 @@ def load_keras_file(path: Path | str) -> keras.Model:
             f"A .keras file must be one that this Keras ({keras.__version__}) can read. "
             f"Received: {file}. Keras says: {error}"
         ) from error
-    head = next((layer for layer in model.layers if layer.name == "head"), None)
-    if hasattr(head, "class_names"):
-        model.class_names = head.class_names
-    return model
+    # Files of earlier versions hold a plain model.
+    return as_zoo_model(model)

@@ -13,6 +13,7 @@ import numpy as np
 
 from semenet.models.entries import find_entry
 from semenet.models.layers.input_scaling import has_imagenet_scaling
+from semenet.models.layers.zoo_model import ZooModel
 from semenet.models.weights.errors import MissingWeightsError, WeightsError
 from semenet.models.weights.keras_files import load_keras_file
 from semenet.models.weights.published import PublishedSet, find_published, published_names
@@ -253,9 +254,7 @@ def _with_another_head(model: keras.Model, class_names: tuple[str, ...]) -> kera
     """Returns a network that shares every layer with `model`, except for a head with other classes."""
     head = model.get_layer("head")
     other_head = type(head).from_config(head.get_config() | {"class_names": class_names})
-    network = keras.Model(model.inputs, other_head(head.input), name=model.name)
-    network.class_names = class_names
-    return network
+    return ZooModel(model.inputs, other_head(head.input), name=model.name)
 
 
 def _warn_of_a_random_head(source: Path, class_names: tuple[str, ...], model: keras.Model) -> None:

@@ -84,6 +84,9 @@ class Distillation(keras.Model):
         Zagoruyko and Komodakis, "Paying More Attention to Attention", https://arxiv.org/abs/1612.03928
     """
 
+    # Read by MomentExchange.
+    mixes_labels = True
+
     def __init__(
         self,
         student: keras.Model,

@@ -96,6 +96,9 @@ class SourceUnlearning(keras.Model):
         own_variables: the variables of this model that a checkpoint needs beside those of the network.
     """
 
+    # Read by MomentExchange: the loss is that of the network or of its distillation.
+    mixes_labels = True
+
     def __init__(
         self,
         model: keras.Model,
