@@ -13,7 +13,7 @@ import tensorflow as tf
 from semenet.data.images.timed_reading import read_with_colour
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
-from semenet.inference.array_images import grey_levels
+from semenet.inference.array_images import as_images, grey_levels
 from semenet.inference.heat_maps.map_choice import MapChoice
 from semenet.inference.input_gate import CODES, gate_input
 from semenet.inference.lung_masks import LungMasks
@@ -151,8 +151,8 @@ class Cascade:
         """Classifies one image or several.
 
         Args:
-            images: N arrays `(H, W)` of any sizes, uint8 or float in [0, 255], and paths of image files, in
-                any combination; or a single array or path.
+            images: N arrays `(H, W)` or `(H, W, 1)` of any sizes, uint8 or float in [0, 255], and paths of
+                image files, in any combination; or a single array or path.
             explain: whether to compute heat maps; a `semenet.inference.MapChoice` is their method and layer.
             batch_size: images per step.
 
@@ -279,8 +279,7 @@ class Cascade:
 
 def _as_images(images: Image | Iterable[Image]) -> Iterable[Image]:
     """Returns a single array or path as a list, and several images as they are."""
-    is_one = isinstance(images, str | os.PathLike) or (isinstance(images, np.ndarray) and images.ndim == 2)
-    return [images] if is_one else images
+    return [images] if isinstance(images, str | os.PathLike) else as_images(images)
 
 
 def _marked_names(names: Sequence[str], marks: np.ndarray) -> list[tuple[str, ...]]:

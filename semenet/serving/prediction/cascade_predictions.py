@@ -21,6 +21,7 @@ from semenet.serving.cascade.cascade import Cascade, PreparedImage
 from semenet.serving.prediction.map_files import MapFiles
 from semenet.serving.prediction.row_journal import RowJournal
 from semenet.storage.atomic import output_file, replacing, unique_stems, write_text
+from semenet.storage.csv_cells import csv_text
 from semenet.storage.file_names import as_paths, shown_name
 
 ERROR = "error"
@@ -177,7 +178,7 @@ def _check_suffix(out: pathlib.Path) -> None:
 def _write_table(frame: pd.DataFrame, out: pathlib.Path) -> None:
     with replacing(out) as temporary:
         if out.suffix == ".csv":
-            frame.to_csv(temporary, index=False)
+            temporary.write_bytes(csv_text(frame).encode())
         else:
             # Opened here, because pyarrow cannot open a path that is not UTF-8.
             with open(temporary, "wb") as file:
@@ -193,6 +194,6 @@ def _report_errors(done: list[tuple[list, str]], out: pathlib.Path | None) -> No
     listing = out.with_name(f"{out.stem}_errors.csv")
     # Without errors, an earlier list for this table is emptied.
     if errors or listing.exists():
-        write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
+        write_text(listing, csv_text(pd.DataFrame(errors, columns=["file", "reason"])))
     if errors:
         print(f"{len(errors)} files could not be read: {shown_name(listing)}", file=sys.stderr)

@@ -15,6 +15,7 @@ from semenet.data.transforms.lung_view_on_host import Box
 from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice, method_function
 from semenet.inference.heat_maps.overlays import cell_geometry, encode_image, overlay_heat_map, place_heat_map
 from semenet.storage.atomic import output_folder, write_bytes, write_text
+from semenet.storage.csv_cells import csv_text
 from semenet.storage.file_names import shown_name
 
 if TYPE_CHECKING:
@@ -108,4 +109,4 @@ class MapFiles:
         table = pd.DataFrame([row for files in written for row in files.rows], columns=COLUMNS)
         if not written[0]._network:
             table = table.drop(columns="network")
-        write_text(written[0].folder / TABLE, table.to_csv(index=False))
+        write_text(written[0].folder / TABLE, csv_text(table))

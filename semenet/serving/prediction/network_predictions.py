@@ -18,7 +18,7 @@ from semenet.data.images.reading import image_size, read_image
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
-from semenet.inference.array_images import grey_levels
+from semenet.inference.array_images import as_images, grey_levels
 from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
 from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
@@ -28,6 +28,7 @@ from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
 from semenet.serving.prediction.map_files import MapFiles
 from semenet.storage.atomic import output_file, unique_stems, write_bytes, write_text
+from semenet.storage.csv_cells import csv_text
 from semenet.storage.file_names import as_paths, shown_name
 from semenet.training.run_folder.run import Run
 
@@ -133,7 +134,7 @@ def predict_network(
     if map_files is not None:
         map_files.finish()
     if out is not None:
-        write_text(out, frame.to_csv(index=False))
+        write_text(out, csv_text(frame))
     _report_errors(errors, out)
     return frame
 
@@ -151,7 +152,7 @@ def predict_arrays(
     Args:
         network: a built model, a `Run`, the path of a run folder or `.keras` file, or `ENTRY:NAME` of
             published weights.
-        images: N arrays `(H, W)` of any sizes, uint8 or float in [0, 255]; or a single one.
+        images: N arrays `(H, W)` or `(H, W, 1)` of any sizes, uint8 or float in [0, 255]; or a single one.
         lungs: as for `semenet.predict`.
 
     Returns:
@@ -171,10 +172,9 @@ def predict_arrays(
     """
     run = Run.open(network)
     finder = _lung_finder(run, lungs)
-    is_one = isinstance(images, np.ndarray) and images.ndim == 2
     read = [
         _prepared(grey_levels(image, f"image {number}"), run, finder)
-        for number, image in enumerate([images] if is_one else images)
+        for number, image in enumerate(as_images(images))
     ]
     if not read:
         raise SemenetError("There must be one image or more. Received: none. Give a sequence of arrays.")
@@ -274,5 +274,5 @@ def _report_errors(errors: list[tuple[str, str]], out: pathlib.Path | None) -> N
         print(f"skipped: {reason}", file=sys.stderr)
     if errors and out is not None:
         listing = out.with_name(f"{out.stem}_errors.csv")
-        write_text(listing, pd.DataFrame(errors, columns=["file", "reason"]).to_csv(index=False))
+        write_text(listing, csv_text(pd.DataFrame(errors, columns=["file", "reason"])))
         print(f"{len(errors)} files were skipped: {shown_name(listing)}", file=sys.stderr)
