@@ -12,11 +12,11 @@ import tyro
 from semenet.data.pipeline.sampling import Sampling
 from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
 from semenet.data.transforms.lung_view import LungView
-from semenet.errors import SemenetError
+from semenet.errors import SemenetError, did_you_mean
 from semenet.models.entries import find_entry
 from semenet.models.placements import MOEX_POSITIONS
 from semenet.training.input_sizes import SizePhase, parse_sizes, size_phases, sizes_rule
-from semenet.training.recipe_rules import recipe_rules
+from semenet.training.recipe_rules import normal_names, recipe_rules
 
 
 def _comma_separated(metavar: str) -> tyro.constructors.PrimitiveConstructorSpec:
@@ -186,7 +186,8 @@ class Recipe:
     """Seed of initial weights, order of images, augmentation and MoEx."""
 
     def __post_init__(self) -> None:
-        """Checks every value. The last of `input_sizes` becomes `input_size`."""
+        """Checks every value. The last of `input_sizes` becomes `input_size`; `classes` get normal form."""
+        object.__setattr__(self, "classes", normal_names(self.classes))
         if self.input_sizes and sizes_rule(self.input_sizes, self.epochs) is None:
             object.__setattr__(self, "input_size", parse_sizes(self.input_sizes)[-1][0])
         for name, (holds, rule) in recipe_rules(self).items():
@@ -288,7 +289,7 @@ def find_recipe(name: str) -> Recipe:
     if name not in list_recipes():
         raise RecipeError(
             "A recipe must be one of the committed ones. "
-            f"Received: {name!r}. Available: {', '.join(list_recipes())}."
+            f"Received: {name!r}.{did_you_mean(name, list_recipes())} Available: {', '.join(list_recipes())}."
         )
     return runpy.run_path(str(_recipes_folder() / f"{name}.py"))["RECIPE"]
 

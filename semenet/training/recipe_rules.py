@@ -3,9 +3,17 @@
 import math
 from typing import Any
 
+from semenet.data.manifest.names import normal_form
 from semenet.models.entries import find_entry
 from semenet.models.placements import MOEX_POSITIONS, SE_PLACEMENTS
 from semenet.training.input_sizes import sizes_rule
+
+
+def normal_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns class names in Unicode's normal form, as labels are read; anything else stays as it is."""
+    if not all(isinstance(name, str) for name in names):
+        return names
+    return tuple(normal_form(name) for name in names)
 
 
 def recipe_rules(recipe: Any) -> dict[str, tuple[bool, str]]:

@@ -33,6 +33,7 @@ from semenet.training.run_folder.file_names import (
     REPLACED,
     TIMINGS,
 )
+from semenet.training.stop_signals import StopRequest, TrainingStopped
 
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
 _SAVED_ATTRIBUTES = ("history", "timings", "best", "best_epoch", "epoch", "step")
@@ -57,6 +58,10 @@ class CheckpointCallback(keras.callbacks.Callback):
         devices: the devices that train.
         steps_per_epoch: number of steps in an epoch.
         checkpoint_every: steps between two checkpoints within an epoch; None for one every ten minutes.
+        stop: the request of a signal to save a checkpoint and stop.
+
+    Raises:
+        TrainingStopped: during the training, after such a request.
 
     Attributes:
         epoch: number of complete epochs.
@@ -77,6 +82,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         devices: Devices,
         steps_per_epoch: int,
         checkpoint_every: int | None = None,
+        stop: StopRequest | None = None,
     ) -> None:
         super().__init__()
         self.out = out
@@ -89,6 +95,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.devices = devices
         self.steps_per_epoch = steps_per_epoch
         self.checkpoint_every = checkpoint_every
+        self.stop = stop or StopRequest()
         self.path = out / CHECKPOINT
         self.state = [*state_of(model, network), *average.variables]
         self.epoch = self.step = 0
@@ -147,12 +154,16 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.step += 1
         if not np.isfinite(logs["loss"]):
             self._raise_not_finite(f"a loss of {logs['loss']}")
-        due = self._is_due() and self.devices.is_chief
+        # The end of an epoch stops by itself.
+        stopping = self._must_stop and self.step < self.steps_per_epoch
+        due = (stopping or self._is_due()) and self.devices.is_chief
         if due or self.average.momentum:
             self._fetch_state()
         self.average.update()
         if due:
             self._save(self.model.metrics_variables)
+        if stopping:
+            self._stop()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Validates, and writes a checkpoint, the metrics, and the network if it is the best so far."""
@@ -183,6 +194,20 @@ class CheckpointCallback(keras.callbacks.Callback):
             self._write_results()
         if self.stops_early:
             self.model.stop_training = True
+        elif self._must_stop and self.epoch < self.recipe.epochs:
+            self._stop()
+
+    @property
+    def _must_stop(self) -> bool:
+        """Whether to stop by request. Rank 0 writes the checkpoint, and the others end with it."""
+        return self.stop.number is not None and self.devices.is_chief
+
+    def _stop(self) -> NoReturn:
+        raise TrainingStopped(
+            f"training stopped after epoch {self.epoch}{f' and step {self.step}' if self.step else ''}. A "
+            f"checkpoint was saved in {self.out}; the same command resumes from it.",
+            self.stop.number,
+        )
 
     def write_last_weights(self) -> None:
         """Writes last.weights.h5, the weights after the last step: neither averaged nor the best ones."""

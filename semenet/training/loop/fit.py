@@ -35,6 +35,7 @@ from semenet.training.options import DataOptions, RunOptions
 from semenet.training.precision import choose_precision, dtype_policy
 from semenet.training.recipe import Recipe, find_recipe
 from semenet.training.run_folder.file_names import RECORD, model_file
+from semenet.training.run_folder.image_sample import sample_sha256
 from semenet.training.run_folder.run import Run
 from semenet.training.run_folder.run_folder_setup import (
     find_earlier_record,
@@ -42,6 +43,7 @@ from semenet.training.run_folder.run_folder_setup import (
     resume_record,
     start_record,
 )
+from semenet.training.stop_signals import noted_signals
 from semenet.training.unlearning.row_values import UnlearningValues, unlearning_values
 from semenet.training.unlearning.source_unlearning import group_record, unlearn_source
 
@@ -88,6 +90,7 @@ def train(
         TrainingError: the loss is no longer finite, or the disk is full. The last checkpoint is kept.
         DistributionError: the devices do not fit the recipe.
         ClusterError: another process did not start, or has ended.
+        TrainingStopped: a signal (Ctrl-C, SIGTERM) asked for it. The last checkpoint is that of this step.
 
     Example:
         >>> import dataclasses
@@ -109,6 +112,7 @@ def train(
     inputs["columns_sha256"] = values.sha256 or findings_sha256(recipe, rows, val_rows)
     inputs["sampling"] = describe_sampling(recipe, rows)
     inputs["teacher_sha256"] = None if recipe.teacher is None else _sha256(find_teacher(recipe.teacher, out))
+    inputs["images_sha256"] = sample_sha256([rows, val_rows])
     inputs["weights_sha256"] = None if recipe.weights is None else _sha256(pathlib.Path(recipe.weights))
     record = find_earlier_record(out, recipe, table, inputs)
     if record is not None and record["status"] == "finished":
@@ -156,6 +160,7 @@ def train(
             devices=devices,
             steps_per_epoch=batches.steps,
             checkpoint_every=options.checkpoint_every,
+            stop=stack.enter_context(noted_signals()),
         )
         checkpoints.restore()
         if devices.is_chief:

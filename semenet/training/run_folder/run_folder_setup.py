@@ -35,6 +35,7 @@ _OTHER_INPUTS = {
     "sampling": "other values of the columns to balance by",
     "teacher_sha256": "another teacher",
     "weights_sha256": "other weights to start from",
+    "images_sha256": "other contents of the image files",
     "columns_sha256": "other values in the columns of --group-by, --unlearn or --unlearn-within",
 }
 
@@ -49,7 +50,7 @@ def find_earlier_record(
         recipe: the recipe of this start.
         manifest: the manifest of this start.
         inputs: the other inputs of this start: the dict of `select_rows`, `sampling`, `teacher_sha256`,
-            `weights_sha256` and `columns_sha256`.
+            `weights_sha256`, `images_sha256` and `columns_sha256`.
 
     Returns:
         The content of run.json; None where the folder holds no run yet.
@@ -80,6 +81,9 @@ def find_earlier_record(
     if record["manifest_sha256"] != manifest.sha256:
         differences.append("another manifest")
     for key, difference in _OTHER_INPUTS.items():
+        # A finished run needs its images no more: they may be gone.
+        if key == "images_sha256" and record["status"] == "finished":
+            continue
         if record.get(key, inputs[key]) != inputs[key]:
             differences.append(difference)
     if differences:
@@ -180,9 +184,26 @@ def resume_record(
                 f"Received: {out}, started with {name} {record[name]}, now {value}. Pass --precision, set "
                 "KERAS_BACKEND, or pass another --out."
             )
+    _tell_other_versions(out, record.get("versions", {}))
     record["starts"] = [*record.get("starts", []), _describe_start(options)]
     write_text(out / RECORD, json.dumps(record, indent=2) + "\n")
     return record
+
+
+def _tell_other_versions(out: pathlib.Path, started: dict[str, str]) -> None:
+    """Prints which packages differ from those of the run's first start."""
+    current = package_versions()
+    others = [
+        f"{name} {started[name]}, now {version}"
+        for name, version in current.items()
+        if started.get(name, version) != version
+    ]
+    if others:
+        print(
+            f"semenet: {out} was started with {'; '.join(others)}. The result may differ from that of an "
+            "uninterrupted run.",
+            file=sys.stderr,
+        )
 
 
 def _describe_start(options: "RunOptions") -> dict[str, Any]:
