@@ -3,6 +3,7 @@
 A sub-command parses its arguments and calls a function. Heavy packages are imported only then.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -20,6 +21,7 @@ from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
 from semenet.cli.manifest import MANIFEST_COMMANDS
 from semenet.cli.recipe import report_errors, run_recipe
 from semenet.cli.serving import cascade, export, serve
+from semenet.cli.suggestions import check_command, suggested_options
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
@@ -230,12 +232,15 @@ COMMANDS = {
 
 def call(commands: dict[str, Callable[..., None]], arguments: list[str], prog: str) -> None:
     """Calls the command that the first argument names with the remaining arguments."""
-    tyro.extras.subcommand_cli_from_dict(
-        commands,
-        prog=prog,
-        description="A Keras model zoo for chest radiographs. Research use only.",
-        args=arguments,
-    )
+    check_command(arguments, tuple(commands), prog)
+    named = commands.get(arguments[0]) if arguments else None
+    with suggested_options(named, arguments[1:]) if named else contextlib.nullcontext():
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog=prog,
+            description="A Keras model zoo for chest radiographs. Research use only.",
+            args=arguments,
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli.suggestions import suggested_options
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.options import DataOptions, RunOptions
@@ -70,7 +71,7 @@ def run_recipe(
 
     # --help keeps lines apart only if there is a blank line between them.
     description = "\n\n".join(line for line in description.splitlines() if line)
-    with report_errors():
+    with report_errors(), suggested_options(train_recipe, arguments):
         tyro.cli(train_recipe, description=description, args=arguments, prog=program)
 
 
@@ -100,13 +101,13 @@ def report_errors() -> Iterator[None]:
     and keep their traceback.
 
     Raises:
-        SystemExit: status 1 for such an error, 130 for an interrupt.
+        SystemExit: status 1 for such an error, 130 for an interrupt, 143 for SIGTERM during a training.
     """
     try:
         yield
-    except KeyboardInterrupt:
-        print("semenet: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as error:
+        print(f"semenet: {str(error) or 'interrupted'}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_status", 130))
     except SemenetError as error:
         message = str(error)
     except OSError as error:
