@@ -37,7 +37,13 @@ def escape_cell(cell: str) -> str:
 
 
 def unescape_cell(cell: str) -> str:
-    """Returns the text of a cell that `escape_cell` wrote."""
+    """Returns the text of a cell that `escape_cell` wrote.
+
+    Example:
+        >>> from semenet.storage import unescape_cell
+        >>> unescape_cell("'=1+1"), unescape_cell("'a'")
+        ('=1+1', "'a'")
+    """
     return cell[1:] if _ESCAPED.match(cell) else cell
 
 
@@ -79,6 +85,12 @@ def unescape_table(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The same DataFrame, changed in place.
+
+    Example:
+        >>> import pandas as pd
+        >>> from semenet.storage import unescape_table
+        >>> unescape_table(pd.DataFrame({"file": ["'=a.png"], "normal": [0.5]})).values.tolist()
+        [['=a.png', 0.5]]
     """
     table.columns = [unescape_cell(name) if isinstance(name, str) else name for name in table.columns]
     for position, dtype in enumerate(table.dtypes):

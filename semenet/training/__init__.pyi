@@ -7,6 +7,7 @@ from .recipe import RecipeError as RecipeError
 from .recipe import find_recipe as find_recipe
 from .recipe import list_recipes as list_recipes
 from .run_folder.run import Run as Run
+from .stop_signals import TrainingStopped as TrainingStopped
 
 __all__ = [
     "DataOptions",
@@ -14,6 +15,7 @@ __all__ = [
     "RecipeError",
     "Run",
     "RunOptions",
+    "TrainingStopped",
     "find_recipe",
     "list_recipes",
     "train",

@@ -38,6 +38,11 @@ class StopRequest:
 
     number: int | None = None
 
+    def raise_after(self, message: str) -> None:
+        """Raises TrainingStopped if a signal has come that stopped nothing, such as in the last step."""
+        if self.number is not None:
+            raise TrainingStopped(message, self.number)
+
 
 @contextlib.contextmanager
 def noted_signals() -> Iterator[StopRequest]:

@@ -48,6 +48,15 @@ def test_another_thread_notes_nothing_and_does_not_fail():
     assert found == [None]
 
 
+def test_a_signal_in_the_last_step_still_ends_the_command():
+    with noted_signals() as request:
+        request.raise_after("finished")
+        request.number = signal.SIGTERM
+        with pytest.raises(TrainingStopped, match="finished") as stopped:
+            request.raise_after("finished")
+    assert stopped.value.exit_status == 143
+
+
 def test_exit_status_follows_the_signal():
     assert TrainingStopped("", signal.SIGINT).exit_status == 130
     assert TrainingStopped("", signal.SIGTERM).exit_status == 143

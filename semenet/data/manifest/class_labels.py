@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from semenet.data.manifest.csv_file import ManifestError, shorten
+from semenet.data.manifest.csv_file import shorten
+from semenet.data.manifest.errors import ManifestError
+from semenet.data.manifest.names import spelling_remedy
 
 SEPARATOR = "|"
 
@@ -55,6 +57,7 @@ def possible_classes(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarr
             f"Every label must be one of the classes {', '.join(class_names)}, or several of them joined by "
             f"{SEPARATOR}. Received: {label!r} for {file} (all unknown classes: "
             f"{shorten(sorted({repr(part) for *_, part in unknown}))}). "
+            f"{spelling_remedy(sorted({part for *_, part in unknown}), class_names)}"
             "Remove these rows, or train a network with these classes (--classes)."
         )
     return possible[codes]

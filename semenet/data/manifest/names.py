@@ -105,6 +105,20 @@ def warn_of_similar_patients(path: pathlib.Path, rows: pd.DataFrame) -> None:
     )
 
 
+def spelling_remedy(labels: Iterable[str], class_names: Iterable[str]) -> str:
+    """Returns how to spell labels that differ from a class only in case or white space; "" if none does.
+
+    Example:
+        >>> from semenet.data.manifest.names import spelling_remedy
+        >>> spelling_remedy(["Normal", "edema"], ["normal", "virus"])
+        "Write 'normal' for 'Normal'. "
+    """
+    right = {"".join(name.casefold().split()): name for name in class_names}
+    keys = {label: "".join(label.casefold().split()) for label in labels}
+    pairs = [f"{right[key]!r} for {label!r}" for label, key in keys.items() if key in right]
+    return f"Write {', '.join(pairs)}. " if pairs else ""
+
+
 def _describe(names: Iterable[str], rows: pd.DataFrame) -> str:
     parts = []
     for name in names:

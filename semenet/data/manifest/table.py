@@ -20,6 +20,7 @@ from semenet.data.manifest.names import (
     check_split_names,
     normalize_names,
     normalized,
+    spelling_remedy,
     warn_of_similar_patients,
 )
 from semenet.data.manifest.row_paths import row_paths
@@ -275,7 +276,7 @@ def label_index(rows: pd.DataFrame, class_names: Sequence[str]) -> np.ndarray:
         raise ManifestError(
             f"Every label must be one of the classes {', '.join(class_names)}. "
             f"Received: {first['label']!r} for {first['file']} (all unknown labels: "
-            f"{shorten([repr(label) for label in unknown])}). "
+            f"{shorten([repr(label) for label in unknown])}). {spelling_remedy(unknown, class_names)}"
             "Remove these rows, or train a network with these classes (--classes)."
         )
     return index.astype(np.int64)

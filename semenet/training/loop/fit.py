@@ -150,6 +150,7 @@ def train(
                 print(format_cells(inputs["sampling"], len(rows)), file=sys.stderr)
         # The other processes wait until rank 0 has created the folder.
         devices.broadcast("folder")
+        stop = stack.enter_context(noted_signals())
         checkpoints = CheckpointCallback(
             out,
             recipe,
@@ -160,7 +161,7 @@ def train(
             devices=devices,
             steps_per_epoch=batches.steps,
             checkpoint_every=options.checkpoint_every,
-            stop=stack.enter_context(noted_signals()),
+            stop=stop,
         )
         checkpoints.restore()
         if devices.is_chief:
@@ -180,6 +181,7 @@ def train(
             result |= group_record(model, values)
             record |= {"status": "finished"} | result
             write_text(out / RECORD, json.dumps(record, indent=2, allow_nan=False) + "\n")
+        stop.raise_after(f"stopped after the training had ended: {out} is finished")
     return Run.open(out)
 
 

@@ -4,9 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from semenet.data.manifest.class_labels import possible_classes
 from semenet.data.manifest.errors import ManifestError, ManifestWarning
 from semenet.data.manifest.splitting import split_patients
-from semenet.data.manifest.table import check_patients, patients_in_several_splits, read_manifest
+from semenet.data.manifest.table import (
+    check_patients,
+    label_index,
+    patients_in_several_splits,
+    read_manifest,
+)
 from semenet.data.sources.source_rows import draw_splits, keep_patients_whole
 from semenet.metrics.patient_resamples import PatientBootstrap
 from semenet.models.layers.heads import check_class_names
@@ -84,3 +90,10 @@ def test_splits_that_differ_only_in_case_are_an_error(splits, tmp_path):
 
 def test_an_old_split_column_may_be_replaced(tmp_path):
     assert len(read(tmp_path, ["a", "b"], ["Train", "val"], require_split=False).rows) == 2
+
+
+@pytest.mark.parametrize("function", [possible_classes, label_index])
+def test_a_label_in_another_case_is_answered_with_its_class(function):
+    rows = table(["a", "b"], ["train", "train"], ["Normal", "virus"])
+    with pytest.raises(ManifestError, match="Write 'normal' for 'Normal'. Remove these rows"):
+        function(rows, ("normal", "virus"))
