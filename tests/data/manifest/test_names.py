@@ -15,7 +15,6 @@ from semenet.data.manifest.table import (
 )
 from semenet.data.sources.source_rows import draw_splits, keep_patients_whole
 from semenet.metrics.patient_resamples import PatientBootstrap
-from semenet.models.layers.heads import check_class_names
 from semenet.training.recipe import Recipe
 
 COMPOSED, DECOMPOSED = "Jos\u00e9", "Jose\u0301"
@@ -55,6 +54,8 @@ def test_the_bootstrap_draws_a_patient_in_two_unicode_forms_once():
 
 
 def test_labels_and_class_names_are_compared_in_normal_form(tmp_path):
+    from semenet.models.layers.heads import check_class_names
+
     manifest = read(tmp_path, ["a", "b"], ["val", "train"], [COMPOSED, DECOMPOSED])
     assert manifest.rows["label"].unique().tolist() == [COMPOSED]
     assert check_class_names([DECOMPOSED, "b"]) == (COMPOSED, "b")

@@ -11,6 +11,7 @@ import pytest
 
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
 from semenet.training.loop.fit import train
+from semenet.training.options import RunOptions
 from semenet.training.run_folder import run_folder_setup
 from semenet.training.run_folder.checkpoint import read_state
 from semenet.training.run_folder.record import RunFolderError
@@ -45,15 +46,17 @@ def copied(phantoms, tmp_path):
 
 
 def test_a_signal_saves_a_checkpoint_from_which_the_run_goes_on(
-    copied, tmp_path, tiny_recipe, classifier_run, monkeypatch, capsys
+    copied, tmp_path, tiny_recipe, monkeypatch, capsys
 ):
-    recipe, out = tiny_recipe("seme_resnet50"), tmp_path / "run"
+    recipe, out = tiny_recipe("vgg19_gap"), tmp_path / "run"
+    options = RunOptions(tensorboard=False)
+    train(recipe, copied, tmp_path / "whole", options=options)
     with monkeypatch.context() as patched:
         signal_at(patched, epoch=1, step=2)
         with pytest.raises(
             TrainingStopped, match=r"epoch 1 and step 2\. .*saved in .*run; the same"
         ) as stopped:
-            train(recipe, copied, out)
+            train(recipe, copied, out, options=options)
     assert stopped.value.exit_status == 143
     _, progress = read_state(out / "checkpoints" / "last.npz")
     assert (progress["epoch"], progress["step"]) == (1, 2)
@@ -68,9 +71,9 @@ def test_a_signal_saves_a_checkpoint_from_which_the_run_goes_on(
     (copied.parent / image).write_bytes(original)
     versions = run_folder_setup.package_versions()
     monkeypatch.setattr(run_folder_setup, "package_versions", lambda: versions | {"numpy": "9.9"})
-    train(recipe, copied, out)
+    train(recipe, copied, out, options=options)
     assert f"started with numpy {versions['numpy']}, now 9.9" in capsys.readouterr().err
-    uninterrupted, resumed = weights(classifier_run), weights(out)
+    uninterrupted, resumed = weights(tmp_path / "whole"), weights(out)
     assert uninterrupted.keys() == resumed.keys()
     for name, values in uninterrupted.items():
         np.testing.assert_allclose(resumed[name], values, rtol=1e-4, atol=1e-6, err_msg=name)
