@@ -70,7 +70,6 @@ ROOMS = {
         "progress",
         "source_manifest",
         "tensorflow_import",
-        "suggestions",
         "recipe",
         "cross_validation",
         "doctor",

@@ -19,9 +19,8 @@ from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMet
 from semenet.cli.finding_sources import FINDING_COMMANDS
 from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
 from semenet.cli.manifest import MANIFEST_COMMANDS
-from semenet.cli.recipe import report_errors, run_recipe
+from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options
 from semenet.cli.serving import cascade, export, serve
-from semenet.cli.suggestions import check_command, suggested_options
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
