@@ -12,7 +12,7 @@ Reference:
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import pandas as pd
@@ -96,15 +96,17 @@ def unescape_table(table: pd.DataFrame) -> pd.DataFrame:
     for position, dtype in enumerate(table.dtypes):
         if not pd.api.types.is_numeric_dtype(dtype):
             cells = table.iloc[:, position]
-            changed = _changed(cells, unescape_cell)
+            changed = _changed(cells, unescape_cell, ("'",))
             if changed:
                 table.isetitem(position, _replaced(cells, changed))
     return table
 
 
-def _changed(cells: pd.Series, rule: Callable[[str], str]) -> dict[str, str]:
-    """Returns the distinct cells that a rule changes, with what they become."""
-    special = (cell for cell in cells.unique().tolist() if isinstance(cell, str) and cell[:1] in _STARTS)
+def _changed(
+    cells: pd.Series, rule: Callable[[str], str], starts: Container[str] = _STARTS
+) -> dict[str, str]:
+    """Returns the distinct cells that a rule changes, with what they become: they begin with `starts`."""
+    special = [cell for cell in cells.unique().tolist() if isinstance(cell, str) and cell[:1] in starts]
     return {cell: new for cell in special if (new := rule(cell)) != cell}
 
 

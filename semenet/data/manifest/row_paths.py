@@ -65,7 +65,7 @@ def with_slashes(path: pathlib.Path, folder: pathlib.Path, names: Sequence[str])
     Raises:
         ManifestError: a path has a drive letter or the name of a server, which another system cannot open.
     """
-    found = [index for index, name in enumerate(names) if "\\" in name or _DRIVE.match(name)]
+    found = [index for index, name in enumerate(names) if "\\" in name or name[1:2] == ":"]
     if os.sep != "/" or not found:
         return list(names)
     if any(_exists(folder, names[index]) for index in found[:_TRIED]):
