@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from semenet.data.manifest.csv_file import ManifestError, join_paths, shorten
+from semenet.data.manifest.csv_file import join_paths, shorten
+from semenet.data.manifest.errors import ManifestError
+from semenet.data.manifest.names import check_split_names
+from semenet.data.manifest.row_paths import with_slashes
 from semenet.data.manifest.schema import DERIVED_COLUMNS
 from semenet.data.manifest.table import Manifest, read_manifest, write_manifest
 from semenet.data.sources.combining.conflicts import (
@@ -99,6 +102,8 @@ def combine_manifests(
             f"Manifests to combine need the column split. Received: {shorten(list(paths))} without it. Draw "
             "splits first with `semenet data split`."
         )
+    for name, frame in frames.items():
+        check_split_names(paths[name], frame["split"])
     frames = _change_labels(frames, dict(labels or {}), drop)
     rows = pd.concat(
         [frame.assign(manifest=name) for name, frame in frames.items()], ignore_index=True
@@ -110,6 +115,7 @@ def combine_manifests(
         )
     if classes and "label" in rows:
         check_classes(rows["label"], classes)
+    check_split_names(out, rows["split"])
     check_files(rows)
     rows["patient"] = name_patients(rows, patients)
     if not allow_patient_overlap:
@@ -170,7 +176,10 @@ def _read(path: pathlib.Path) -> pd.DataFrame:
     """Reads the rows of a manifest, with absolute paths."""
     rows = read_manifest(path, required=(), require_split=False).rows
     folder = path.absolute().parent
-    return rows.assign(**{column: join_paths(folder, rows[column]) for column in _PATHS if column in rows})
+    found = [column for column in _PATHS if column in rows]
+    return rows.assign(
+        **{name: join_paths(folder, with_slashes(path, folder, rows[name].tolist())) for name in found}
+    )
 
 
 def _own_columns(frame: pd.DataFrame) -> list[str]:

@@ -291,3 +291,20 @@ def test_the_command_rejects_other_forms(children, tmp_path, capsys, options, me
     with pytest.raises(SystemExit):
         main(["data", "combine", str(children), str(children), "--out", str(tmp_path / "m.csv")])
     assert "its own name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+def test_splits_that_differ_only_in_case_are_an_error_before_writing(in_one, children, adults, tmp_path):
+    path = children if in_one else adults
+    path.write_text(path.read_text().replace(",train", ",Reserve" if in_one else ",RESERVE"))
+    out = tmp_path / "all.csv"
+    with pytest.raises(ManifestError, match="must not differ only in upper and lower case"):
+        combine_manifests([children, adults], out)
+    assert not out.exists()
+
+
+def test_backslashes_of_one_manifest_and_slashes_of_another_are_one_file(children, tmp_path):
+    copy = children.with_name("copy.csv")
+    copy.write_text(children.read_text().replace("images/", "images\\"))
+    with pytest.raises(ManifestError, match="the same file"):
+        combine_manifests([children, copy], tmp_path / "all.csv", patients="shared")
