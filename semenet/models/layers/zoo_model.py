@@ -61,6 +61,10 @@ def as_zoo_model(model: keras.Model) -> keras.Model:
     head = next((layer for layer in model.layers if layer.name == "head"), None)
     if isinstance(model, ZooModel) or not hasattr(head, "class_names"):
         return model
+    if type(model).__name__ != "Functional":
+        # A class of its own, such as keras.Sequential, stays; only its copies lose the names.
+        model.class_names = head.class_names
+        return model
     return ZooModel(model.input, model.output, name=model.name)
 
 

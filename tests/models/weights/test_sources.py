@@ -140,6 +140,7 @@ def trial(tmp_path, monkeypatch):
 
 def test_published_weights_define_classes_size_architecture_and_preprocessing(trial):
     model, _ = trial
+    assert semenet.build("vgg19_gap", classes=2, weights="trial").class_names == ("a", "b")
     copy = semenet.build("vgg19_gap", weights="trial")
     assert copy.class_names == ("a", "b")
     assert copy.input_shape == (None, 32, 32, 1)
