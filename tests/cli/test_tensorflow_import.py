@@ -8,9 +8,14 @@ import pytest
 from semenet.cli import tensorflow_import
 
 PROGRAM = """
-import sys
+import gc, sys
 from semenet.cli.tensorflow_import import import_tensorflow
+full = gc.get_stats()[2]["collections"]
 import_tensorflow(training=True)
+# The garbage collector pauses during the import, and leaves out what was imported afterwards.
+assert gc.get_stats()[2]["collections"] == full
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
 assert {"tensorflow", "keras"} <= set(sys.modules)
 loaded = {"jax", "matplotlib.pyplot", "sklearn"} & set(sys.modules)
 assert not loaded, loaded
