@@ -8,11 +8,11 @@ import pandas as pd
 import tensorflow as tf
 
 from semenet import metrics
+from semenet.data.transforms.lung_plausibility import check_lungs
 from semenet.data.transforms.lung_view_on_host import Box
 from semenet.evaluation.shortcut_audit.marks import SIDE, marks_of_files, resize_mask_for_marks
 from semenet.evaluation.shortcut_audit.occlusions import View
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.lung_plausibility import failed_lung_checks
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import show_steps, track
 from semenet.training.run_folder.run import Run
@@ -101,7 +101,7 @@ def _batches(
             yield images, found, [view.box for view in views], failed
         return
     for images, found in masks.images_with_masks(rows, run, batch_size):
-        failed = failed_lung_checks(tf.constant(found)).numpy().any(axis=1)
+        failed = np.array([check_lungs(mask)[0].any() for mask in found])
         yield images, found, [None] * len(images), failed
 
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from semenet.data.images.reading import read_image, read_mask
 from semenet.data.manifest.table import read_manifest, write_manifest
+from semenet.data.transforms.lung_plausibility import CHECKS, check_lungs
 from semenet.errors import SemenetError
 from semenet.inference.lung_masks import LungMasks
-from semenet.inference.lung_plausibility import CHECKS, failed_lung_checks
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
 from semenet.storage.atomic import output_file, output_folder, unique_stems, write_bytes, write_text
@@ -139,7 +138,7 @@ def _write_masks(
         if not is_finished:
             (mask,) = masks.segment([found], found.shape)
             write_bytes(file, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
-        failed = failed_lung_checks(tf.constant(mask[np.newaxis])).numpy()[0]
+        failed, _ = check_lungs(mask)
         yield number, file, " ".join(name for name, fails in zip(CHECKS, failed, strict=True) if fails)
 
 
