@@ -81,13 +81,16 @@ def count_pieces(masks: tf.Tensor) -> tf.Tensor:
 
 def _pieces(masks: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns each cell's label, int32 `(N, H * W)`, 0 outside, and whether each label from 1 on counts."""
-    inside = tf.cast(masks, tf.float32)[..., tf.newaxis]
-    _, height, width, _ = tf.unstack(tf.shape(inside))
+    inside = tf.cast(masks, tf.float32)
+    _, height, width = tf.unstack(tf.shape(inside))
     cells = height * width
-    numbers = tf.reshape(tf.range(1, cells + 1), (1, height, width, 1))
+    numbers = tf.reshape(tf.range(1, cells + 1), (1, height, width))
 
     def spread(step: tf.Tensor, labels: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        wider = tf.nn.max_pool2d(labels, 3, 1, "SAME") * inside
+        # The highest of 3 x 3. As max pooling of one channel, this takes several times as long.
+        around = tf.pad(labels, ((0, 0), (1, 1), (1, 1)))
+        around = tf.maximum(tf.maximum(around[:, :, :-2], around[:, :, 1:-1]), around[:, :, 2:])
+        wider = tf.maximum(tf.maximum(around[:, :-2], around[:, 1:-1]), around[:, 2:]) * inside
         return step + 1, wider, tf.reduce_any(wider != labels)
 
     # The highest cell number of each piece spreads to all of its cells.
