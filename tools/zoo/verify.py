@@ -71,29 +71,34 @@ def verify_zoo(
     size = sum(path.stat().st_size for path in zoo.rglob("*") if path.is_file()) / 1e6
     if size > MOST_MEGABYTES:
         raise ZooError(f"The zoo may have at most {MOST_MEGABYTES} MB. Received: {zoo} with {size:.1f} MB.")
-    for folder in folders:
-        key = f"{folder.parent.name}/{folder.name}"
-        if key not in hashes:
-            verify_entry(folder, metadata_sha256=None)
-            print(f"{key}: card only")
-            continue
-        changes = {}
-        for backend in backends:
-            changes[backend] = verify_on(backend, folder, hashes[key])
-        print(f"{key}: " + ", ".join(f"{name} within {change:.1e}" for name, change in changes.items()))
+    keys = {f"{folder.parent.name}/{folder.name}": folder for folder in folders}
+    for key in sorted(set(keys) - set(hashes)):
+        verify_entry(keys[key], metadata_sha256=None)
+        print(f"{key}: card only")
+    changes = {name: verify_on(name, [(keys[key], hashes[key]) for key in hashes]) for name in backends}
+    for number, key in enumerate(hashes):
+        print(f"{key}: " + ", ".join(f"{name} within {found[number]:.1e}" for name, found in changes.items()))
     print(f"{len(hashes)} sets of weights and {len(folders) - len(hashes)} cards verified, {size:.1f} MB")
 
 
-def verify_on(backend, folder, metadata_sha256):
-    """Runs `verify_entry` on a Keras backend, in another process if this one uses another backend."""
-    if backend == keras.backend.backend():
-        return verify_entry(folder, metadata_sha256)
+def verify_on(backend, sets):
+    """Runs `verify_entry` on a Keras backend, in another process if this one uses another backend.
+
+    Args:
+        backend: str, name of the backend.
+        sets: list of (folder, metadata_sha256), the arguments of `verify_entry`.
+
+    Returns:
+        list of float, the largest difference from the reference output for each set.
+    """
+    if backend == keras.backend.backend() or not sets:
+        return [verify_entry(folder, metadata_sha256) for folder, metadata_sha256 in sets]
     environment = os.environ | {"KERAS_BACKEND": backend}
-    command = [sys.executable, __file__, "entry", str(folder), metadata_sha256]
+    command = [sys.executable, __file__, "sets", *(str(argument) for one in sets for argument in one)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     if ended.returncode != 0:
-        raise ZooError(f"{folder} on {backend}: {ended.stderr.strip()}")
-    return float(ended.stdout.split()[-1])
+        raise ZooError(f"On {backend}: {ended.stderr.strip()}")
+    return [float(word) for word in ended.stdout.split()[-len(sets) :]]
 
 
 def verify_entry(folder, metadata_sha256):
@@ -171,14 +176,15 @@ def _golden_difference(metadata, published):
     return difference
 
 
-def _entry(arguments):
-    folder, metadata_sha256 = arguments
+def _verify_sets(arguments):
+    """Prints the difference for each set, of which `arguments` has folder and hash in turn."""
     with report_errors():
-        print(verify_entry(pathlib.Path(folder), metadata_sha256))
+        for folder, metadata_sha256 in zip(arguments[::2], arguments[1::2], strict=True):
+            print(verify_entry(pathlib.Path(folder), metadata_sha256))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["entry"]:
-        _entry(sys.argv[2:])
+    if sys.argv[1:2] == ["sets"]:
+        _verify_sets(sys.argv[2:])
     else:
         main()
