@@ -1,5 +1,6 @@
 """Fixtures of all tests: quiet TensorFlow, seeds, a float32 policy, phantoms and small trained runs."""
 
+import gc
 import importlib
 import os
 import pathlib
@@ -8,6 +9,33 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import pytest
+
+# Searching what is imported for garbage, again and again, would be a twentieth of the tests' time.
+gc.freeze()
+gc.set_threshold(20_000, 10, 10)
+
+# The files with the longest tests. They run first, so that no worker waits at the end for one of these.
+LONGEST = (
+    "test_zoo",
+    "test_resume",
+    "test_cross_validation",
+    "test_classifier_audit",
+    "test_distributed_runs",
+    "test_readme",
+    "test_paper",
+)
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_compilation(tmp_path_factory):
+    """Makes XLA compile quickly and once: the tests' processes run each program only a few times."""
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 @pytest.fixture(autouse=True)
