@@ -15,6 +15,7 @@ from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError, did_you_mean
 from semenet.models.entries import find_entry
 from semenet.models.placements import MOEX_POSITIONS
+from semenet.storage.json_files import JsonError, dataclass_schema, parse_json
 from semenet.training.input_sizes import SizePhase, parse_sizes, size_phases, sizes_rule
 from semenet.training.recipe_rules import normal_names, recipe_rules
 
@@ -248,22 +249,21 @@ class Recipe:
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str | bytes) -> Self:
         """Reads the JSON text of `to_json`.
 
         Raises:
             RecipeError: the text is not a recipe of this version, or a value is out of range.
         """
         try:
-            values = json.loads(text)
-            tuples = {name: tuple(values[name]) for name in ("classes", "views")}
-            tuples |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-            return cls(**values | tuples)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            values = parse_json(text, dataclass_schema(cls, required=("entry", "classes", "views")))
+        except JsonError as error:
             raise RecipeError(
                 "recipe.json must have been written by this version of semenet. "
-                f"Received: {text[:80]!r}...: {error}. Train again, or use the version that wrote it."
+                f"Received: {error}. Train again, or use the version that wrote it."
             ) from error
+        tuples = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values | tuples)
 
 
 def list_recipes() -> list[str]:

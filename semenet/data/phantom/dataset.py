@@ -23,6 +23,7 @@ from semenet.data.manifest.table import write_manifest
 from semenet.data.phantom.arguments import LETTERS, PhantomError, check_classes, check_seed, check_size
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.storage.atomic import write_text
+from semenet.storage.json_files import JsonError, read_json
 
 CLASSES = ("normal", "bacteria", "virus")
 MIN_PER_CLASS = 3
@@ -181,10 +182,10 @@ def _is_phantom_settings(path: pathlib.Path) -> bool:
     if not path.is_file():
         return False
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        settings = read_json(path, {"type": "object"})
+    except JsonError:
         return False
-    return isinstance(settings, dict) and settings.get("generator") == _GENERATOR
+    return settings.get("generator") == _GENERATOR
 
 
 def _check_count(count: int, classes: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """V7's lung annotations (polygons in Darwin JSON)."""
 
+import codecs
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -26,6 +26,7 @@ from semenet.data.sources.source_rows import (
 )
 from semenet.storage.atomic import output_folder, unique_stems
 from semenet.storage.file_names import as_paths
+from semenet.storage.json_files import parse_json, read_bytes
 
 _LUNG = "lung"
 # Coordinates in pixels must be below this value, which OpenCV can draw; NaN is not below it either.
@@ -189,7 +190,7 @@ def _image_of(names: Sequence[str], image_paths: Mapping[str, Sequence[pathlib.P
 
 def _read_item(path: pathlib.Path) -> _Item:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(read_bytes(path).removeprefix(codecs.BOM_UTF8), {"type": "object"})
         if "item" in content:
             item = content["item"]
             slot = item["slots"][0]

@@ -1,7 +1,6 @@
 """Trains, calibrates and evaluates one fold; a fold that was interrupted goes on."""
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -19,10 +18,12 @@ from semenet.progress import track
 from semenet.storage.atomic import output_folder, replacing
 from semenet.storage.csv_cells import csv_text
 from semenet.storage.hashing import file_sha256
+from semenet.storage.json_files import TEXTS, JsonError, object_schema, read_json
 from semenet.training.loop.fit import train
 from semenet.training.options import DataOptions, RunOptions
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import MODEL
+from semenet.training.run_folder.record import RunFolderError
 from semenet.training.run_folder.run import Run
 
 MANIFEST = "manifest.csv"
@@ -80,7 +81,7 @@ def is_finished(folder: pathlib.Path) -> bool:
     file, model = folder / EVALUATION / METRICS, folder / RUN / MODEL
     if not (file.is_file() and model.is_file()):
         return False
-    return json.loads(file.read_text(encoding="utf-8"))["model_sha256"] == file_sha256(model)
+    return _read_metrics(file)["model_sha256"] == file_sha256(model)
 
 
 def run_fold(fold: Fold, folder: pathlib.Path, settings: FoldSettings) -> None:
@@ -124,13 +125,24 @@ def run_fold(fold: Fold, folder: pathlib.Path, settings: FoldSettings) -> None:
 def read_fold(fold: Fold, folder: pathlib.Path) -> FoldResult:
     """Reads what a finished fold has written."""
     run = Run.open(folder / RUN)
-    found = json.loads((folder / EVALUATION / METRICS).read_text(encoding="utf-8"))
+    found = _read_metrics(folder / EVALUATION / METRICS)
     names = () if run.recipe.segments else tuple(found["class_names"])
     inner = None
     if names:
         inner = SavedPredictions.read_file(folder / INNER, names)
     held_out = SavedPredictions.read(folder / EVALUATION, names)
     return FoldResult(fold, folder, held_out, inner, found, run.record["best_epoch"])
+
+
+def _read_metrics(file: pathlib.Path) -> dict[str, Any]:
+    """Reads the metrics.json of a fold."""
+    try:
+        return read_json(file, object_schema({"model_sha256": {"type": "string"}}, {"class_names": TEXTS}))
+    except (OSError, JsonError) as error:
+        raise RunFolderError(
+            "A fold's metrics.json must be the one that `semenet evaluate` wrote. "
+            f"Received: {file}: {error}. Delete its folder; the same command evaluates it again."
+        ) from error
 
 
 def _predict_inner(fold: Fold, folder: pathlib.Path, settings: FoldSettings) -> None:

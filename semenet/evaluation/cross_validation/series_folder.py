@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from semenet.data.manifest.table import Manifest
+from semenet.errors import SemenetError
 from semenet.evaluation.cross_validation.folds import Fold
 from semenet.storage.atomic import is_temporary, write_text
 from semenet.storage.hashing import file_sha256
+from semenet.storage.json_files import JsonError, object_schema, read_json
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import model_file
 from semenet.training.run_folder.record import RunFolderError
@@ -82,11 +84,11 @@ def check_plan(out: pathlib.Path, plan: dict[str, Any]) -> bool:
             )
         return False
     try:
-        earlier = json.loads(file.read_text(encoding="utf-8"))
+        earlier = read_json(file, object_schema({"recipe": {"type": "object"}}))
         recipe = dataclasses.asdict(Recipe.from_json(json.dumps(earlier["recipe"])))
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, JsonError, SemenetError) as error:
         raise RunFolderError(
-            f"The folder of a cross-validation must hold a complete {PLAN}. Received: {file}: {error!r}. "
+            f"The folder of a cross-validation must hold a complete {PLAN}. Received: {file}: {error} "
             "Pass another --out."
         ) from error
     now = dataclasses.asdict(Recipe.from_json(json.dumps(plan["recipe"])))

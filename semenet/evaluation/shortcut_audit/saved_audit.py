@@ -1,16 +1,25 @@
 """Reads a saved audit for a report on the same network and manifest."""
 
-import json
 import pathlib
 from typing import Any
 
 from semenet.errors import MissingFileError, SemenetError
+from semenet.storage.json_files import TEXTS, JsonError, object_schema, read_json
 
 # What a report shows of an audit.
-_REQUIRED = {
-    *("verdict", "words", "rule", "split", "count", "patients", "fed", "masks", "fitted_to", "views"),
-    *("origins", "model_sha256", "manifest_sha256"),
-}
+_SCHEMA = object_schema(
+    {
+        "verdict": {"type": "string"},
+        "words": TEXTS,
+        "split": {"type": "string"},
+        "count": {"type": "integer", "minimum": 0},
+        "patients": {"type": "integer", "minimum": 0},
+        "views": {"type": "object"},
+        "model_sha256": {"type": "string"},
+        "manifest_sha256": {"type": "string"},
+    }
+    | {key: {} for key in ("rule", "fed", "masks", "fitted_to", "origins")}
+)
 
 
 def read_audit(folder: str | pathlib.Path, model_sha256: str, manifest_sha256: str) -> dict[str, Any]:
@@ -30,14 +39,12 @@ def read_audit(folder: str | pathlib.Path, model_sha256: str, manifest_sha256: s
     """
     path = pathlib.Path(folder) / "audit.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if missing := _REQUIRED - set(found):
-            raise KeyError(*sorted(missing))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = read_json(path, _SCHEMA)
+    except (OSError, JsonError) as error:
         kind = MissingFileError if isinstance(error, FileNotFoundError) else SemenetError
         raise kind(
             "An audit is a folder with the audit.json that `semenet audit` writes. "
-            f"Received: {path}: {error!r}. Audit the network again."
+            f"Received: {path}: {error}. Audit the network again."
         ) from error
     hashes = {"network": ("model_sha256", model_sha256), "manifest": ("manifest_sha256", manifest_sha256)}
     for subject, (name, expected) in hashes.items():

@@ -18,9 +18,9 @@ def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
     Raises:
         SemenetError: there are no names, or blank, repeated or reserved ones, or one contains `|`.
     """
-    names = tuple(
-        unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in class_names
-    )
+    # The letters of a text are no classes.
+    given = () if isinstance(class_names, str) else class_names
+    names = tuple(unicodedata.normalize("NFC", name) if isinstance(name, str) else name for name in given)
     reserved = [name for name in names if name in RESERVED_NAMES]
     if reserved:
         raise SemenetError(
@@ -36,7 +36,7 @@ def check_class_names(class_names: Iterable[str]) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names) or not all(_is_name(name) for name in names):
         raise SemenetError(
             "Class names must be one or more distinct, non-empty strings. "
-            f"Received: {names!r}. Give one name per class, in the order of the outputs."
+            f"Received: {class_names!r}. Give one name per class, in the order of the outputs."
         )
     return names
 

@@ -9,7 +9,6 @@ pooch downloads each file. This module adds what pooch does not have:
 """
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -20,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from semenet.models.weights.errors import FetchError
+from semenet.models.weights.metadata_schema import INDEX_SCHEMA, METADATA_SCHEMA
 from semenet.storage.hashing import file_sha256
+from semenet.storage.json_files import JsonError, read_json
 
 URL = "SEMENET_ZOO_URL"
 INDEX = Path(__file__).with_name("zoo_index.json")
@@ -34,7 +35,7 @@ _CHUNK = 2**16
 
 def read_index() -> dict[str, str]:
     """Returns a dict of `<entry>/<name>` to the SHA-256 of the metadata.json that this version expects."""
-    return json.loads(INDEX.read_text(encoding="utf-8"))
+    return read_json(INDEX, INDEX_SCHEMA)
 
 
 def cache_folder() -> Path:
@@ -89,7 +90,7 @@ def fetch(entry_name: str, name: str, report: Callable[[str], None] = lambda mes
     try:
         metadata = temporary / "metadata.json"
         _download(f"{base}/{key}/metadata.json", metadata, _METADATA_BYTES, digest)
-        for file_name, file in json.loads(metadata.read_text(encoding="utf-8"))["files"].items():
+        for file_name, file in _listed_files(metadata, f"{base}/{key}/metadata.json").items():
             report(f"Fetching {base}/{key}/{file_name}, {file['bytes'] / 1e6:.1f} MB")
             _download(f"{base}/{key}/{file_name}", temporary / file_name, file["bytes"], file["sha256"])
         target = place / name
@@ -98,6 +99,17 @@ def fetch(entry_name: str, name: str, report: Callable[[str], None] = lambda mes
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return target / "metadata.json"
+
+
+def _listed_files(metadata: Path, url: str) -> dict[str, dict[str, Any]]:
+    """Returns the files that a fetched metadata.json lists, each with its `sha256` and its `bytes`."""
+    try:
+        return read_json(metadata, METADATA_SCHEMA)["files"]
+    except JsonError as error:
+        raise FetchError(
+            f"A fetched metadata.json must describe a set of weights. Received: {url}: {error}. "
+            f"Set {URL} to a copy of the zoo of this version."
+        ) from error
 
 
 def _cache_place(key: str, digest: str) -> Path:
@@ -118,7 +130,7 @@ def _download(url: str, path: Path, max_bytes: int, sha256: str) -> None:
     )
     try:
         with limits.enforced():
-            downloader(url, str(path), pooch=None)
+            _run_in_time(lambda: downloader(url, str(path), pooch=None), limits.seconds + _SECONDS_PER_READ)
     except (OSError, ValueError) as error:
         raise FetchError(
             f"Published weights are fetched from {URL}. Received: {url}: {error}. Check the address and the "
@@ -133,6 +145,30 @@ def _download(url: str, path: Path, max_bytes: int, sha256: str) -> None:
         )
 
 
+def _run_in_time(function: Callable[[], None], seconds: float) -> None:
+    """Runs a function in a thread, and leaves the thread behind if it takes longer.
+
+    `_Limits` can end a connection only when its response has begun: a server may send the header a byte at a
+    time.
+    """
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    # A daemon, so that the process does not wait for it.
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no complete answer after {seconds:.0f} seconds")
+    if errors:
+        raise errors[0]
+
+
 class _Limits:
     """Limits on the size and the time of one download.
 
@@ -145,7 +181,7 @@ class _Limits:
 
     def __init__(self, max_bytes: int, seconds: float) -> None:
         self.total = 0
-        self._max_bytes, self._seconds = max_bytes, seconds
+        self._max_bytes, self.seconds = max_bytes, seconds
         self._received = 0
         self._expired = False
         self._response = None
@@ -180,7 +216,7 @@ class _Limits:
 
     def _check_time(self) -> None:
         if self._expired:
-            raise TimeoutError(f"not complete after {self._seconds:.0f} seconds")
+            raise TimeoutError(f"not complete after {self.seconds:.0f} seconds")
 
     def update(self, size: int) -> None:
         """Counts a chunk; pooch passes the size of a full chunk also for the last one."""

@@ -2,9 +2,7 @@
 
 import dataclasses
 import hashlib
-import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,10 @@ from typing import Any
 from semenet.models.entries import CATALOG
 from semenet.models.weights import fetching
 from semenet.models.weights.errors import MetadataError, MissingWeightsError, NoWeightsError
+from semenet.models.weights.metadata_schema import METADATA_SCHEMA
+from semenet.storage.json_files import JsonError, read_json
 
 METADATA = "metadata.json"
-_FILE_NAME = re.compile(r"\w[\w.-]*")
-_REQUIRED_KEYS = ("network", "weights", "files")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,21 +200,15 @@ def read_published(path: Path) -> PublishedSet:
         MetadataError: as `published_sets`.
     """
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-        if missing := [key for key in _REQUIRED_KEYS if key not in metadata]:
-            raise KeyError(*missing)
+        metadata = read_json(path, METADATA_SCHEMA)
         network, files = metadata["network"], metadata["files"]
         weights = [] if metadata["weights"] is None else [metadata["weights"]]
-        wrong = [name for name in [*files, *weights] if not _FILE_NAME.fullmatch(name)]
-        wrong += [name for name in weights if name not in files]
-        if wrong:
-            raise ValueError(f"the file name {wrong[0]!r}")
+        if wrong := [name for name in weights if name not in files]:
+            raise JsonError(f"weights names {wrong[0]!r}, which is not among the files")
         return PublishedSet(
             folder=path.parent,
             weights=metadata["weights"],
-            files={
-                name: {"sha256": file["sha256"], "bytes": int(file["bytes"])} for name, file in files.items()
-            },
+            files={name: {key: file[key] for key in ("sha256", "bytes")} for name, file in files.items()},
             class_names=tuple(network["class_names"]),
             input_shape=tuple(network["input_shape"]),
             activation=network["activation"],
@@ -227,10 +219,10 @@ def read_published(path: Path) -> PublishedSet:
             architecture=dict(network["architecture"]),
             metadata=metadata,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, JsonError) as error:
         raise MetadataError(
             f"{METADATA} must be JSON that describes a network and lists plain files of its own folder with "
-            f"their sha256 and bytes. Received: {path}: {error!r}. Fix the file or remove its folder."
+            f"their sha256 and bytes. Received: {path}: {error}. Fix the file or remove its folder."
         ) from error
 
 

@@ -15,7 +15,7 @@ from semenet.models.entries import find_entry
 from semenet.models.layers.input_scaling import has_imagenet_scaling
 from semenet.models.layers.zoo_model import ZooModel
 from semenet.models.weights.errors import MissingWeightsError, WeightsError
-from semenet.models.weights.keras_files import load_keras_file
+from semenet.models.weights.keras_files import load_keras_file, load_weights_file
 from semenet.models.weights.published import PublishedSet, find_published, published_names
 from semenet.storage.hashing import file_sha256
 
@@ -240,8 +240,8 @@ class WeightsFile:
                 f"{self.path.stat().st_size} bytes, which is not one. Fetch it again, or write it again."
             )
         try:
-            model.load_weights(self.path)
-        except (ValueError, KeyError, OSError) as error:
+            load_weights_file(model, self.path)
+        except (ValueError, KeyError, TypeError, IndexError, OSError, RuntimeError) as error:
             raise WeightsError(
                 "A .weights.h5 file fits only the very network that wrote it: entry, channels, classes, "
                 f"width and depth. Received: {self.path} for `{model.name}` with {len(model.class_names)} "

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from semenet.errors import SemenetError
 from semenet.storage.atomic import new_folder, write_text
 from semenet.storage.hashing import file_sha256
+from semenet.storage.json_files import SHA256, TEXTS, JsonError, object_schema, read_json
 from semenet.training.run_folder.file_names import calibration_file, model_file
 from semenet.training.run_folder.run import Run
 
@@ -19,6 +20,12 @@ DESCRIPTION = "cascade.json"
 # Version 2 added the hashes of the calibrations.
 FORMAT = 2
 STAGES = ("stage1", "lungs", "stage2")
+_STAGE = object_schema({"sha256": SHA256, "calibration_sha256": {"anyOf": [{"type": "null"}, SHA256]}})
+_SCHEMA = object_schema(
+    {"format": {"const": FORMAT}, "refines": {"type": "string"}, "gated": {"type": "boolean"}}
+    | dict.fromkeys(STAGES, _STAGE),
+    {"class_names": TEXTS},
+)
 
 
 class CascadeError(SemenetError):
@@ -105,24 +112,19 @@ def read_cascade(folder: str | os.PathLike) -> SavedCascade:
     folder = pathlib.Path(folder)
     path = folder / DESCRIPTION
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
-            raise ValueError(f"format {description['format']!r}, not {FORMAT}")
-        refines, gated = description["refines"], description["gated"]
-        if not (isinstance(refines, str) and isinstance(gated, bool)):
-            raise TypeError(f"refines {refines!r}, gated {gated!r}")
-        networks = tuple(folder / f"{stage}.keras" for stage in STAGES)
-        expected = {}
-        for stage, file in zip(STAGES, networks, strict=True):
-            expected[file] = description[stage]["sha256"]
-            expected[calibration_file(file)] = description[stage]["calibration_sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        description = read_json(path, _SCHEMA)
+    except (OSError, JsonError) as error:
         missing = isinstance(error, FileNotFoundError)
-        reason = "which does not exist" if missing else f"which is not complete: {error!r}"
+        reason = "which does not exist" if missing else f"which is not complete: {error}"
         raise CascadeError(
             f"A cascade is a folder with a complete {DESCRIPTION}, as `semenet cascade` writes it. "
             f"Received: {path}, {reason}. Write the cascade again."
         ) from error
+    networks = tuple(folder / f"{stage}.keras" for stage in STAGES)
+    expected = {}
+    for stage, file in zip(STAGES, networks, strict=True):
+        expected[file] = description[stage]["sha256"]
+        expected[calibration_file(file)] = description[stage]["calibration_sha256"]
     for file, sha256 in expected.items():
         found = file_sha256(file) if file.is_file() else None
         if found != sha256:
@@ -131,4 +133,4 @@ def read_cascade(folder: str | os.PathLike) -> SavedCascade:
                 f"would answer where it should abstain. Received: {file}, which "
                 f"{'is missing' if found is None else 'has changed'}. Write the cascade again."
             )
-    return SavedCascade(networks, refines, gated)
+    return SavedCascade(networks, description["refines"], description["gated"])

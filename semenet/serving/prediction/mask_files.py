@@ -21,6 +21,7 @@ from semenet.inference.lung_masks import LungMasks
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
 from semenet.storage.atomic import output_file, output_folder, unique_stems, write_bytes, write_text
+from semenet.storage.json_files import JsonError, read_json
 
 if TYPE_CHECKING:
     import keras
@@ -145,6 +146,6 @@ def _write_masks(
 def _is_source(file: pathlib.Path, source: dict[str, str]) -> bool:
     """Whether the masks beside a file were written for the same manifest by the same network."""
     try:
-        return json.loads(file.read_text(encoding="utf-8")) == source
-    except (OSError, ValueError):
+        return read_json(file, {"type": "object"}) == source
+    except (OSError, JsonError):
         return False

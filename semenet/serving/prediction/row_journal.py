@@ -13,6 +13,7 @@ from semenet.serving.cascade.saved_cascade import DESCRIPTION
 from semenet.storage.atomic import OutputError, write_text
 from semenet.storage.file_names import shown_name
 from semenet.storage.hashing import file_sha256
+from semenet.storage.json_files import JsonError, parse_json
 
 
 class RowJournal:
@@ -42,10 +43,11 @@ class RowJournal:
         description = cascade_folder / DESCRIPTION
         # If there is no description, opening the cascade raises the error.
         cascade = file_sha256(description) if description.is_file() else None
-        self.head = json.dumps({"cascade": cascade, "columns": columns})
-        written = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        head, _, lines = written.partition("\n")
-        if lines and head != self.head:
+        self._columns = list(columns)
+        self.head = json.dumps({"cascade": cascade, "columns": self._columns})
+        written = self.path.read_bytes() if self.path.exists() else b""
+        head, _, lines = written.partition(b"\n")
+        if lines and head != self.head.encode():
             raise OutputError(
                 "An unfinished table can be resumed only by the same cascade with the same calibration. "
                 f"Received: {shown_name(cascade_folder)}, and {shown_name(self.path)}, which holds "
@@ -54,13 +56,32 @@ class RowJournal:
             )
         for line in lines.splitlines():
             try:
-                stamp, row, error = json.loads(line)
-            except ValueError:
+                done = parse_json(line, {}, finite=False)
+            except JsonError:
                 # The process was killed while it wrote the last line.
                 break
+            if not self._is_row(done):
+                raise OutputError(
+                    "The rows of an unfinished table must be those that `semenet predict` wrote. "
+                    f"Received: {shown_name(self.path)}, which holds another row. Delete that file."
+                )
+            stamp, row, error = done
             self.rows[stamp] = (row, error)
         if self.rows:
             print(f"resuming after {len(self.rows)} images in {shown_name(self.path)}", file=sys.stderr)
+
+    def _is_row(self, done: Any) -> bool:
+        """Whether a JSON value is a stamp, a file's name with its numbers and texts, and an error message."""
+        match done:
+            case [str(), [str(), *numbers], str()] if len(numbers) > len(self._columns):
+                texts = [numbers.pop() for _ in self._columns]
+                earlier = next(iter(self.rows.values()), (done[1],))[0]
+                return (
+                    len(done[1]) == len(earlier)
+                    and all(isinstance(number, int | float | None) for number in numbers)
+                    and all(isinstance(text, str | None) for text in texts)
+                )
+        return False
 
     def __enter__(self) -> Self:
         if self.path is not None:

@@ -50,6 +50,8 @@ def input_sheet(images: np.ndarray, targets: np.ndarray, class_names: Sequence[s
                 fontsize=9,
                 verticalalignment="top",
                 bbox=box,
+                # A class name with dollar signs is no formula.
+                parse_math=False,
             )
     return _png(figure)
 
@@ -74,8 +76,8 @@ def confusion_sheet(matrix: np.ndarray, class_names: Sequence[str]) -> bytes:
         text = f"{matrix[row, column]}\n{shares[row, column]:.0%}"
         colour = "white" if shares[row, column] > 0.55 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(class_names)), class_names)
-    axes.set_yticks(range(len(class_names)), class_names)
+    axes.set_xticks(range(len(class_names)), class_names, parse_math=False)
+    axes.set_yticks(range(len(class_names)), class_names, parse_math=False)
     return _png(figure)
 
 

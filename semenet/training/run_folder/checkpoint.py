@@ -12,6 +12,7 @@ import numpy as np
 
 from semenet.errors import SemenetError
 from semenet.storage.atomic import replacing
+from semenet.storage.json_files import object_schema, parse_json
 
 # What NumPy and zipfile raise for files that are truncated, damaged, or of another kind.
 _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile)
@@ -53,9 +54,9 @@ def read_state(
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            progress = json.loads(str(file["progress"]))
-            if missing := set(need) - set(progress):
-                raise KeyError(*missing)
+            progress = parse_json(
+                str(file["progress"]), object_schema({key: {} for key in need}), finite=False
+            )
             return [file[f"v{number}"] for number in range(len(file.files) - 1)], progress
     except _READ_ERRORS as error:
         raise CheckpointError(

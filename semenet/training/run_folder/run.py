@@ -18,7 +18,7 @@ from semenet.models.weights.published import PublishedSet, parse_published_name,
 from semenet.storage.hashing import file_sha256
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import HISTORY, MODEL, RECIPE, model_file
-from semenet.training.run_folder.record import read_calibration, read_record
+from semenet.training.run_folder.record import read_calibration, read_history, read_recipe, read_record
 
 if TYPE_CHECKING:
     import keras
@@ -100,9 +100,9 @@ class Run:
         history = path / HISTORY
         return cls(
             path,
-            Recipe.from_json((path / RECIPE).read_text(encoding="utf-8")),
+            read_recipe(path / RECIPE),
             read_record(path),
-            pd.read_csv(history) if history.is_file() else None,
+            read_history(history) if history.is_file() else None,
         )
 
     @classmethod

@@ -21,7 +21,7 @@ from semenet.storage.atomic import is_temporary, output_folder, write_text
 from semenet.training.processor import processor_name
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import RECIPE, RECORD
-from semenet.training.run_folder.record import RunFolderError, package_versions, read_record
+from semenet.training.run_folder.record import RunFolderError, package_versions, read_recipe, read_record
 
 if TYPE_CHECKING:
     from semenet.data.manifest.table import Manifest
@@ -72,7 +72,7 @@ def find_earlier_record(
             f"A run folder must hold {RECIPE} beside {RECORD}. Received: {out}, where {RECIPE} is missing. "
             "Pass another --out."
         )
-    earlier = Recipe.from_json((out / RECIPE).read_text(encoding="utf-8"))
+    earlier = read_recipe(out / RECIPE)
     differences = [
         f"{field.name} {getattr(earlier, field.name)!r}, now {getattr(recipe, field.name)!r}"
         for field in dataclasses.fields(recipe)

@@ -1,6 +1,5 @@
 """The RSNA Pneumonia Detection Challenge of 2018."""
 
-import json
 import pathlib
 from collections.abc import Callable
 
@@ -11,11 +10,16 @@ from semenet.data.sources.findings.finding_rows import build_rows, cells_of
 from semenet.data.sources.findings.published_folder import find_table, read_dicom_headers, read_table
 from semenet.data.sources.findings.row_rules import RowRules
 from semenet.data.sources.source_rows import SourceError, warn_source
+from semenet.storage.json_files import JsonError, object_schema, read_json
 
 _NAME = "RSNA Pneumonia Detection Challenge"
 _CLASSES = ("Lung Opacity", "No Lung Opacity / Not Normal", "Normal")
 _BOX = ("x", "y", "width", "height")
 MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
+_MAPPING_SCHEMA = {
+    "type": "array",
+    "items": object_schema({"subset_img_id": {"type": "string"}, "img_id": {"type": "string"}}),
+}
 
 
 def read_rsna(
@@ -130,10 +134,10 @@ def _pixels(text: str) -> str:
 
 def _read_mapping(path: pathlib.Path) -> dict[str, str]:
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = read_json(path, _MAPPING_SCHEMA)
         return {entry["subset_img_id"]: entry["img_id"] for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, JsonError) as error:
         raise SourceError(
-            f"RSNA's mapping must be a JSON list with subset_img_id and img_id. Received: {path}: {error!r}. "
+            f"RSNA's mapping must be a JSON list with subset_img_id and img_id. Received: {path}: {error}. "
             "Download it again."
         ) from error
