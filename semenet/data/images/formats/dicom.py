@@ -18,7 +18,6 @@ import numpy as np
 from semenet.data.images.decoded_image import DecodedImage, check_pixel_count
 from semenet.data.images.errors import ImageError, damaged_image
 from semenet.data.images.formats.dicom_pixels.attributes import (
-    check_item_count,
     check_lengths,
     check_required,
 )
@@ -152,7 +151,6 @@ def _parse(contents: bytes, name: str, max_pixels: int) -> tuple["Dataset", str]
     tags += [
         Tag(group, element) for group in OVERLAY_GROUPS for element in (OVERLAY_BITS_ALLOCATED, OVERLAY_BIT)
     ]
-    check_item_count(contents, name)
     # The meta information is read here, since `dcmread` inflates all of a deflated file, whatever its size.
     start = HEAD_BYTES if contents[PREAMBLE_BYTES:HEAD_BYTES] == PREFIX else 0
     stream = CountedReads(contents[start:], name)
@@ -160,7 +158,6 @@ def _parse(contents: bytes, name: str, max_pixels: int) -> tuple["Dataset", str]
     syntax = meta.get("TransferSyntaxUID")
     if syntax == DEFLATED:
         inflated = inflate(contents[start + stream.tell() :], name, max_pixels)
-        check_item_count(inflated, name)
         dataset = read_dataset(CountedReads(inflated, name), False, True, specific_tags=tags)
         dataset.set_original_encoding(False, True)
         syntax = EXPLICIT_LITTLE
@@ -265,6 +262,6 @@ def _apply_tones(dataset: "Dataset", values: np.ndarray, name: str) -> DecodedIm
     positions &= positions.dtype.type((1 << bits) - 1)
     if is_signed:
         positions ^= positions.dtype.type(1 << (bits - 1))
-    image, counts = map_levels(positions, tones.table)
-    notes = check_levels(counts, tones.table, tones.is_padding, tones.source, name)
+    image = map_levels(positions, tones.table)
+    notes = check_levels(positions, tones.table, tones.is_padding, tones.source, name)
     return DecodedImage(image, notes=tones.notes + notes)

@@ -12,7 +12,7 @@ MOST_SCANS = 100
 # Each scan is a pass over the image: 2,000 million pixels are 20 scans of the largest one.
 MOST_PASSED_PIXELS = 2_000_000_000
 # An image of more segments, such as application data, is an attack.
-MOST_SEGMENTS = 10_000
+MOST_SEGMENTS = 1_000
 # A block of 64 pixels takes a bit or more, and with the most unequal sampling factors a fourth of the blocks
 # can do without: no file has more pixels for each of its bytes.
 MOST_PIXELS_PER_BYTE = 64 * 8 * 4

@@ -19,7 +19,7 @@ REQUIRED = (
 )
 # A look-up table has at most 65,536 entries of two bytes; no other attribute that is read here is longer.
 _LONGEST_VALUE = 1 << 18
-# Pixels, and sequences, whose attributes are examined one by one.
+_SEQUENCES = ("ModalityLUTSequence", "VOILUTSequence")
 _LONG_ATTRIBUTES = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # Items of sequences and fragments of compressed pixels, in both byte orders. Few files have a thousand.
 _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
@@ -31,10 +31,10 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
 
 def check_item_count(contents: bytes, name: str) -> None:
-    """Refuses a file of so many items that parsing them takes seconds and gigabytes.
+    """Refuses so many items that parsing them takes seconds and gigabytes.
 
     Args:
-        contents: the bytes of the file, or of its data set, not deflated.
+        contents: the bytes of a sequence, or of compressed pixels.
         name: the file's name in error messages.
 
     Raises:
@@ -43,7 +43,7 @@ def check_item_count(contents: bytes, name: str) -> None:
     items = max(contents.count(item) for item in _ITEMS)
     if items > _MOST_ITEMS:
         raise ImageError(
-            f"A DICOM image must have at most {_MOST_ITEMS:,} items in its sequences. Received: {name} with "
+            f"A DICOM image must have at most {_MOST_ITEMS:,} items in a sequence. Received: {name} with "
             f"{items:,}. Check the file's origin, and export the image again."
         )
 
@@ -57,15 +57,17 @@ def check_lengths(dataset: "Dataset", name: str, skip: Iterable[str] = _LONG_ATT
         skip: keywords of attributes that may have any length.
 
     Raises:
-        ImageError: an attribute is too long.
+        ImageError: an attribute is too long, or a sequence has more than 20,000 items.
     """
     from pydicom.tag import Tag
 
-    skipped = {Tag(keyword) for keyword in skip}
+    skipped, sequences = ({Tag(keyword) for keyword in keywords} for keywords in (skip, _SEQUENCES))
     for tag in dataset.keys() - skipped:
         element = dataset.get_item(tag)
         value = getattr(element, "value", None)
-        if isinstance(value, bytes) and getattr(element, "VR", None) != "SQ" and len(value) > _LONGEST_VALUE:
+        if isinstance(value, bytes) and tag in sequences:
+            check_item_count(value, name)
+        elif isinstance(value, bytes) and len(value) > _LONGEST_VALUE:
             raise damaged_image(name, f"a DICOM file whose attribute {tag} has {len(value):,} bytes")
 
 

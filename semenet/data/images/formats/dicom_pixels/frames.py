@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semenet.data.images.errors import ImageError, damaged_image
+from semenet.data.images.formats.dicom_pixels.attributes import check_item_count
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -31,6 +32,7 @@ def only_frame(pixel_data: bytes, is_run_length: bool, name: str) -> bytes:
     """
     from pydicom.encaps import generate_fragments, generate_frames, parse_basic_offsets
 
+    check_item_count(pixel_data, name)
     fragments = list(generate_fragments(pixel_data))[1:]
     frames = sum(is_run_length or fragment.startswith(_STARTS) for fragment in fragments)
     frames = max(frames, len(parse_basic_offsets(pixel_data)))

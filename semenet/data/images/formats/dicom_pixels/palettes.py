@@ -48,6 +48,6 @@ def apply_palette(dataset: "Dataset", values: np.ndarray, name: str) -> tuple[np
             f"The values of a DICOM image must fit into its {bits} bits stored. Received: {name} with values "
             f"from {values.min():,} to {values.max():,}. Correct Bits Stored."
         )
-    image, counts = map_levels(positions.astype(np.uint16), table)
+    places = positions.astype(np.uint16)
     is_padding = np.zeros(len(table), bool)
-    return image, notes + check_levels(counts, table, is_padding, "its palette", name)
+    return map_levels(places, table), notes + check_levels(places, table, is_padding, "its palette", name)

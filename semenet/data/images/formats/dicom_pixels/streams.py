@@ -8,7 +8,7 @@ from semenet.data.images.errors import ImageError, damaged_image
 # The bytes that a deflated file may hold in addition to its pixels.
 _DEFLATED_EXTRA = 16 << 20
 # Radiographs have some hundred attributes.
-_MOST_READS = 60_000
+_MOST_READS = 30_000
 
 
 class CountedReads(io.BytesIO):
