@@ -5,6 +5,14 @@ import tensorflow as tf
 from semenet.data.images.decoded_image import MAX_PIXELS, MIRRORED_COLUMNS, MIRRORED_ROWS, TRANSPOSED
 from semenet.data.images.formats import jpeg, png
 from semenet.data.images.formats.exif import HEAD_BYTES, ORIENTATION_PATTERN
+from semenet.data.images.formats.jpeg_limits import MOST_PASSED_PIXELS, MOST_PIXELS_PER_BYTE, MOST_SCANS
+from semenet.data.images.jpeg_in_graph import (
+    has_all_coefficients,
+    has_all_restarts,
+    jpeg_structure,
+    may_end_early,
+    with_surplus,
+)
 from semenet.data.images.tones import GREY_SHIFT, GREY_WEIGHTS
 
 
@@ -20,8 +28,8 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
 
     Raises:
         tf.errors.InvalidArgumentError: when the graph runs, for images that `read_image` refuses. Only
-            `read_image` detects a JPEG whose data end early although its end marker is present, stray bytes
-            between a JPEG's segments, and a wrong PNG checksum behind the pixels.
+            `read_image` detects a wrong PNG checksum behind the pixels, and stray bytes between the scans of
+            a JPEG.
     """
 
     def checked(condition: tf.Tensor, *message: str | int) -> tf.Tensor:
@@ -45,10 +53,10 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
     def jpeg_size() -> tf.Tensor:
         return tf.cast(tf.image.extract_jpeg_shape(contents)[:2], tf.int64)
 
-    def eight_bits() -> tf.Tensor:
+    def grey_jpeg(contents: tf.Tensor) -> tf.Tensor:
         return tf.io.decode_jpeg(contents, channels=1, dct_method="INTEGER_ACCURATE")
 
-    def cmyk() -> tf.Tensor:
+    def cmyk(contents: tf.Tensor) -> tf.Tensor:
         colours = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
         mixed = tf.reduce_sum(tf.cast(colours, tf.int32) * GREY_WEIGHTS, axis=-1, keepdims=True)
         return tf.cast(mixed // (1 << GREY_SHIFT), tf.uint8)
@@ -57,14 +65,44 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
         stored = tf.io.decode_png(contents, channels=1, dtype=tf.uint16)
         return tf.cast((tf.cast(stored, tf.int32) + 128) // 257, tf.uint8)
 
+    def whole_jpeg() -> tf.Tensor:
+        structure = jpeg_structure(contents)
+        scans = tf.size(structure.scans)
+        # A scan may be empty, and costs a decoder a pass over the image.
+        is_bounded = (
+            (structure.frame >= 0)
+            & (scans > 0)
+            & (scans <= MOST_SCANS)
+            & (tf.cast(scans, tf.int64) * pixels <= MOST_PASSED_PIXELS)
+            & (pixels <= MOST_PIXELS_PER_BYTE * tf.cast(structure.size, tf.int64))
+        )
+        valid = checked(is_bounded, "A JPEG must have its segments, and at most", MOST_SCANS, "scans.")
+        with tf.control_dependencies([valid]):
+            has_all = has_all_restarts(structure) & has_all_coefficients(structure)
+            is_complete = (structure.end > structure.frame) & has_all
+            whole = checked(is_complete, "A JPEG must be complete.")
+        is_cmyk = tf.image.extract_jpeg_shape(contents)[2] == 4
+
+        def decode(contents: tf.Tensor) -> tf.Tensor:
+            return tf.cond(is_cmyk, lambda: cmyk(contents), lambda: grey_jpeg(contents))
+
+        image = decode(whole)
+        is_same = tf.cond(
+            may_end_early(structure, image, is_cmyk),
+            lambda: tf.reduce_all(decode(with_surplus(whole, structure)) == image),
+            lambda: tf.constant(True),
+        )
+        with tf.control_dependencies([checked(is_same, "A JPEG must be complete.")]):
+            return tf.identity(image)
+
     pixels = tf.reduce_prod(tf.cond(is_png, png_size, jpeg_size))
     is_in_limits = (pixels > 0) & (pixels <= max_pixels)
     contents = checked(is_in_limits, "An image must have 1 to", max_pixels, "pixels.")
     is_sixteen_bits = is_png & (tf.strings.substr(head, 24, 1) == b"\x10")
-    is_cmyk = tf.cond(
-        is_png, lambda: tf.constant(False), lambda: tf.image.extract_jpeg_shape(contents)[2] == 4
+    image = tf.case(
+        [(is_sixteen_bits, sixteen_bits), (is_png, lambda: grey_jpeg(contents))],
+        whole_jpeg,
     )
-    image = tf.case([(is_sixteen_bits, sixteen_bits), (is_cmyk, cmyk)], eight_bits)
 
     orientation = _orientation_in_graph(head)
     for orientations, step in (

@@ -32,7 +32,10 @@ def decode_batch(
 
     def load(number: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
         # The numbers of the loaded items show which items failed.
-        return number, *prepare(decode_image(contents), contents)
+        image = decode_image(contents)
+        # Nothing else may decode the file before it is checked.
+        with tf.control_dependencies([image]):
+            return number, *prepare(image, tf.identity(contents))
 
     numbered = tf.data.Dataset.from_tensor_slices((tf.range(count), image_bytes))
     loaded = numbered.map(load, num_parallel_calls=_PARALLEL_CALLS, deterministic=True).ignore_errors()
