@@ -159,6 +159,7 @@ def test_a_killed_series_goes_on_and_ends_with_the_same_predictions(two_hospital
     while not second.exists():
         assert process.poll() is None, "it ended before the second fold was trained"
         assert time.monotonic() < deadline
+        time.sleep(0.01)
     process.kill()
     process.wait()
     first = killed / "folds" / "1" / "run" / "model.keras"

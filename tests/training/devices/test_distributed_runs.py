@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import sys
+import time
 
 import h5py
 import numpy as np
@@ -111,6 +112,7 @@ def test_a_run_of_two_processes_equals_one_process_and_resumes_after_a_kill(phan
         # The first epoch is saved: the other process ends with a message, and the same command resumes.
         while not (tmp_path / "two" / "history.csv").exists():
             assert group.processes[0].poll() is None, group.errors(0)
+            time.sleep(0.01)
         group.kill(1)
         assert group.wait(0) != 0
         assert "rank 1 has ended" in group.errors(0)

@@ -41,6 +41,7 @@ def kill_once(process, moment):
     while not moment():
         assert process.poll() is None, "it ended before the moment came"
         assert time.monotonic() < deadline
+        time.sleep(0.0005)
     process.send_signal(signal.SIGKILL)
     process.wait()
 
