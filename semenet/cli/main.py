@@ -110,8 +110,9 @@ def predict(
     maps: pathlib.Path | None = None,
     map_method: MapMethod | None = None,
     map_layer: MapLayer = "features",
+    gate: bool = True,
 ) -> None:
-    """Writes a table of predictions: file, one column of probabilities for each class, and predicted.
+    """Writes a table of predictions: file, probabilities of each class, predicted, and input_flags.
 
     The table of a cascade (.csv or .parquet) also has the columns reason and lung_flags. If the process is
     killed, the same command resumes it.
@@ -131,6 +132,8 @@ def predict(
         map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
             possible.
         map_layer: Layer of the heat maps, by name or stride.
+        gate: Reject images that are not upright frontal radiographs; --no-gate answers and only flags them.
+            Not for a cascade, which is made with a gate or without.
     """
     import_tensorflow()
     from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
@@ -153,6 +156,7 @@ def predict(
         lungs=lungs,
         maps=maps,
         map_choice=map_choice,
+        gated=None if gate else False,
     )
     print(shown_name(out))
 

@@ -108,7 +108,7 @@ def test_the_path_from_phantoms_to_predictions(tmp_path, capsys):
     assert len(list(maps.glob("*overlay*.png"))) == 3
     with open(predictions) as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["file", "normal", "bacteria", "virus", "predicted"]
+    assert list(rows[0]) == ["file", "normal", "bacteria", "virus", "predicted", "input_flags"]
     assert len(rows) == 45
     assert (tmp_path / "saved" / "saved_model.pb").is_file()
     assert semenet.load_model(run).class_names == ("normal", "bacteria", "virus")

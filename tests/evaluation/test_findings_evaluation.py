@@ -98,7 +98,7 @@ def test_thresholds_are_chosen_stored_and_followed_everywhere(folder):
     for grey in (140, 160):
         cv2.imwrite(str(folder / f"{grey}.png"), np.full((SIDE, SIDE), grey, np.uint8))
     files = [folder / "140.png", folder / "160.png"]
-    table = semenet.predict(model, files)
+    table = semenet.predict(model, files, gated=False)
     assert table["bright"].iloc[0] > 0.5
     assert table["predicted"].tolist() == ["no finding", "bright"]
     explained = semenet.explain(model, files, out=folder / "explained")
@@ -109,7 +109,7 @@ def test_thresholds_are_chosen_stored_and_followed_everywhere(folder):
     others = [folder / f"images/test{n}.png" for n, grey in enumerate(GREYS) if grey not in (150, 230)]
     contents = [file.read_bytes() for file in [*files, *others]]
     answer = served(image_bytes=tf.constant([*contents, b"no image"]))
-    alone = semenet.predict(model, [*files, *others])
+    alone = semenet.predict(model, [*files, *others], gated=False)
     assert len(set(alone["predicted"])) == 3
     assert [text.decode() for text in answer["predicted"].numpy()] == [*alone["predicted"], "error"]
     description = json.loads((folder / "saved" / "assets.extra" / "semenet.json").read_text())
@@ -128,7 +128,7 @@ def test_a_finding_of_one_kind_keeps_half_as_its_threshold(folder):
 def test_a_single_output_answers_both_ways(folder):
     """A network of one class once predicted it at every probability."""
     model = network(("bright",), (-5.0,))
-    table = semenet.predict(model, [folder / "images/test0.png", folder / "images/test4.png"])
+    table = semenet.predict(model, [folder / "images/test0.png", folder / "images/test4.png"], gated=False)
     assert table["predicted"].tolist() == ["no finding", "bright"]
     labels = ["bright" if grey > 127 else "dark" for grey in GREYS for _ in range(2)]
     rows = pd.read_csv(folder / "manifest.csv")[["file", "patient", "split"]].assign(label=labels)

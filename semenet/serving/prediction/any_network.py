@@ -31,6 +31,7 @@ def predict(
     lungs: Run | keras.Model | str | os.PathLike | None = None,
     maps: str | os.PathLike | None = None,
     map_choice: MapChoice = DEFAULT_MAPS,
+    gated: bool | None = None,
 ) -> pd.DataFrame:
     """Scores image files with a network or a cascade.
 
@@ -52,11 +53,14 @@ def predict(
         maps: folder for heat maps of the predicted classes, for a cascade those of both stages; or None.
             Each image gets `<stem>_heatmap.png` and `<stem>_overlay.png`, and `maps.csv` lists them.
         map_choice: the method and the layer of the heat maps.
+        gated: for a network only: whether to reject images that are not upright frontal radiographs (the
+            default), or to answer and only flag them. A saved cascade knows itself.
 
     Returns:
-        One row per image: `file`, one column of probabilities per class, and `predicted`. A cascade adds
-        `reason`, `input_flags` and `lung_flags`. For a segmentation network: `file`, the share of the image
-        that belongs to the class, and `mask`.
+        One row per image: `file`, one column of probabilities per class, `predicted` and `input_flags`, the
+        codes of the input gate; a rejected image has "rejected" and 0 for every class. A cascade adds
+        `reason` and `lung_flags`. For a segmentation network: `file`, the share of the image that belongs to
+        the class, `mask` and `input_flags`.
 
     Raises:
         ImageError: a path does not exist, a folder has no image, or a file cannot be read.
@@ -68,7 +72,7 @@ def predict(
     Example:
         >>> table = semenet.predict("run", "images")
         >>> table.columns.tolist()
-        ['file', 'normal', 'bacteria', 'virus', 'predicted']
+        ['file', 'normal', 'bacteria', 'virus', 'predicted', 'input_flags']
         >>> len(table)
         45
         >>> table = semenet.predict("cascade", "images", "predictions.csv")
@@ -76,11 +80,12 @@ def predict(
         ['predicted', 'reason', 'input_flags', 'lung_flags']
     """
     if isinstance(network, Cascade) or (isinstance(network, str | os.PathLike) and is_cascade(network)):
-        if (on_error, tta, lungs) != (None, 1, None):
+        if (on_error, tta, lungs, gated) != (None, 1, None, None):
             name = "a Cascade" if isinstance(network, Cascade) else os.fspath(network)
             raise SemenetError(
-                "A cascade has its own segmentation network, uses each image once, and continues after "
-                f"unreadable files. Received: {name} with --on-error, --tta or --lungs. Remove these options."
+                "A cascade has its own segmentation network and input gate, uses each image once, and "
+                f"continues after unreadable files. Received: {name} with --on-error, --tta, --lungs or "
+                "--no-gate. Remove these options; `semenet cascade --no-gate` makes one without the gate."
             )
         return predict_cascade(network, images, out, batch_size=batch_size, maps=maps, map_choice=map_choice)
     return predict_network(
@@ -93,4 +98,5 @@ def predict(
         lungs=lungs,
         maps=maps,
         map_choice=map_choice,
+        gated=gated is not False,
     )

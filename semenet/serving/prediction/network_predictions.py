@@ -8,26 +8,26 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from semenet.data.images.errors import ImageError
 from semenet.data.images.listing import list_images
-from semenet.data.images.reading import image_size, read_image
+from semenet.data.images.timed_reading import read_with_colour
 from semenet.data.pipeline.datasets import prepare_image
-from semenet.data.transforms.mask_threshold import MASK_PROBABILITY
 from semenet.errors import SemenetError
 from semenet.inference.array_images import as_images, grey_levels
 from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
-from semenet.inference.lung_masks import LungMasks, keep_only_lungs, resized_mask
+from semenet.inference.lung_masks import LungMasks, keep_only_lungs
 from semenet.inference.network_inputs import NetworkInputs, prepare_views, stack_views
 from semenet.inference.reading_ahead import read_ahead
-from semenet.inference.scoring import reported_findings, scoring_function
+from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
 from semenet.serving.prediction.map_files import MapFiles
-from semenet.storage.atomic import output_file, unique_stems, write_bytes, write_text
+from semenet.serving.prediction.network_gate import GateInput, NetworkGate
+from semenet.serving.prediction.network_rows import NamedFile, table_row
+from semenet.storage.atomic import output_file, unique_stems, write_text
 from semenet.storage.csv_cells import csv_text
 from semenet.storage.file_names import as_paths, shown_name
 from semenet.training.run_folder.run import Run
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 16
 
-# A file and the stem of its outputs.
-NamedFile = tuple[pathlib.Path, str]
 # An image as the network takes it, unless this depends on its lungs, and the original if these must be found.
 ReadImage = tuple[np.ndarray | None, np.ndarray | None]
 
@@ -54,6 +52,7 @@ def predict_network(
     lungs: Run | keras.Model | str | os.PathLike | None = None,
     maps: str | os.PathLike | None = None,
     map_choice: MapChoice = DEFAULT_MAPS,
+    gated: bool = True,
 ) -> pd.DataFrame:
     """Scores image files with one network, with its calibration if it has one.
 
@@ -75,14 +74,17 @@ def predict_network(
         maps: folder for the heat maps of the predicted classes, see
             `semenet.serving.prediction.map_files.MapFiles`; or None. They show the original view.
         map_choice: their method and layer.
+        gated: whether to reject images that are not upright frontal radiographs, see
+            `semenet.inference.input_gate`. If not, they are answered, and flagged all the same.
 
     Returns:
         One row per image: `file` (by `semenet.storage.file_names.shown_name`), one column of probabilities
         per class, and `predicted` (of a network with sigmoid outputs, the findings that reach their
-        thresholds, joined by `|`, or "no finding"); for a network with a lung view also `lung_flags`, the
-        checks of `semenet.inference.failed_lung_checks` that the lung mask failed, separated by spaces (if it
-        failed any, the network saw the whole image); for a segmentation network `file`, the share of the
-        image that belongs to the class, and `mask`, the file of the mask or "".
+        thresholds, joined by `|`, or "no finding"); for a segmentation network the share of the image that
+        belongs to the class, and `mask`, the file of the mask or "". Then `input_flags`, the codes of the
+        input gate that apply: a rejected image has 0 for every class, "rejected" and no mask. For a network
+        with a lung view also `lung_flags`, the checks of `semenet.inference.failed_lung_checks` that the lung
+        mask failed (if it failed any, the network saw the whole image). Flags are separated by spaces.
 
     Raises:
         ImageError: a file cannot be read, a path does not exist, or a folder has no image.
@@ -110,22 +112,25 @@ def predict_network(
     score = scoring_function(run, tta)
     map_files = None if maps is None else _map_files(run, maps, map_choice)
     items = list(zip(files, unique_stems(files), strict=True))
+    gate = NetworkGate(run.input_size)
     rows, errors = [], []
-    for batch in track(_batches(items, run, finder, batch_size, on_error), len(files), "Predicting"):
+    for batch in track(_batches(items, run, finder, gate, batch_size, on_error), len(files), "Predicting"):
         unreadable = [(file, image) for (file, _), image in batch if isinstance(image, ImageError)]
         errors += [(shown_name(file), str(error)) for file, error in unreadable]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
-            inputs = _network_inputs([image for _, image in read], run, finder)
+            inputs = _network_inputs([image for _, (image, _) in read], run, finder)
             outputs = score(inputs.images).numpy()
             check_probabilities(outputs)
-            if map_files is not None:
-                shown = outputs.argmax(axis=1)
-                map_files.explain([item for item, _ in read], inputs.images, shown, inputs.boxes)
-            found = [_row(item, output, run, out) for (item, _), output in zip(read, outputs, strict=True)]
-            flags = [[] for _ in found] if inputs.flags is None else [[flags] for flags in inputs.flags]
-            rows += [row + last for row, last in zip(found, flags, strict=True)]
-    last = ["mask" if run.segments else "predicted"]
+            input_flags = gate.flags([for_gate for _, (_, for_gate) in read])
+            accepted = [number for number, codes in enumerate(input_flags) if not (gated and codes)]
+            if map_files is not None and accepted:
+                _explain(map_files, [item for item, _ in read], inputs, outputs, accepted)
+            for number, (item, _) in enumerate(read):
+                row = table_row(item, outputs[number], run, out, number in accepted)
+                lung_flags = [] if inputs.flags is None else [inputs.flags[number]]
+                rows.append([*row, input_flags[number], *lung_flags])
+    last = ["mask" if run.segments else "predicted", "input_flags"]
     last += ["lung_flags"] if run.lung_view.needs_mask else []
     frame = pd.DataFrame(rows, columns=["file", *run.class_names, *last])
     if not run.segments:
@@ -187,6 +192,18 @@ def predict_arrays(
     return probabilities
 
 
+def _explain(
+    map_files: MapFiles,
+    items: Sequence[NamedFile],
+    inputs: NetworkInputs,
+    outputs: np.ndarray,
+    accepted: Sequence[int],
+) -> None:
+    boxes = None if inputs.boxes is None else [inputs.boxes[number] for number in accepted]
+    shown = outputs[accepted].argmax(axis=1)
+    map_files.explain([items[number] for number in accepted], inputs.images[accepted], shown, boxes)
+
+
 def _map_files(run: Run, folder: str | os.PathLike, maps: MapChoice) -> MapFiles:
     if run.segments:
         raise SemenetError(
@@ -230,43 +247,25 @@ def _network_inputs(read: Sequence[ReadImage], run: Run, finder: LungMasks | Non
 
 
 def _batches(
-    items: Sequence[NamedFile], run: Run, finder: LungMasks | None, batch_size: int, on_error: str
-) -> Iterator[list[tuple[NamedFile, ReadImage | ImageError]]]:
-    """Yields batches of files with their prepared images, or the errors of unreadable ones."""
+    items: Sequence[NamedFile],
+    run: Run,
+    finder: LungMasks | None,
+    gate: NetworkGate,
+    batch_size: int,
+    on_error: str,
+) -> Iterator[list[tuple[NamedFile, tuple[ReadImage, GateInput] | ImageError]]]:
+    """Yields batches of files with their images, prepared for network and gate, or the errors of others."""
 
-    def read(item: NamedFile) -> tuple[NamedFile, ReadImage | ImageError]:
+    def read(item: NamedFile) -> tuple[NamedFile, tuple[ReadImage, GateInput] | ImageError]:
         try:
-            return item, _prepared(read_image(item[0]), run, finder)
+            image, coloured = read_with_colour(item[0])
+            return item, (_prepared(image, run, finder), gate.prepare(image, coloured))
         except ImageError as error:
             if on_error == "raise":
                 raise
             return item, error
 
     return read_ahead(items, read, batch_size)
-
-
-def _row(item: NamedFile, output: np.ndarray, run: Run, out: pathlib.Path | None) -> list:
-    file, stem = item
-    if not run.segments:
-        return [shown_name(file), *output.tolist(), _predicted(output, run)]
-    shares = (output >= MASK_PROBABILITY).mean((0, 1)).tolist()
-    mask = "" if out is None else _write_mask(file, output, out.with_name(f"{out.stem}_masks"), stem)
-    return [shown_name(file), *shares, shown_name(mask)]
-
-
-def _predicted(output: np.ndarray, run: Run) -> str:
-    """Returns the most probable class; of sigmoid outputs the findings that reach their thresholds."""
-    if run.thresholds is None:
-        return run.class_names[int(output.argmax())]
-    return reported_findings(output[np.newaxis], run.class_names, run.thresholds)[0]
-
-
-def _write_mask(file: pathlib.Path, output: np.ndarray, folder: pathlib.Path, stem: str) -> pathlib.Path:
-    folder.mkdir(exist_ok=True)
-    mask = resized_mask(output[..., 0], image_size(file))
-    target = folder / f"{stem}.png"
-    write_bytes(target, cv2.imencode(".png", mask.astype("uint8") * 255)[1].tobytes())
-    return target
 
 
 def _report_errors(errors: list[tuple[str, str]], out: pathlib.Path | None) -> None:

@@ -172,9 +172,9 @@ def test_an_earlier_calibration_has_no_influence(run, data):
 def test_a_sigmoid_head_is_calibrated_per_column(tmp_path, data):
     path = tmp_path / "sigmoid.keras"
     brightness_classifier(activation="sigmoid").save(path)
-    plain = predict(path, [data.parent])[CLASSES].to_numpy(float)
+    plain = predict(path, [data.parent], gated=False)[CLASSES].to_numpy(float)
     result = calibrate(path, data)
-    calibrated = predict(path, [data.parent])[CLASSES].to_numpy(float)
+    calibrated = predict(path, [data.parent], gated=False)[CLASSES].to_numpy(float)
     np.testing.assert_allclose(
         np.log(calibrated / (1 - calibrated)),
         np.log(plain / (1 - plain)) / result["temperature"],
@@ -287,10 +287,10 @@ def test_calibration_on_the_validation_split_of_the_run_has_a_warning(run_folder
 @pytest.mark.parametrize("tta", [1, 3])
 def test_all_commands_return_the_same_calibrated_digits(run, data, tmp_path, tta):
     rows = read_manifest(data).split("val")
-    plain = predict(run, rows["path"].tolist(), tta=tta)
+    plain = predict(run, rows["path"].tolist(), tta=tta, gated=False)
     result = calibrate(run, data)
     evaluated = evaluate(run, data, "val", out=tmp_path / "evaluation", tta=tta)
-    predict(run, rows["path"].tolist(), tmp_path / "predictions.csv", tta=tta)
+    predict(run, rows["path"].tolist(), tmp_path / "predictions.csv", tta=tta, gated=False)
     measured = pd.read_csv(tmp_path / "evaluation" / "predictions.csv", dtype=str)
     predicted = pd.read_csv(tmp_path / "predictions.csv", dtype=str)
     pd.testing.assert_frame_equal(measured[[*CLASSES, "predicted"]], predicted[[*CLASSES, "predicted"]])

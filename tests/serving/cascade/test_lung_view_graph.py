@@ -148,7 +148,7 @@ def test_the_saved_model_of_a_cascade_equals_python(cascade, images, files, tmp_
 @pytest.mark.parametrize("which", [0, 2])
 def test_one_network_is_exported_with_its_u_net(networks, files, images, which, tmp_path, capsys):
     main(["export", str(networks[which]), str(tmp_path / "saved"), "--lungs", str(networks[1])])
-    expected = semenet.predict(networks[which], files, lungs=networks[1])
+    expected = semenet.predict(networks[which], files, lungs=networks[1], gated=False)
     names = list(Run.open(networks[which]).class_names)
     answer = served(tmp_path / "saved", "explain")(image_bytes=[file.read_bytes() for file in files])
     np.testing.assert_allclose(answer["probabilities"], expected[names], atol=1e-6)
@@ -163,7 +163,7 @@ def test_one_network_is_exported_with_its_u_net(networks, files, images, which, 
 def test_a_network_of_lungs_alone_is_exported_with_its_u_net(networks, files, tmp_path):
     alone = viewed_classifier(tmp_path / "alone.keras", STAGE1, (40, 40), lungs_alone=True)
     export(alone, tmp_path / "saved", lungs=networks[1])
-    expected = semenet.predict(alone, files, lungs=networks[1])
+    expected = semenet.predict(alone, files, lungs=networks[1], gated=False)
     answer = served(tmp_path / "saved")(image_bytes=[file.read_bytes() for file in files])
     np.testing.assert_allclose(answer["probabilities"], expected[list(STAGE1)], atol=1e-6)
     assert "lung_flags" not in answer

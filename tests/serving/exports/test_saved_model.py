@@ -72,7 +72,7 @@ def test_a_script_with_only_tensorflow_gets_the_results_of_predict(
     )
     assert result.returncode == 0, result.stderr
     answer = json.loads(result.stdout.splitlines()[-1])
-    frame = predict(classifier_run, files)
+    frame = predict(classifier_run, files, gated=False)
     np.testing.assert_allclose(answer["probabilities"], frame[["normal", "bacteria", "virus"]], atol=1e-5)
     assert answer["class_names"] == [["normal", "bacteria", "virus"]] * len(files)
 
@@ -92,7 +92,7 @@ def test_images_are_prepared_with_clahe_as_in_python(phantoms, tiny_recipe, file
     run = train(recipe, phantoms, tmp_path / "run")
     served = tf.saved_model.load(str(export(run.path, tmp_path / "saved"))).signatures["serving_default"]
     answer = served(image_bytes=tf.constant([file.read_bytes() for file in files]))
-    frame = predict(run.path, files)
+    frame = predict(run.path, files, gated=False)
     np.testing.assert_allclose(answer["probabilities"], frame[list(run.class_names)], atol=1e-5)
 
 
@@ -113,9 +113,9 @@ def write_calibration(run, temperature):
 
 def test_serves_calibrated_probabilities_and_the_decisions_that_go_with_them(classifier_run, files, tmp_path):
     run = shutil.copytree(classifier_run, tmp_path / "run")
-    plain = predict(run, files)
+    plain = predict(run, files, gated=False)
     calibration = write_calibration(run, 2.5)
-    frame = predict(run, files)
+    frame = predict(run, files, gated=False)
     saved = export(run, tmp_path / "saved")
     served = tf.saved_model.load(str(saved)).signatures["serving_default"]
     answer = served(image_bytes=tf.constant([file.read_bytes() for file in files]))

@@ -29,7 +29,7 @@ def test_the_command_writes_the_maps_of_the_predicted_classes(classifier_run, im
     out, maps = tmp_path / "p.csv", tmp_path / "maps"
     command = ["predict", str(classifier_run), *map(str, images), "--out", str(out), "--batch-size", "2"]
     main([*command, "--maps", str(maps), "--map-method", "layer_cam", "--map-layer", "8"])
-    frame, table = pd.read_csv(out), pd.read_csv(maps / "maps.csv")
+    frame, table = pd.read_csv(out, keep_default_na=False), pd.read_csv(maps / "maps.csv")
     pd.testing.assert_frame_equal(frame, predict(classifier_run, images, batch_size=2), check_dtype=False)
     assert list(table.columns) == ["file", "class", "method", "layer", "heatmap", "overlay"]
     assert table["file"].tolist() == frame["file"].tolist()

@@ -29,7 +29,7 @@ def test_the_table_has_file_one_column_per_class_and_predicted(classifier_run, p
     out = tmp_path / "new" / "predictions.csv"
     predict(classifier_run, [phantoms.parent / "images"], out, batch_size=7)
     frame = pd.read_csv(out)
-    assert frame.columns.tolist() == ["file", "normal", "bacteria", "virus", "predicted"]
+    assert frame.columns.tolist() == ["file", "normal", "bacteria", "virus", "predicted", "input_flags"]
     assert len(frame) == 45
     probabilities = frame[["normal", "bacteria", "virus"]].to_numpy()
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
@@ -126,7 +126,7 @@ def test_mask_files_have_the_names_in_the_table(finder, tmp_path):
     """`finder` is a segmentation network."""
     file = tmp_path / os.fsdecode(b"m\xfcller.png")
     file.write_bytes(cv2.imencode(".png", np.full((40, 50), 200, "uint8"))[1].tobytes())
-    frame = predict(finder, [file], tmp_path / "lungs.csv")
+    frame = predict(finder, [file], tmp_path / "lungs.csv", gated=False)
     mask = pathlib.Path(frame["mask"][0])
     assert mask == tmp_path / "lungs_masks" / r"m\xfcller.png"
     assert cv2.imread(str(mask), cv2.IMREAD_UNCHANGED).shape == (40, 50)
@@ -165,8 +165,8 @@ def test_a_unet_writes_masks_in_the_size_of_each_image(unet_run, tmp_path):
     for folder, height in zip(folders, (40, 70), strict=True):
         folder.mkdir()
         cv2.imwrite(str(folder / "same.png"), np.full((height, 50), 90, "uint8"))
-    frame = predict(unet_run, folders, tmp_path / "lungs.csv")
-    assert frame.columns.tolist() == ["file", "lung", "mask"]
+    frame = predict(unet_run, folders, tmp_path / "lungs.csv", gated=False)
+    assert frame.columns.tolist() == ["file", "lung", "mask", "input_flags"]
     assert frame["lung"].between(0, 1).all()
     shapes = [cv2.imread(mask, cv2.IMREAD_UNCHANGED).shape for mask in frame["mask"]]
     assert shapes == [(40, 50), (70, 50)]
@@ -239,13 +239,13 @@ def test_a_network_for_lungs_alone_gets_them(finder, tmp_path):
     alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
     whole = brightness_network(tmp_path / "whole.keras", lungs_alone=False)
     expected = [probability((200 + number) / 2) for number in range(3)]
-    found = predict(alone, [tmp_path / "in"], tmp_path / "p.csv", lungs=finder, batch_size=2)
+    found = predict(alone, [tmp_path / "in"], tmp_path / "p.csv", lungs=finder, batch_size=2, gated=False)
     np.testing.assert_allclose(found["bright"], expected, atol=0.01)
     np.testing.assert_allclose(predict_arrays(alone, images, lungs=finder)[:, 1], expected, atol=0.01)
     # A network for whole images gets them, whether `lungs` is given or not.
     expected = [probability((300 + number) / 2) for number in range(3)]
     for lungs in (None, finder):
-        found = predict(whole, [tmp_path / "in"], lungs=lungs)
+        found = predict(whole, [tmp_path / "in"], lungs=lungs, gated=False)
         np.testing.assert_allclose(found["bright"], expected, atol=0.01)
         np.testing.assert_allclose(predict_arrays(whole, images, lungs=lungs)[:, 1], expected, atol=0.01)
 
@@ -253,7 +253,7 @@ def test_a_network_for_lungs_alone_gets_them(finder, tmp_path):
 def test_everything_outside_the_lungs_is_black_after_clahe_and_in_every_view(finder, tmp_path):
     cv2.imwrite(str(tmp_path / "0.png"), np.full((64, 64), 100, "uint8"))
     alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True, clahe=True)
-    found = predict(alone, [tmp_path / "0.png"], lungs=finder, tta=3)
+    found = predict(alone, [tmp_path / "0.png"], lungs=finder, tta=3, gated=False)
     np.testing.assert_allclose(found["bright"], probability(0), atol=1e-6)
 
 
@@ -276,7 +276,7 @@ def test_unreadable_files_are_skipped_with_lungs(finder, tmp_path):
     (tmp_path / "bad.png").write_text("none")
     files = [tmp_path / name for name in ("0.png", "bad.png", "1.png")]
     alone = brightness_network(tmp_path / "alone.keras", lungs_alone=True)
-    found = predict(alone, files, on_error="skip", lungs=finder, batch_size=2)
+    found = predict(alone, files, on_error="skip", lungs=finder, batch_size=2, gated=False)
     assert found["file"].tolist() == [str(files[0]), str(files[2])]
     np.testing.assert_allclose(found["bright"], [probability(100), probability(100.5)], atol=0.01)
 

@@ -154,7 +154,7 @@ def test_prediction_equals_evaluation_with_the_same_masks(boxed, tmp_path):
     assert by_unet["lung_flags"].tolist() == [*[""] * 7, "area count position", "count"]
     pd.testing.assert_frame_equal(by_files, by_unet)
     files = [tmp_path / row["file"] for row in rows]
-    predicted = semenet.predict(boxed, files, tmp_path / "predictions.csv", lungs=unet)
+    predicted = semenet.predict(boxed, files, tmp_path / "predictions.csv", lungs=unet, gated=False)
     np.testing.assert_array_equal(predicted[names], by_unet[names].astype("float32"))
     assert predicted["lung_flags"].tolist() == by_unet["lung_flags"].tolist()
     np.testing.assert_array_equal(
@@ -181,7 +181,7 @@ def test_heat_maps_are_drawn_at_the_box_s_place(boxed, tmp_path):
     by_unet = tmp_path / "by_unet"
     unet = threshold_unet(tmp_path / "unet.keras")
     table = semenet.explain(boxed, tmp_path / "chest.png", out=by_unet, lungs=unet)
-    predicted = semenet.predict(boxed, tmp_path / "chest.png", lungs=unet)
+    predicted = semenet.predict(boxed, tmp_path / "chest.png", lungs=unet, gated=False)
     assert table["predicted"].tolist() == predicted["predicted"].tolist()
     with pytest.raises(SemenetError, match="--lungs"):
         semenet.explain(boxed, tmp_path / "chest.png", out=tmp_path / "none")
