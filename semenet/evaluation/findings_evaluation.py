@@ -1,5 +1,6 @@
 """Evaluates networks with sigmoid outputs, which may report several findings of one image, or none."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def evaluate_findings(
     by: Sequence[str] | None,
     resamples: int,
     masks: LungMasks,
-) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, dict[str, Any]]:
+) -> tuple[dict[str, Any], dict[str, Any], pd.DataFrame, Callable[[], dict[str, Any]]]:
     """Evaluates a network with sigmoid outputs on rows of a manifest.
 
     Args:
@@ -36,8 +37,8 @@ def evaluate_findings(
         masks: source of the lung masks, for a network that takes lungs alone.
 
     Returns:
-        The metrics by name, further keys of metrics.json, the table of predictions.csv, and the sections of
-        the report.
+        The metrics by name, further keys of metrics.json, the table of predictions.csv, and a
+        function that draws the sections of the report.
     """
     labels = known_labels(rows, run.class_names)
     predictions = Predictions(run, rows, score, masks, batch_size)
@@ -58,5 +59,5 @@ def evaluate_findings(
     if predictions.flags is not None:
         table["lung_flags"] = predictions.flags
         details["lungs"] = predictions.lungs
-    shown = findings_sections(run, rows, values, details, labels, predictions)
-    return values, details, table, shown
+    draw = functools.partial(findings_sections, run, rows, values, details, labels, predictions)
+    return values, details, table, draw

@@ -1,7 +1,6 @@
 """Evaluates a trained network on one split of a manifest and writes the results."""
 
 import dataclasses
-import datetime
 import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -28,8 +27,7 @@ from semenet.evaluation.measure.classification import default_subgroups, measure
 from semenet.evaluation.measure.predictions import Predictions
 from semenet.evaluation.measure.screened_rows import rows_to_evaluate
 from semenet.evaluation.measure.subgroups import subgroup_means, subgroups
-from semenet.evaluation.report.html_report import render_report
-from semenet.evaluation.report.model_card import render_card
+from semenet.evaluation.report.page_files import write_report_and_card
 from semenet.evaluation.report.sections import classification_sections, segmentation_sections
 from semenet.evaluation.shortcut_audit.saved_audit import read_audit
 from semenet.inference.heat_maps.explained_layers import LAST
@@ -189,17 +187,12 @@ def evaluate(
             "versions": package_versions(),
         }
     )
-    date = datetime.datetime.now(datetime.UTC)
-    page = render_report(
-        run=opened, manifest=table, result=result, sections=measured.sections, audit=audited, date=date
-    )
     contents = {
         "predictions.csv": csv_text(measured.predictions),
-        "report.html": page,
-        "card.md": render_card(opened, table, result, date),
         "metrics.json": json.dumps(result, indent=2, allow_nan=False) + "\n",
     }
     write_together({folder / name: text.encode() for name, text in contents.items()})
+    write_report_and_card(folder, opened, table, result, measured.sections, audited)
     return result
 
 
@@ -211,13 +204,13 @@ class _Measured:
         values: metrics by name.
         details: further keys of metrics.json, such as the intervals.
         predictions: the table of predictions.csv.
-        sections: the sections of the report that depend on the kind of network.
+        sections: draws the sections of the report that depend on the kind of network.
     """
 
     values: dict[str, Any]
     details: dict[str, Any]
     predictions: pd.DataFrame
-    sections: Mapping[str, Any]
+    sections: Callable[[], Mapping[str, Any]]
 
 
 def _evaluate_classification(
@@ -247,9 +240,12 @@ def _evaluate_classification(
         table["lung_flags"] = predictions.flags
         details["lungs"] = predictions.lungs
     details["where"] = analyse_heat_maps(run, rows, predictions, masks, batch_size)
-    cards, cells = grad_cam_sheet(run, rows, possible, predictions)
-    shown = classification_sections(values, details, possible, probabilities, cards, cells)
-    return _Measured(values, details, table, shown)
+
+    def draw() -> dict[str, Any]:
+        cards, cells = grad_cam_sheet(run, rows, possible, predictions)
+        return classification_sections(values, details, possible, probabilities, cards, cells)
+
+    return _Measured(values, details, table, draw)
 
 
 def _evaluate_segmentation(
@@ -284,5 +280,8 @@ def _evaluate_segmentation(
         "subgroups": subgroup_means(scores, rows, columns, resamples),
     }
     table = pd.concat([rows[["file", "patient"]], pd.DataFrame(scores)], axis=1)
-    cards = outline_sheet(rows, scores, score, load)
-    return _Measured(values, details, table, segmentation_sections(values, details, scores, cards))
+
+    def draw() -> dict[str, Any]:
+        return segmentation_sections(values, details, scores, outline_sheet(rows, scores, score, load))
+
+    return _Measured(values, details, table, draw)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from semenet import metrics
-from semenet.evaluation.drawing.plots import curve_style, new_figure
+from semenet.evaluation.drawing.plots import curve_style, legend_label, new_figure
 
 _WIDTH = 4.6
 
@@ -39,11 +39,11 @@ def finding_curves(
         for index, name in enumerate(names):
             area = values["per_class"][name][metric]
             if area is None:
-                axes.plot([], [], " ", label=f"{name}: undefined")
+                axes.plot([], [], " ", label=legend_label(f"{name}: undefined"))
                 continue
             known = labels[:, index] >= 0
             x, y = curve(labels[known, index] == 1, probabilities[known, index])
-            axes.plot(x, y, label=f"{name}: {area:.3f}", **curve_style(index))
+            axes.plot(x, y, label=legend_label(f"{name}: {area:.3f}"), **curve_style(index))
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
         if metric == "auroc":
             axes.set(

@@ -6,6 +6,9 @@ from typing import Any
 
 import jinja2
 
+from semenet.evaluation.drawing.markdown import escape_markdown
+from semenet.evaluation.drawing.private_text import shown_command, shown_path, shown_text
+
 RESEARCH_USE = (
     "Research use only: not a medical device. "
     "Do not use anything here to guide the diagnosis or treatment of a patient."
@@ -29,7 +32,13 @@ def render_page(template: str, **variables: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters |= {
+        "number": number,
+        "markdown": escape_markdown,
+        "shown_text": shown_text,
+        "shown_path": shown_path,
+        "shown_command": shown_command,
+    }
     return environment.get_template(template).render(research_use=RESEARCH_USE, **variables)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from semenet import metrics
 from semenet.evaluation.drawing.pages import percent
@@ -26,6 +28,8 @@ TRUE_COLOUR, PREDICTED_COLOUR = (86, 180, 233), (230, 159, 0)
 _WIDTH = 4.0
 # A legend hides what it covers, because text over curves is hard to read.
 _LEGEND = {"framealpha": 0.9, "edgecolor": "none"}
+
+_CONTROL_CHARACTERS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 # Up to this many epochs a curve has a dot for each, because a line of one point is invisible.
 _DOTTED_EPOCHS = 20
@@ -49,10 +53,10 @@ def roc_curves(true_index: np.ndarray, probabilities: np.ndarray, class_names: S
     known = decided(possible)
     for index, (name, of_class) in enumerate(per_class.items()):
         if of_class["auroc"] is None:
-            axes.plot([], [], " ", label=f"{name}: undefined")
+            axes.plot([], [], " ", label=legend_label(f"{name}: undefined"))
             continue
         x, y = metrics.roc_curve(possible[known[:, index], index], probabilities[known[:, index], index])
-        axes.plot(x, y, label=f"{name}: {of_class['auroc']:.3f}", **curve_style(index))
+        axes.plot(x, y, label=legend_label(f"{name}: {of_class['auroc']:.3f}"), **curve_style(index))
     axes.set(
         xlabel="False positive rate (1 - specificity)",
         ylabel="True positive rate (sensitivity)",
@@ -84,13 +88,13 @@ def precision_recall_curves(
     known = decided(possible)
     for index, (name, of_class) in enumerate(per_class.items()):
         if of_class["average_precision"] is None:
-            axes.plot([], [], " ", label=f"{name}: undefined")
+            axes.plot([], [], " ", label=legend_label(f"{name}: undefined"))
             continue
         is_true = possible[known[:, index], index]
         recall, precision = metrics.precision_recall_curve(is_true, probabilities[known[:, index], index])
         style = curve_style(index)
         axes.axhline(is_true.mean(), color=style["color"], linewidth=0.8, alpha=0.5, zorder=0)
-        label = f"{name}: {of_class['average_precision']:.3f}"
+        label = legend_label(f"{name}: {of_class['average_precision']:.3f}")
         axes.step(recall, precision, where="pre", label=label, **style)
     axes.set(
         xlabel="Recall (sensitivity)",
@@ -233,10 +237,14 @@ def outlines(image: np.ndarray, true_mask: np.ndarray, predicted_mask: np.ndarra
 def svg_uri(figure: Figure) -> str:
     """Returns a Figure as a data URI of an SVG; equal figures have equal URIs."""
     stream = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "semenet"}):
+    # Names of classes and layers are text, even with dollar signs.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with matplotlib.rc_context({"svg.hashsalt": "semenet", "text.parse_math": False}):
         # A tight bounding box grows with protruding labels, so that none is cut off.
         figure.savefig(stream, format="svg", metadata={"Date": None}, bbox_inches="tight", pad_inches=0.05)
-    return data_uri(stream.getvalue(), "image/svg+xml")
+    # matplotlib repeats each text in a comment, and XML has no control characters.
+    return data_uri(_CONTROL_CHARACTERS.sub(b"?", stream.getvalue()), "image/svg+xml")
 
 
 def data_uri(content: bytes, media_type: str) -> str:
@@ -250,6 +258,11 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def legend_label(text: str) -> str:
+    """Returns a text as a curve's label. matplotlib leaves labels that begin with _ out of legends."""
+    return f" {text}" if text.startswith("_") else text
 
 
 def curve_style(index: int) -> dict[str, Any]:

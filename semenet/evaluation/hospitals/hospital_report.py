@@ -4,11 +4,12 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from semenet.evaluation.drawing.markdown import escape_markdown
 from semenet.evaluation.drawing.pages import cell, render_page
 from semenet.evaluation.hospitals.hospital_table import Hospital, compared_metrics
 from semenet.evaluation.report.evidence_table import evidence_rows, headline_names
 from semenet.evaluation.report.html_report import MEANINGS, MIN_PATIENTS
-from semenet.evaluation.report.model_card import METRIC_NAMES, escape_markdown
+from semenet.evaluation.report.model_card import METRIC_NAMES
 from semenet.training.run_folder.run import Run
 
 _EVIDENCE = {

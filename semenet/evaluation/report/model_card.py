@@ -1,11 +1,12 @@
 """Renders the model card: what a network is, its intended use, and its measured metrics."""
 
 import datetime
-import re
 from typing import Any
 
 from semenet.data.manifest.table import Manifest
+from semenet.evaluation.drawing.markdown import code_span, escape_markdown
 from semenet.evaluation.drawing.pages import number, render_page, with_interval
+from semenet.evaluation.drawing.private_text import shown_command
 from semenet.evaluation.report.evidence_table import evidence_rows, headline_names
 from semenet.evaluation.report.html_report import partial_label_sentences
 from semenet.training.run_folder.run import Run
@@ -48,8 +49,8 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
         name=escape_markdown(run.model.name),
         class_names=[escape_markdown(name) for name in result["class_names"]],
         split=escape_markdown(result["split"]),
-        trained_by=code_span(run.record["command"]) if "command" in run.record else None,
-        evaluated_by=code_span(result["command"]),
+        trained_by=code_span(shown_command(run.record["command"])) if "command" in run.record else None,
+        evaluated_by=code_span(shown_command(result["command"])),
         audited_split=escape_markdown(result["audit"]["split"]) if result["audit"] else None,
         licences=[escape_markdown(licence) for licence in licences],
         parameters=run.model.count_params(),
@@ -74,22 +75,6 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
         evidence_columns=[METRIC_NAMES[name] for name in headline_names(result)],
         evidence_rows=evidence_rows([("", result)]),
     )
-
-
-def escape_markdown(text: object) -> str:
-    """Escapes text, such as a class name, for Markdown in a line or a table cell."""
-    line = " ".join(str(text).split())
-    return re.sub(r"[\\`*\[\]<|~]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", line)
-
-
-def code_span(text: object) -> str:
-    """Formats text as a Markdown code span on one line, even if it contains backticks."""
-    line = " ".join(str(text).splitlines())
-    longest = max(map(len, re.findall("`+", line)), default=0)
-    fence = "`" * (longest + 1)
-    # Separate leading and trailing backticks from the fence; Markdown strips the space.
-    space = " " if line[:1] == "`" or line[-1:] == "`" else ""
-    return f"{fence}{space}{line}{space}{fence}"
 
 
 def _heat_map_rows(result: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from semenet.data.transforms.lung_view import LungView
+from semenet.evaluation.drawing.markdown import code_span, escape_markdown
 from semenet.evaluation.drawing.pages import mean_sd, number, render_page, with_interval
+from semenet.evaluation.drawing.private_text import shown_command
 from semenet.evaluation.report.evidence_table import (
     HELD_OUT_ROW,
     NOT_MEASURED,
@@ -12,7 +14,7 @@ from semenet.evaluation.report.evidence_table import (
     headline_names,
     validation_row,
 )
-from semenet.evaluation.report.model_card import METRIC_NAMES, code_span, escape_markdown
+from semenet.evaluation.report.model_card import METRIC_NAMES
 
 _CLASS_METRICS = ("sensitivity", "specificity", "auroc")
 
@@ -36,7 +38,7 @@ def render_zoo_card(metadata: dict[str, Any]) -> str:
         title=f"{metadata['entry']}: {escape_markdown(metadata['name'])}",
         lung_view=LungView.from_settings(metadata["network"].get("lung_view", {})).describe(),
         classes=", ".join(escape_markdown(name) for name in class_names),
-        command=code_span(metadata["training"]["command"]),
+        command=code_span(shown_command(metadata["training"]["command"])),
         evidence_columns=[METRIC_NAMES[name] for name in headline_names(values)],
         evidence_rows=_evidence_rows(metadata),
         chosen=", ".join(_chosen(metadata)),

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from semenet.data.transforms.lung_view import LungView
+from semenet.evaluation.drawing.markdown import code_span, escape_markdown
 from semenet.evaluation.drawing.pages import RESEARCH_USE
-from semenet.evaluation.report.model_card import code_span, escape_markdown, render_card
+from semenet.evaluation.report.model_card import render_card
 
 DATE = datetime.datetime(2025, 3, 9, tzinfo=datetime.UTC)
 AUDIT = {"verdict": "shortcut", "words": ["The label can be predicted.", "Marks: 0.9."], "split": "test"}
