@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 import tensorflow as tf
 
-from semenet.serving.server.request_checks.json_numbers import check_container_count, number_array
+from semenet.serving.server.request_checks.json_numbers import check_counts, number_array
 from semenet.serving.server.request_errors import RequestError, invalid, shortened
 from semenet.serving.server.served_model import ServedModel, Signature
 
@@ -57,7 +57,7 @@ def read_request(body: bytes | bytearray, model: ServedModel) -> PredictRequest:
     Raises:
         RequestError: 400, the body is not a request that the model can answer.
     """
-    check_container_count(body)
+    check_counts(body)
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -8,8 +8,9 @@ import numpy as np
 
 from semenet.data.images.decoded_image import MAX_PIXELS
 from semenet.data.images.errors import ImageError
-from semenet.data.images.formats.jpeg import decode_jpeg, is_jpeg, jpeg_header
+from semenet.data.images.formats.jpeg import is_jpeg, jpeg_header
 from semenet.data.images.formats.png import is_png, png_header
+from semenet.data.images.reading import check_image
 from semenet.serving.server.request_errors import invalid
 
 # The input that takes image files in every signature of `semenet.export`.
@@ -61,11 +62,13 @@ def declared_pixels(contents: bytes) -> int:
 
 
 def _is_refused(contents: bytes, pixels: int) -> bool:
-    # The model itself refuses other formats, and pixels of a PNG that cannot be decoded.
-    if not is_jpeg(contents):
-        return is_png(contents) and not pixels
+    # The model itself refuses other formats.
+    if not (is_png(contents) or is_jpeg(contents)):
+        return False
+    if not pixels:
+        return True
     try:
-        decode_jpeg(contents, _NAME, MAX_PIXELS)
+        check_image(contents, name=_NAME)
     except ImageError:
         return True
     return False

@@ -43,7 +43,7 @@ def test_pixels_are_read_from_headers():
 
 def test_images_of_too_many_pixels_together_are_refused_before_decoding(monkeypatch):
     monkeypatch.setattr(image_files, "MAX_REQUEST_PIXELS", 3 * PIXELS.size)
-    monkeypatch.setattr(image_files, "decode_jpeg", None)
+    monkeypatch.setattr(image_files, "check_image", None)
     answer = predict(service(), {"instances": [encoded(JPEG), encoded(PNG)] * 2})
     assert answer.status == 400
     assert "Received: 4 images of 24,576 pixels" in answer.content["error"]

@@ -91,9 +91,10 @@ def model(name, inputs):
         (b'{"instances": [' + b"[]," * 1_000_001 + b"[]]}", "lists, objects and strings"),
         (b'{"instances": [' + b"{}," * 1_000_001 + b"{}]}", "lists, objects and strings"),
         (b'{"instances": [' + b'"",' * 1_000_001 + b'""]}', "lists, objects and strings"),
+        (b'{"instances": [[[' + b"1," * 10_000_001 + b"1]]]}", "at most 10,000,000 values"),
         (b'{"instances": [' + b"[[1],[2,3]]," * 1000 + b"[[1]]]}", "equal lengths"),
     ],
-    ids=["text", "inner text", "nested", "deep", "lists", "objects", "strings", "ragged"],
+    ids=["text", "inner text", "nested", "deep", "lists", "objects", "strings", "numbers", "ragged"],
 )
 def test_a_bad_request_is_answered_400_in_little_memory(body, message):
     service = service_of(model, PIXELS)
