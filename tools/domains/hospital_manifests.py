@@ -8,7 +8,8 @@ DATA has a folder with images and manifest.csv for each of these names; docs/dat
 `semenet data` has a reader for each public set. MASKS has the tables of predicted lung masks.
 
 OUT/stage1.csv has the classes normal, bacteria and virus. Pneumonia of an unknown organism is labelled
-bacteria|virus, and COVID-19 is a virus. OUT/stage2.csv has COVID-19 and other, which is all other pneumonia.
+bacteria|virus, and COVID-19 is a virus. OUT/stage2.csv has COVID-19 and
+other_pneumonia.
 
 The rows of val become the split test, which nothing is chosen on. A tenth of the patients of train, drawn by
 a hash of their identifier, becomes val: the epoch and the temperature are chosen on it.

@@ -106,6 +106,12 @@ def publish(publication):
         raise SemenetError(
             f"Weights are published only after training has finished. Received: {publication.run}."
         )
+    if (run.record["starts"][0]["commit"] or "").endswith("+"):
+        raise SemenetError(
+            "Weights are published only if their code is committed, so that the command on the card trains "
+            f"them again. Received: {publication.run}, trained at commit {run.record['starts'][0]['commit']}, "
+            "where + stands for changes that are not committed. Train from a clean clone."
+        )
     repeats = [same_but_for_its_seed(Run.open(path), run) for path in publication.repeats]
     target = publication.out / run.recipe.entry / publication.name
     target.parent.mkdir(parents=True, exist_ok=True)
