@@ -111,9 +111,12 @@ def with_seed(run, folder, seed):
 @pytest.mark.slow
 def test_figures_alone_are_published_with_those_of_other_seeds(publication, tools, classifier_run, tmp_path):
     repeat = with_seed(classifier_run, tmp_path / "repeat", 7)
-    folder = publication(classifier_run, "figures", figures_only=True, repeats=(repeat,))
+    given = {"figures_only": True, "repeats": (repeat,), "answer_accuracy": 0.01}
+    folder = publication(classifier_run, "figures", **given)
     assert sorted(path.name for path in folder.iterdir()) == ["card.md", "metadata.json"]
     metadata = json.loads((folder / "metadata.json").read_text())
+    abstain = metadata["calibration"]["abstain"]
+    assert (abstain["target_accuracy"], abstain["coverage"]) == (0.01, 1.0)
     accuracy = metadata["metrics"]["validation"]["figures"]["accuracy"]["value"]
     # The two are one network here, so that their figures are equal.
     seed = str(metadata["training"]["recipe"]["seed"])

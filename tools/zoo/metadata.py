@@ -112,7 +112,13 @@ def calibrate_and_measure(copy, publication, folder):
     where = {"batch_size": publication.batch_size, "lungs": publication.lungs}
     calibration = None
     if not copy.segments:
-        calibration = calibrate(copy.path, publication.manifest, publication.split, **where)
+        calibration = calibrate(
+            copy.path,
+            publication.manifest,
+            publication.split,
+            accuracy=publication.answer_accuracy,
+            **where,
+        )
         calibration = {
             name: calibration[name] for name in sorted(calibration.keys() - {"command", "versions"})
         }

@@ -77,6 +77,8 @@ class Publication:
     the manifest's masks; without masks the network is published without an audit."""
     batch_size: int = 16
     """Images per step."""
+    answer_accuracy: float = 0.95
+    """Accuracy among the answered images of --split that the confidence for an answer is chosen for."""
     figures_only: bool = False
     """Publish the card without weights."""
     repeats: tuple[pathlib.Path, ...] = ()
@@ -106,11 +108,12 @@ def publish(publication):
         raise SemenetError(
             f"Weights are published only after training has finished. Received: {publication.run}."
         )
-    if (run.record["starts"][0]["commit"] or "").endswith("+"):
+    commit = run.record["starts"][0]["commit"]
+    if (commit or "").endswith("+"):
         raise SemenetError(
             "Weights are published only if their code is committed, so that the command on the card trains "
-            f"them again. Received: {publication.run}, trained at commit {run.record['starts'][0]['commit']}, "
-            "where + stands for changes that are not committed. Train from a clean clone."
+            f"them again. Received: {publication.run}, trained at commit {commit}, where + stands for changes "
+            "that are not committed. Train from a clean clone."
         )
     repeats = [same_but_for_its_seed(Run.open(path), run) for path in publication.repeats]
     target = publication.out / run.recipe.entry / publication.name
