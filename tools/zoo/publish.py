@@ -112,8 +112,8 @@ def publish(publication):
     if (commit or "").endswith("+"):
         raise SemenetError(
             "Weights are published only if their code is committed, so that the command on the card trains "
-            f"them again. Received: {publication.run}, trained at commit {commit}, where + stands for changes "
-            "that are not committed. Train from a clean clone."
+            f"them again. Received: {publication.run}, trained at commit {commit}, where + stands for "
+            "changes that are not committed. Train from a clean clone."
         )
     repeats = [same_but_for_its_seed(Run.open(path), run) for path in publication.repeats]
     target = publication.out / run.recipe.entry / publication.name
