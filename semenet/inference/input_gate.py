@@ -23,8 +23,9 @@ MIN_SIDE = 96
 # Smallest accepted difference between the darkest and the brightest cell of the thumbnail, in grey levels:
 # 12 bits stored in 16 span at most 16 levels, while the lowest value among 7,001 radiographs is 92.
 MIN_RANGE = 32
-# Images with a lower probability of a frontal radiograph are rejected. docs/serving.md lists error rates.
-MIN_FRONTAL_PROBABILITY = 0.1
+# Images with a lower probability of a frontal radiograph are rejected. docs/serving.md lists error rates, and
+# those of other values.
+MIN_FRONTAL_PROBABILITY = 0.6
 SIDE = 64
 GATE_CLASSES = ("frontal", "inverted", "turned", "lateral", "not_a_radiograph")
 _WEIGHTS = "input_gate.npz"

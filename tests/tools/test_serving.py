@@ -65,7 +65,8 @@ def test_the_input_gate_is_trained_and_measured(tmp_path):
     for number in range(6):
         cv2.imwrite(str(pictures / f"{number}.png"), rng.integers(0, 256, (90, 120, 3)).astype("uint8"))
     (pictures / "none.png").write_bytes(b"no image")
-    options = ("--frontal", manifest, "--others", pictures, "--images", 200, "--epochs", 1)
+    options = ("--frontal", manifest, "--others", pictures, "--held-out", 7)
+    options += ("--drawn", 2, "--images", 200, "--epochs", 1)
     result = run_tool("input_gate/train.py", *options, "--out", tmp_path / "gate.npz")
     assert result.returncode == 0, result.stderr
     with (
