@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.combine import COMBINE_COMMANDS
 from semenet.cli.cross_validation import cross_validate_by_name
-from semenet.cli.data import SOURCE_COMMANDS
+from semenet.cli.data.combine import COMBINE_COMMANDS
+from semenet.cli.data.finding_sources import FINDING_COMMANDS
+from semenet.cli.data.manifest import MANIFEST_COMMANDS
+from semenet.cli.data.sources import SOURCE_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMethod, RunPath
-from semenet.cli.finding_sources import FINDING_COMMANDS
 from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
-from semenet.cli.manifest import MANIFEST_COMMANDS
 from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options
 from semenet.cli.serving import cascade, export, serve
 from semenet.cli.tensorflow_import import import_tensorflow

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semenet.cli.manifest import data_check, data_contains, data_split
+from semenet.cli.data.manifest import data_check, data_contains, data_split
 from semenet.data.checks.copies import find_image
 from semenet.data.checks.duplicates import DEFAULT_SIMILARITY
 from semenet.data.checks.manifest_check import check_manifest

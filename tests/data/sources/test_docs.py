@@ -28,7 +28,7 @@ from source_folders import (
     v7_folder,
 )
 
-from semenet.cli.finding_sources import FINDING_COMMANDS
+from semenet.cli.data.finding_sources import FINDING_COMMANDS
 from semenet.cli.main import main
 from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest, write_manifest

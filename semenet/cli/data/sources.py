@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli.data.source_manifest import write_source_manifest
 from semenet.cli.progress import progress_bars
-from semenet.cli.source_manifest import write_source_manifest
 from semenet.training.recipe import Names
 
 Folder = Annotated[pathlib.Path, tyro.conf.arg(metavar="DIR"), tyro.conf.Positional]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from semenet.cli.combine import parse_changes
-from semenet.cli.data import Folder
+from semenet.cli.data.combine import parse_changes
+from semenet.cli.data.source_manifest import write_source_manifest
+from semenet.cli.data.sources import Folder
 from semenet.cli.progress import progress_bars
-from semenet.cli.source_manifest import write_source_manifest
 from semenet.training.recipe import Names
 
 if TYPE_CHECKING:
