@@ -95,6 +95,44 @@ def show_steps(
 
 
 @contextlib.contextmanager
+def show_transfer(
+    description: str, total: int, console: rich.console.Console | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Shows the progress of a download: a line at its start, and a bar or a line every ten seconds.
+
+    Args:
+        description: the current work, such as "Fetching unet:lung".
+        total: number of bytes.
+        console: as for `track`.
+
+    Yields:
+        A function that takes the number of bytes of each piece.
+    """
+    console = console or rich.console.Console(stderr=True, soft_wrap=True)
+    console.print(f"{description}, {total / 1e6:.1f} MB", highlight=False, markup=False)
+    lines = LogLines(console)
+    columns = (
+        rich.progress.BarColumn(),
+        rich.progress.DownloadColumn(),
+        rich.progress.TransferSpeedColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    done = 0
+    with rich.progress.Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as bar:
+        task = bar.add_task(description, total=total)
+
+        def advance(size: int) -> None:
+            nonlocal done
+            done = min(done + size, total)
+            bar.update(task, completed=done)
+            lines.write_now_and_then(f"{done / 1e6:.1f} of {total / 1e6:.1f} MB")
+
+        yield advance
+
+
+@contextlib.contextmanager
 def step(progress: Callable[[str, int, int | None], None], name: str) -> Iterator[None]:
     """Reports the start of a step of unknown length, and its end.
 

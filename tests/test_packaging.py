@@ -20,7 +20,7 @@ def test_every_package_is_installed():
     listed = set(config["options"]["packages"].split())
     folders = {path.parent for path in PACKAGE.rglob("__init__.py")}
     present = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert listed == present | {"semenet.recipes"}
+    assert listed == present | {"semenet.recipes", "semenet.zoo"}
 
 
 def test_the_citation_names_this_version():
@@ -43,8 +43,8 @@ def test_a_script_beside_the_clone_finds_the_package(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_has_recipes_and_report_template(tmp_path):
-    """What `semenet train` and `semenet evaluate` need lies in the wheel, not only in the checkout."""
+def test_an_installed_wheel_has_recipes_templates_and_the_lung_weights(tmp_path):
+    """What `semenet train`, `evaluate` and `masks` need lies in the wheel, not only in the checkout."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, ROOT], check=True)
     (wheel,) = tmp_path.glob("semenet-*.whl")
@@ -60,7 +60,13 @@ def test_an_installed_wheel_has_recipes_and_report_template(tmp_path):
         "assert (drawing / 'templates' / 'report.html.j2').is_file()\n"
         "root = importlib.resources.files('semenet')\n"
         "assert (root / 'py.typed').is_file() and (root / '__init__.pyi').is_file()\n"
-        "assert semenet.metrics.accuracy"
+        "assert semenet.metrics.accuracy\n"
+        "from semenet.models.weights import described_sets, published_sets, verify_files\n"
+        "lungs = published_sets('unet')['lung']\n"
+        "assert lungs.origin == 'the package semenet'\n"
+        "verify_files(lungs)\n"
+        "assert described_sets('seme_resnet50')['dataset1'].origin is None\n"
+        "assert 'dataset1' not in published_sets('seme_resnet50')\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", script],

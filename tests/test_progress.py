@@ -32,3 +32,16 @@ def test_a_terminal_gets_a_bar():
         pass
     assert "━" in stream.getvalue()
     assert "7/7" in stream.getvalue()
+
+
+def test_a_transfer_is_shown_in_megabytes(monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    stream = io.StringIO()
+    with progress.show_transfer("Fetching a[b]", 5_000_000, rich.console.Console(file=stream)) as advance:
+        advance(2_000_000)
+        advance(9_000_000)
+    assert stream.getvalue().splitlines() == ["Fetching a[b], 5.0 MB", "2.0 of 5.0 MB", "5.0 of 5.0 MB"]
+    terminal = rich.console.Console(file=io.StringIO(), force_terminal=True, width=100)
+    with progress.show_transfer("Fetching", 5_000_000, terminal) as advance:
+        advance(5_000_000)
+    assert "5.0/5.0 MB" in terminal.file.getvalue()

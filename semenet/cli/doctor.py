@@ -11,7 +11,9 @@ import rich.markup
 import rich.table
 
 from semenet.models.entries import CATALOG
-from semenet.models.weights.published import published_names, zoo_folders
+from semenet.models.weights.fetching import URL, cache_folder
+from semenet.models.weights.places import zoo_places
+from semenet.models.weights.published import published_names
 from semenet.training.precision import choose_precision
 from semenet.training.processor import processor_name
 
@@ -94,7 +96,10 @@ def print_installation(console: rich.console.Console | None = None) -> None:
             versions = f"{versions}  missing: {', '.join(missing)} ({install})".strip()
         # Without escape, rich would read [gpu] as markup.
         table.add_row(f"extra {extra}" if extra else "packages", rich.markup.escape(versions))
-    table.add_row("zoo folders", ", ".join(map(str, zoo_folders())) or "none: set SEMENET_ZOO")
+    folders = ", ".join(f"{place.path} ({place.origin})" for place in zoo_places())
+    table.add_row("zoo folders", rich.markup.escape(folders) or "none: set SEMENET_ZOO")
+    table.add_row("weights from", rich.markup.escape(os.environ.get(URL, f"nowhere: {URL} is not set")))
+    table.add_row("cached weights", rich.markup.escape(str(cache_folder())))
     weights = [f"{entry}/{name}" for entry in CATALOG for name in published_names(entry)]
     table.add_row("published weights", ", ".join(weights) or "none found")
     console.print(table)

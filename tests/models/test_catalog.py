@@ -303,7 +303,7 @@ def test_classes_can_be_a_number():
         ({"depth": -1}, "`depth`.*Received: -1"),
         ({"se_placement": "middle"}, "'standard'.*Received: 'middle'"),
         ({"moex_position": "end"}, "'stem'.*Received: 'end'"),
-        ({"weights": "nowhere"}, "Received: 'nowhere'. Names of `seme_resnet50` here: imagenet"),
+        ({"weights": "nowhere"}, "Received: 'nowhere'. Names of `seme_resnet50`: imagenet"),
     ],
 )
 def test_an_invalid_argument_raises_the_rule_the_value_and_the_remedy(arguments, message):

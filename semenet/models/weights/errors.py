@@ -31,3 +31,7 @@ class NoWeightsError(SemenetError):
 
 class FetchError(SemenetError):
     """Published weights cannot be fetched, or what was received differs from what was published."""
+
+
+class HubError(SemenetError):
+    """A repository of the Hugging Face Hub cannot be named, reached or written to."""

@@ -1,90 +1,54 @@
 """Finds published weights by their metadata. It reads only JSON: listing the weights does not load Keras."""
 
-import dataclasses
-import hashlib
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 from semenet.models.entries import CATALOG
 from semenet.models.weights import fetching
-from semenet.models.weights.errors import MetadataError, MissingWeightsError, NoWeightsError
-from semenet.models.weights.metadata_schema import METADATA_SCHEMA
-from semenet.storage.json_files import JsonError, read_json
+from semenet.models.weights.described_set import CACHE, PublishedSet, read_published
+from semenet.models.weights.errors import MissingWeightsError, NoWeightsError
+from semenet.models.weights.places import METADATA, zoo_places
+from semenet.models.weights.remedies import remedy_for_missing
 
-METADATA = "metadata.json"
 
+def described_sets(entry_name: str) -> dict[str, PublishedSet]:
+    """Finds what is published for an entry, also where this machine has only the description of a set.
 
-@dataclasses.dataclass(frozen=True)
-class PublishedSet:
-    """One set of published weights.
+    Args:
+        entry_name: name of the entry in the catalogue.
 
-    Attributes:
-        folder: folder that holds its files.
-        weights: name of the `.weights.h5` file, or of the `.weights.json` file of sharded weights; None
-            where only metrics are published.
-        files: dict of the name of every file to a dict of its `sha256` and its size in `bytes`.
-        class_names: the classes, in the order of the outputs.
-        input_shape: `(height, width, channels)` of the images in training.
-        activation: "softmax" or "sigmoid".
-        imagenet_scaling: whether the weights started from those of keras.applications, which need its input
-            scaling.
-        inference_clahe: whether images get CLAHE before the network.
-        lungs_alone: whether everything outside the lungs is made black before the network.
-        lung_view: dict of the head's settings `lungs_box`, `lungs_box_margin` and `standardize`, as far as
-            they differ from the defaults.
-        architecture: dict of the architecture arguments of `semenet.build`, such as `width`.
-        metadata: dict, the whole metadata.json.
+    Returns:
+        dict of name to `PublishedSet`, whose `origin` is None if only the description is here.
+
+    Raises:
+        MetadataError: as `published_sets`.
     """
-
-    folder: Path
-    weights: str | None
-    files: dict[str, dict[str, Any]]
-    class_names: tuple[str, ...]
-    input_shape: tuple[int | None, int | None, int]
-    activation: str
-    imagenet_scaling: bool
-    inference_clahe: bool
-    lungs_alone: bool
-    lung_view: dict[str, Any]
-    architecture: dict[str, Any]
-    metadata: dict[str, Any] = dataclasses.field(repr=False)
-
-    @property
-    def path(self) -> Path:
-        """Path of the file that Keras loads."""
-        return self.folder / self.weights
-
-    @property
-    def entry(self) -> str:
-        """Name of the network in the catalogue: the name of the parent folder."""
-        return self.folder.parent.name
-
-    @property
-    def name(self) -> str:
-        """Name of the weights: the name of the folder."""
-        return self.folder.name
-
-    @property
-    def sha256(self) -> str:
-        """One hash of the names and the hashes of all its files."""
-        lines = "\n".join(f"{file['sha256']}  {name}" for name, file in sorted(self.files.items()))
-        return hashlib.sha256(lines.encode()).hexdigest()
+    return _described_only(entry_name) | published_sets(entry_name)
 
 
-def zoo_folders() -> list[Path]:
-    """Returns the folders that may hold published weights: `SEMENET_ZOO`, then the checkout's `zoo`."""
-    folders = [Path(__file__).parents[3] / "zoo"]
-    if os.environ.get("SEMENET_ZOO"):
-        folders.insert(0, Path(os.environ["SEMENET_ZOO"]))
-    return [folder for folder in folders if folder.is_dir()]
+def all_sets() -> list[PublishedSet]:
+    """Finds all sets with weights of all entries, also where this machine has only the description.
+
+    Raises:
+        MetadataError: as `published_sets`.
+    """
+    found = [described for entry in CATALOG for described in described_sets(entry).values()]
+    return [described for described in found if described.weights is not None]
+
+
+def availability(described: PublishedSet) -> str:
+    """Returns where a set is, or where it can be fetched from, for a list."""
+    if described.origin is not None:
+        return f"in {described.origin}"
+    if described.name in fetching.offered(described.entry):
+        return f"can be fetched from {os.environ[fetching.URL]}"
+    return "not on this machine"
 
 
 def published_sets(entry_name: str) -> dict[str, PublishedSet]:
     """Finds what is published for an entry and present on this machine, with weights or only with metrics.
 
-    A set is in `<zoo>/<entry>/<name>/`, or was fetched into the cache before.
+    A set is in `<zoo>/<entry>/<name>/` of one of the `zoo_places`, or was fetched into the cache before.
 
     Args:
         entry_name: name of the entry in the catalogue.
@@ -95,11 +59,26 @@ def published_sets(entry_name: str) -> dict[str, PublishedSet]:
     Raises:
         MetadataError: a metadata.json is not JSON, has a missing key, or lists a file outside its folder.
     """
-    paths = {path.parent.name: path for path in fetching.cached(entry_name)}
-    for folder in reversed(zoo_folders()):
-        found = sorted(folder.glob(f"{entry_name}/*/{METADATA}"))
-        paths |= {path.parent.name: path for path in found}
-    return {name: read_published(path) for name, path in sorted(paths.items())}
+    sets = {path.parent.name: read_published(path, CACHE) for path in fetching.cached(entry_name)}
+    for place in reversed(zoo_places()):
+        for path in place.path.glob(f"{entry_name}/*/{METADATA}"):
+            found = read_published(path, place.origin)
+            if not (place.is_partial and _is_description(found)):
+                sets[found.name] = found
+    return dict(sorted(sets.items()))
+
+
+def _described_only(entry_name: str) -> dict[str, PublishedSet]:
+    return {
+        path.parent.name: read_published(path)
+        for place in zoo_places()
+        if place.is_partial
+        for path in sorted(place.path.glob(f"{entry_name}/*/{METADATA}"))
+    }
+
+
+def _is_description(published: PublishedSet) -> bool:
+    return published.weights is not None and not published.path.exists()
 
 
 def published_names(entry_name: str) -> list[str]:
@@ -162,7 +141,7 @@ def find_published(entry_name: str, name: str) -> PublishedSet | None:
             )
         return local[name]
     if name in fetching.offered(entry_name):
-        return read_published(fetching.fetch(entry_name, name, report=_print_to_stderr))
+        return read_published(fetching.fetch(entry_name, name), CACHE)
     return None
 
 
@@ -174,7 +153,8 @@ def require_published(entry_name: str, name: str) -> PublishedSet:
         name: name of the weights.
 
     Raises:
-        MissingWeightsError: there are no weights of this name; the message lists the names there are.
+        MissingWeightsError: there are no weights of this name on this machine; the message says how to get
+            them, or lists the names there are.
         MetadataError: as `published_sets`.
         FetchError: as `find_published`.
         NoWeightsError: as `find_published`.
@@ -183,48 +163,18 @@ def require_published(entry_name: str, name: str) -> PublishedSet:
     if published is None:
         raise MissingWeightsError(
             "Published weights are given as ENTRY:NAME. "
-            f"Received: {entry_name}:{name}. Names of `{entry_name}` here: "
-            f"{', '.join(published_names(entry_name)) or 'none'}. Give one of them, or the path of a run; or "
-            "set SEMENET_ZOO to the repository's folder zoo, or SEMENET_ZOO_URL to the address of a copy."
+            f"Received: {entry_name}:{name}. {remedy(entry_name, name)}"
         )
     return published
 
 
-def read_published(path: Path) -> PublishedSet:
-    """Reads a metadata.json.
+def remedy(entry_name: str, name: str, imagenet: bool = False) -> str:
+    """Returns the sentences that end an error about weights that are not on this machine.
 
     Args:
-        path: path of the file.
-
-    Raises:
-        MetadataError: as `published_sets`.
+        entry_name: name of the entry in the catalogue.
+        name: name of the weights that are missing.
+        imagenet: whether "imagenet" is accepted too.
     """
-    try:
-        metadata = read_json(path, METADATA_SCHEMA)
-        network, files = metadata["network"], metadata["files"]
-        weights = [] if metadata["weights"] is None else [metadata["weights"]]
-        if wrong := [name for name in weights if name not in files]:
-            raise JsonError(f"weights names {wrong[0]!r}, which is not among the files")
-        return PublishedSet(
-            folder=path.parent,
-            weights=metadata["weights"],
-            files={name: {key: file[key] for key in ("sha256", "bytes")} for name, file in files.items()},
-            class_names=tuple(network["class_names"]),
-            input_shape=tuple(network["input_shape"]),
-            activation=network["activation"],
-            imagenet_scaling=network["imagenet_scaling"],
-            inference_clahe=network["inference_clahe"],
-            lungs_alone=network["lungs_alone"],
-            lung_view=dict(network.get("lung_view", {})),
-            architecture=dict(network["architecture"]),
-            metadata=metadata,
-        )
-    except (OSError, JsonError) as error:
-        raise MetadataError(
-            f"{METADATA} must be JSON that describes a network and lists plain files of its own folder with "
-            f"their sha256 and bytes. Received: {path}: {error}. Fix the file or remove its folder."
-        ) from error
-
-
-def _print_to_stderr(message: str) -> None:
-    print(message, file=sys.stderr)
+    sizes = {found: described.size for found, described in described_sets(entry_name).items()}
+    return remedy_for_missing(entry_name, name, published_names(entry_name), sizes, imagenet)

@@ -14,10 +14,10 @@ import numpy as np
 from semenet.models.entries import find_entry
 from semenet.models.layers.input_scaling import has_imagenet_scaling
 from semenet.models.layers.zoo_model import ZooModel
+from semenet.models.weights.described_set import PublishedSet, verify_files
 from semenet.models.weights.errors import MissingWeightsError, WeightsError
 from semenet.models.weights.keras_files import load_keras_file, load_weights_file
-from semenet.models.weights.published import PublishedSet, find_published, published_names
-from semenet.storage.hashing import file_sha256
+from semenet.models.weights.published import find_published, remedy
 
 _NO_ARGUMENTS: Mapping[str, Any] = types.MappingProxyType({})
 
@@ -50,10 +50,9 @@ def find_source(
         return PublishedWeights(entry_name, published)
     path = Path(weights)
     if not path.exists():
-        names = ", ".join(["imagenet", *published_names(entry_name)])
         raise MissingWeightsError(
             "`weights` must be None, a name, or the path of a .keras file, run folder or .weights.h5 file "
-            f"that exists. Received: {str(weights)!r}. Names of `{entry_name}` here: {names}."
+            f"that exists. Received: {str(weights)!r}. {remedy(entry_name, str(weights), imagenet=True)}"
         )
     if path.name.endswith((".weights.h5", ".weights.json")):
         return WeightsFile(path)
@@ -190,27 +189,6 @@ class PublishedWeights:
             head.lungs_alone = self.published.lungs_alone
             for setting, value in self.published.lung_view.items():
                 setattr(head, setting, value)
-
-
-def verify_files(published: PublishedSet) -> None:
-    """Checks that the files of published weights are those that their metadata describe.
-
-    Raises:
-        WeightsError: a file is missing, or has another hash.
-    """
-    for name, expected in published.files.items():
-        path = published.folder / name
-        if not path.is_file():
-            raise WeightsError(
-                "Published weights must have all the files that their metadata.json lists. "
-                f"Received: {published.folder} without {name}. Fetch the folder again."
-            )
-        digest = file_sha256(path)
-        if digest != expected["sha256"]:
-            raise WeightsError(
-                f"Published weights must have the hash of their metadata.json. Received: {path} "
-                f"with sha256 {digest}, expected {expected['sha256']}. Fetch the file again."
-            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from semenet.data.transforms.lung_view import LungView
 from semenet.errors import SemenetError
 from semenet.models.layers.heads import ClassifierHead
 from semenet.models.loading import load_model
-from semenet.models.weights.published import find_published, parse_published_name, published_names
+from semenet.models.weights.published import find_published, parse_published_name, remedy
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import MODEL
 
@@ -36,11 +36,10 @@ def find_teacher(teacher: str | os.PathLike, out: str | os.PathLike | None = Non
         entry, weights = name
         known = find_published(entry, weights)
         if known is None:
-            names = ", ".join(published_names(entry)) or "none"
             raise TeacherError(
                 "A teacher ENTRY:NAME must be the name of published weights. "
-                f"Received: {teacher!r}. Available for `{entry}`: {names}. "
-                "Pass one of these, a run folder or a .keras file."
+                f"Received: {teacher!r}. {remedy(entry, weights)} "
+                "Or pass a run folder or a .keras file."
             )
         return known.path
     path = pathlib.Path(teacher)

@@ -13,8 +13,9 @@ import pandas as pd
 from semenet.data.transforms.lung_view import LungView
 from semenet.errors import WrongTypeError
 from semenet.models.loading import load_model
+from semenet.models.weights.described_set import PublishedSet
 from semenet.models.weights.errors import WeightsError
-from semenet.models.weights.published import PublishedSet, parse_published_name, require_published
+from semenet.models.weights.published import parse_published_name, require_published
 from semenet.storage.hashing import file_sha256
 from semenet.training.recipe import Recipe
 from semenet.training.run_folder.file_names import HISTORY, MODEL, RECIPE, model_file

@@ -1,6 +1,7 @@
 import functools
 import http.server
 import json
+import re
 import threading
 import time
 
@@ -10,8 +11,10 @@ from published_set import read_metadata, write_set
 
 import semenet
 from semenet.models.weights import fetching
-from semenet.models.weights.errors import FetchError
+from semenet.models.weights.errors import FetchError, WeightsError
+from semenet.models.weights.obtaining import get_set
 from semenet.models.weights.published import published_names
+from semenet.models.weights.transfer import http_source
 from semenet.storage.hashing import file_sha256
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}
@@ -41,16 +44,33 @@ def remote(tmp_path, monkeypatch):
 
 
 def test_weights_are_fetched_once_and_found_without_a_network(remote, monkeypatch, capsys):
-    model, _ = remote
+    model, folder = remote
     assert published_names("vgg19_gap") == ["far"]
     assert published_names("unet") == ["lung"] or "far" not in published_names("unet")
     copy = semenet.build("vgg19_gap", weights="far")
     np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
-    assert "Fetching" in capsys.readouterr().err
+    megabytes = (folder / "a.weights.h5").stat().st_size / 1e6
+    progress = capsys.readouterr().err.splitlines()[0]
+    assert re.fullmatch(rf"Fetching vgg19_gap:far from http://[\d.:]+, {megabytes:.1f} MB", progress)
     monkeypatch.delenv("SEMENET_ZOO_URL")
     again = semenet.build("vgg19_gap", weights="far")
     np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
     assert capsys.readouterr().err == ""
+
+
+def test_a_broken_file_in_the_cache_is_fetched_again(remote, monkeypatch):
+    model, _ = remote
+    published = get_set("vgg19_gap", "far")
+    published.path.write_bytes(b"broken")
+    with pytest.raises(WeightsError, match="semenet weights get vgg19_gap:far` to fetch it again"):
+        semenet.build("vgg19_gap", weights="far")
+    assert get_set("vgg19_gap", "far").path.read_bytes() != b"broken"
+    copy = semenet.build("vgg19_gap", weights="far")
+    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
+    published.path.write_bytes(b"broken")
+    monkeypatch.delenv("SEMENET_ZOO_URL")
+    with pytest.raises(WeightsError, match="must have the hash"):
+        get_set("vgg19_gap", "far")
 
 
 def test_other_bytes_than_were_published_raise_and_are_not_kept(remote):
@@ -128,8 +148,8 @@ def endless(remote, monkeypatch):
 def test_a_slow_endless_body_is_ended_at_the_deadline(endless, monkeypatch, stated_bytes):
     """Also without a stated size, where a closed connection looks like the end of the file."""
     server = endless(stated_bytes=stated_bytes)
-    monkeypatch.setattr(fetching, "_SECONDS", 0.5)
-    monkeypatch.setattr(fetching, "_LEAST_RATE", float("inf"))
+    monkeypatch.setattr(http_source, "_SECONDS", 0.5)
+    monkeypatch.setattr(http_source, "_LEAST_RATE", float("inf"))
     began = time.monotonic()
     with pytest.raises(FetchError, match=r"metadata\.json: not complete after 0 seconds"):
         semenet.build("vgg19_gap", weights="far")

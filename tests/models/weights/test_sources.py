@@ -157,7 +157,7 @@ def test_published_weights_define_the_activation_and_open_as_a_run(trial, tmp_pa
     # The metadata of this set have neither training nor calibration.
     run = Run.open("vgg19_gap:apart")
     assert (run.activation, run.temperature, run.name) == ("sigmoid", 1.0, "vgg19_gap:apart")
-    with pytest.raises(WeightsError, match="Names of `vgg19_gap` here: apart, trial"):
+    with pytest.raises(WeightsError, match="Names of `vgg19_gap`: apart, trial"):
         Run.open("vgg19_gap:absent")
 
 

@@ -43,7 +43,7 @@ def test_a_teacher_is_published_weights(tmp_path, monkeypatch):
     teacher = load_teacher(recipe("vgg19_gap:trial"))
     np.testing.assert_array_equal(teacher.get_weights()[0], network.get_weights()[0])
     for absent in ("vgg19_gap:other", "vgg19_gap:imagenet"):
-        with pytest.raises(TeacherError, match=f"Received: '{absent}'. Available for `vgg19_gap`: trial"):
+        with pytest.raises(TeacherError, match=f"Received: '{absent}'. Names of `vgg19_gap`: trial"):
             find_teacher(absent)
 
 
