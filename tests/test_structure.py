@@ -76,6 +76,7 @@ ROOMS = {
         "evaluation",
         "heat_maps",
         "serving",
+        "weights",
         "main",
     ],
 }

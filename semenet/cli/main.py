@@ -22,6 +22,7 @@ from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
 from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options
 from semenet.cli.serving import cascade, export, serve
 from semenet.cli.tensorflow_import import import_tensorflow
+from semenet.cli.weights import WEIGHTS_COMMANDS, print_sets
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
 
@@ -29,7 +30,7 @@ Positional = tyro.conf.Positional
 
 
 def list_entries(pattern: Positional[str] = "*") -> None:
-    """Lists the networks: parameters, input size, place in the paper, published weights.
+    """Lists the networks: parameters, input size, place in the paper; and their published weights.
 
     Args:
         pattern: Shell pattern of entry names, such as "seme_*".
@@ -38,7 +39,7 @@ def list_entries(pattern: Positional[str] = "*") -> None:
     import rich.table
 
     from semenet.models.entries import CATALOG, list_models
-    from semenet.models.weights.published import published_names
+    from semenet.models.weights.published import all_sets, published_names
 
     names = list_models(pattern)
     if not names:
@@ -52,6 +53,9 @@ def list_entries(pattern: Positional[str] = "*") -> None:
         weights = ", ".join(published_names(name)) or "-"
         table.add_row(name, f"{entry.parameters:,}", str(entry.input_size), entry.paper, weights)
     rich.console.Console(soft_wrap=True).print(table)
+    if sets := [one for one in all_sets() if one.entry in names]:
+        print("\nPublished weights:")
+        print_sets(sets)
 
 
 def doctor() -> None:
@@ -210,6 +214,11 @@ def cross_validate() -> None:
     cross_validate_by_name(["--help"])
 
 
+def weights() -> None:
+    """Lists, fetches, verifies and copies published weights: semenet weights list|get|verify|push."""
+    call(WEIGHTS_COMMANDS, ["--help"], prog="semenet weights")
+
+
 def data() -> None:
     """Creates manifests of downloaded data sets; combines, splits, checks, draws, searches and packs them."""
     call(DATA_COMMANDS, ["--help"], prog="semenet data")
@@ -221,6 +230,7 @@ COMMANDS = {
     "doctor": doctor,
     "phantom": phantom,
     "data": data,
+    "weights": weights,
     "train": train,
     "cross-validate": cross_validate,
     **EVALUATION_COMMANDS,
@@ -262,5 +272,7 @@ def main(arguments: list[str] | None = None) -> None:
             cross_validate_by_name(arguments[1:])
         elif arguments[:1] == ["data"]:
             call(DATA_COMMANDS, arguments[1:], prog="semenet data")
+        elif arguments[:1] == ["weights"]:
+            call(WEIGHTS_COMMANDS, arguments[1:], prog="semenet weights")
         else:
             call(COMMANDS, arguments, prog="semenet")
