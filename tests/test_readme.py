@@ -76,6 +76,13 @@ def test_the_table_is_the_catalogue():
     ]
 
 
+def test_the_table_of_weights_is_the_zoo(tool):
+    table = tool("zoo/readme_table")
+    path = ROOT / "README.md"
+    assert table.with_table(README, ROOT / "zoo", path) == README, "run python tools/zoo/readme_table.py"
+    assert "| other hospitals |" in README
+
+
 @pytest.mark.parametrize("target", ["demo", "test", "test-fast", "lint", "lowest", "help"])
 def test_the_make_targets_it_names_exist(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -20,7 +20,7 @@ from semenet.inference.scoring import scoring_function
 from semenet.models.catalog import architecture_arguments
 from semenet.models.layers.input_scaling import has_imagenet_scaling
 from semenet.models.weights.compact import halve_kernels
-from semenet.models.weights.published import METADATA
+from semenet.models.weights.places import METADATA
 from semenet.progress import track
 from semenet.training.run_folder.file_names import CALIBRATION, MODEL, TIMINGS
 from semenet.training.run_folder.run import Run

@@ -38,8 +38,9 @@ from semenet.cli.recipe import report_errors
 from semenet.errors import SemenetError
 from semenet.evaluation.report.zoo_card import render_zoo_card
 from semenet.models.weights.compact import write_compact
+from semenet.models.weights.described_set import read_published
 from semenet.models.weights.fetching import INDEX
-from semenet.models.weights.published import METADATA, read_published
+from semenet.models.weights.places import METADATA
 from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.run import Run
 

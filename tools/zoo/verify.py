@@ -28,9 +28,10 @@ from semenet.evaluation.report.zoo_card import render_zoo_card
 from semenet.models.catalog import build
 from semenet.models.entries import CATALOG
 from semenet.models.weights import published as published_weights
+from semenet.models.weights.described_set import read_published, verify_files
 from semenet.models.weights.fetching import INDEX
-from semenet.models.weights.published import METADATA, read_published
-from semenet.models.weights.sources import PublishedWeights, verify_files
+from semenet.models.weights.places import METADATA
+from semenet.models.weights.sources import PublishedWeights
 from semenet.storage.hashing import file_sha256
 
 SCHEMA = pathlib.Path(published_weights.__file__).with_name("zoo.schema.json")
