@@ -34,8 +34,8 @@ def list_weights(pattern: Positional[str] = "*") -> None:
 
 def print_sets(sets: list[PublishedSet]) -> None:
     """Prints what lists say about sets of weights."""
+    from semenet.models.weights.listing.summaries import description_lines
     from semenet.models.weights.published import availability
-    from semenet.models.weights.summaries import description_lines
 
     console = rich.console.Console(soft_wrap=True, highlight=False, markup=False)
     for described in sets:
@@ -56,7 +56,7 @@ def get(sets: Sets = (), all: bool = False) -> None:
         sets: Names of published weights, such as unet:lung.
         all: All weights that this version of semenet was published with.
     """
-    from semenet.models.weights.obtaining import get_set
+    from semenet.models.weights.transfer.obtaining import get_set
 
     for entry, name in _names(sets, all):
         print(get_set(entry, name).folder)
@@ -68,8 +68,8 @@ def verify(sets: Sets = ()) -> None:
     Args:
         sets: Names of published weights. None: all that are on this machine.
     """
-    from semenet.models.weights.obtaining import verify_set
     from semenet.models.weights.published import all_sets, require_published
+    from semenet.models.weights.transfer.obtaining import verify_set
 
     if sets:
         chosen = [require_published(*pair) for pair in _names(sets, everything=False)]

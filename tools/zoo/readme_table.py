@@ -14,8 +14,7 @@ from semenet.cli.recipe import report_errors
 from semenet.errors import SemenetError
 from semenet.models.entries import CATALOG
 from semenet.models.weights.described_set import read_published
-from semenet.models.weights.places import METADATA
-from semenet.models.weights.summaries import (
+from semenet.models.weights.listing.summaries import (
     audit_verdict,
     input_size,
     other_hospitals,
@@ -23,6 +22,7 @@ from semenet.models.weights.summaries import (
     training_data,
     validation,
 )
+from semenet.models.weights.places import METADATA
 from semenet.storage.atomic import write_text
 
 START, END = "<!-- published weights -->", "<!-- end of published weights -->"

@@ -6,7 +6,7 @@ from typing import Any
 from semenet.evaluation.drawing.pages import render_page
 from semenet.models.entries import find_entry
 from semenet.models.weights.errors import MetadataError
-from semenet.models.weights.summaries import (
+from semenet.models.weights.listing.summaries import (
     input_size,
     other_hospitals,
     parameter_count,

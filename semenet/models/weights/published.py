@@ -7,8 +7,8 @@ from semenet.models.entries import CATALOG
 from semenet.models.weights import fetching
 from semenet.models.weights.described_set import CACHE, PublishedSet, read_published
 from semenet.models.weights.errors import MissingWeightsError, NoWeightsError
+from semenet.models.weights.listing.remedies import remedy_for_missing
 from semenet.models.weights.places import METADATA, zoo_places
-from semenet.models.weights.remedies import remedy_for_missing
 
 
 def described_sets(entry_name: str) -> dict[str, PublishedSet]:

@@ -12,9 +12,9 @@ from published_set import read_metadata, write_set
 import semenet
 from semenet.models.weights import fetching
 from semenet.models.weights.errors import FetchError, WeightsError
-from semenet.models.weights.obtaining import get_set
 from semenet.models.weights.published import published_names
 from semenet.models.weights.transfer import http_source
+from semenet.models.weights.transfer.obtaining import get_set
 from semenet.storage.hashing import file_sha256
 
 SMALL = {"input_shape": (32, 32, 1), "width": 0.125, "depth": 0.01}

@@ -5,8 +5,8 @@ from published_set import write_index, write_plain_set
 
 from semenet.models.weights import fetching
 from semenet.models.weights.errors import FetchError, HubError
-from semenet.models.weights.obtaining import get_set, verify_set
 from semenet.models.weights.transfer.hub_source import HubAddress
+from semenet.models.weights.transfer.obtaining import get_set, verify_set
 
 pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
 
