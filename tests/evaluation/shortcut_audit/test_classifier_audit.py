@@ -340,7 +340,7 @@ def test_a_diverged_network_is_refused(place, tmp_path):
     manifest = write_data(tmp_path, inside=own, count=6)
     model = reader(LUNGS, kernel=(np.nan, 0, 0) if place == "head" else (0, 1, 2))
     if place == "features":
-        features = keras.layers.Rescaling(np.nan, name="features")(model.layers[0].output)
+        features = keras.layers.Rescaling(3e38, name="features")(model.layers[0].output)
         x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(features)
         model = keras.Model(model.inputs, model.get_layer("head")(x))
     with pytest.raises(SemenetError, match=r"\d+ NaN among 18 values"):
