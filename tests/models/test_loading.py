@@ -33,6 +33,9 @@ def rename_modules(config):
     if not isinstance(config, dict):
         return 0
     renamed = 0
+    if config.get("class_name") == "ZooModel":
+        # Earlier networks without MoEx were of Keras' own class.
+        config.update(module="keras", class_name="Functional", registered_name=None)
     if str(config.get("module")).startswith("semenet."):
         config["module"] = EARLIER_MODULES[config["class_name"]]
         renamed = 1

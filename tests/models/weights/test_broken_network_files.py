@@ -91,6 +91,8 @@ def layer(config, kind):
     return next(layer["config"] for layer in config["config"]["layers"] if layer["class_name"] == kind)
 
 
+ABSENT = {"class_name": "Absent", "module": "absent", "registered_name": None}
+CODE = {"class_name": "system", "module": "os", "registered_name": None, "config": {"command": "true"}}
 CHANGES = {
     "wide": lambda config: layer(config, "Conv2D").update(filters=10**9),
     "no filters": lambda config: layer(config, "Conv2D").update(filters=0),
@@ -104,8 +106,8 @@ CHANGES = {
     "a word": lambda config: layer(config, "ClassifierHead").update(inference_clahe="no"),
     "no layers": lambda config: config["config"].pop("layers"),
     "a number of layers": lambda config: config["config"].update(layers=3),
-    "an unknown class": lambda config: config.update(class_name="Absent", module="absent"),
-    "code": lambda config: config.update(class_name="system", module="os", config={"command": "true"}),
+    "an unknown class": lambda config: config.update(ABSENT),
+    "code": lambda config: config.update(CODE),
     "no input": lambda config: config["config"]["layers"].pop(0),
     "a loop": lambda config: config["config"]["layers"][1].update(name=config["config"]["layers"][2]["name"]),
 }
