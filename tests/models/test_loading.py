@@ -35,7 +35,9 @@ def rename_modules(config):
     renamed = 0
     if config.get("class_name") == "ZooModel":
         # Earlier networks without MoEx were of Keras' own class.
-        config.update(module="keras", class_name="Functional", registered_name=None)
+        config.update(
+            module="keras.src.models.functional", class_name="Functional", registered_name="Functional"
+        )
     if str(config.get("module")).startswith("semenet."):
         config["module"] = EARLIER_MODULES[config["class_name"]]
         renamed = 1

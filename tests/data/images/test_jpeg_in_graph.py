@@ -68,8 +68,8 @@ def test_a_cut_jpeg_that_an_end_marker_closes_is_refused_as_on_the_host(kind):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (bombs.many_scans(SEEDS["jpeg_progressive"], 500), "at most.*100.*scans"),
-        (bombs.many_scans(SEEDS["jpeg_grey"], 500), "at most.*100.*scans"),
+        (bombs.many_scans(SEEDS["jpeg_progressive"], 500), r"(?s)at most.*100.*scans"),
+        (bombs.many_scans(SEEDS["jpeg_grey"], 500), r"(?s)at most.*100.*scans"),
         (bombs.jpeg_with(b"\xff\xef\x00\x02", 1_500), "must have its segments"),
         (bombs.declared_large(SEEDS["jpeg_grey"], 9_000), "at most"),
     ],
