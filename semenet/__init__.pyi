@@ -23,6 +23,7 @@ from .models.entries import list_models as list_models
 from .models.loading import load_model as load_model
 from .serving.cascade.cascade import Cascade as Cascade
 from .serving.exports.saved_model import export as export
+from .serving.image_reports.look_at_images import look as look
 from .serving.prediction.any_network import predict as predict
 from .serving.prediction.network_predictions import predict_arrays as predict_arrays
 from .training.loop.fit import train as train
@@ -48,6 +49,7 @@ __all__ = [
     "inference",
     "list_models",
     "load_model",
+    "look",
     "metrics",
     "models",
     "predict",

@@ -95,6 +95,19 @@ def fresh_range_warning(monkeypatch):
     monkeypatch.setattr(pixel_range, "_has_warned", False)
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A headless Chromium, for modules marked with `chromium.needs_chromium`."""
+    from chromium import Browser
+
+    started = Browser(tmp_path_factory.mktemp("browser"))
+    try:
+        started.attach()
+        yield started
+    finally:
+        started.end()
+
+
 @pytest.fixture
 def tool(monkeypatch):
     """Function that imports a script of tools/, such as "bench/training"."""

@@ -65,7 +65,7 @@ ROOMS = {
         "hospitals",
         "cross_validation",
     ],
-    "serving": ["cascade", "prediction", "exports", "server"],
+    "serving": ["cascade", "prediction", "cascade_evaluation", "image_reports", "exports", "server"],
     "cli": [
         "progress",
         "tensorflow_import",

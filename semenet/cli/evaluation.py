@@ -1,7 +1,7 @@
 """The commands that evaluate, calibrate, compare, explain and audit networks."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -34,11 +34,15 @@ def evaluate(
     resamples: int = 2000,
     map_method: MapMethod | None = None,
     map_layer: MapLayer = "features",
+    refined: str | None = None,
 ) -> None:
     """Evaluates a network: writes metrics.json, report.html, card.md and predictions.csv.
 
+    For a cascade's folder it writes predictions.csv, confusion.csv and results.md.
+
     Args:
-        run: Run folder or .keras file.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder written by
+            `semenet cascade`.
         manifest: CSV with the columns file, label, patient, split (mask for a segmentation network). Repeat
             the option for a table of several hospitals, with the manifest of the training among them.
         out: Folder to write to.
@@ -58,10 +62,35 @@ def evaluate(
         map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
             possible.
         map_layer: Layer of the heat maps, by name or stride.
+        refined: For a cascade: the class of stage 2 that the label divided by it counts as. None: its first
+            class.
     """
     if not manifest:
         raise SemenetError("An evaluation needs a manifest. Received: none. Pass --manifest PATH.")
     import_tensorflow()
+    from semenet.serving.cascade.saved_cascade import is_cascade
+
+    if is_cascade(run):
+        options = {
+            "--on-error skip": (on_error, "raise"),
+            "--tta": (tta, 1),
+            "--by": (by, None),
+            "--lungs": (lungs, None),
+            "--audit": (audit, None),
+            "--map-method": (map_method, None),
+            "--map-layer": (map_layer, "features"),
+        }
+        refuse(options, run)
+        from semenet.serving.cascade_evaluation.evaluation import RESULTS, evaluate_cascade
+
+        shared = {"refined": refined, "root": root, "batch_size": batch_size, "resamples": resamples}
+        print(evaluate_cascade(run, manifest, split, out=out, **shared).text)
+        print(out / RESULTS)
+        return
+    if refined is not None:
+        raise SemenetError(
+            f"--refined belongs to a cascade, whose stage 2 divides a class. Received: {run}. Leave it out."
+        )
     if len(manifest) > 1:
         _evaluate_hospitals(
             run,
@@ -100,6 +129,16 @@ def evaluate(
         map_layer=map_layer,
     )
     print(out / "report.html")
+
+
+def refuse(options: Mapping[str, tuple[Any, Any]], folder: pathlib.Path) -> None:
+    """Refuses options that a cascade does not have: a dict of an option to its value and its default."""
+    if given := [name for name, (value, default) in options.items() if value != default]:
+        raise SemenetError(
+            "A cascade has its own segmentation network and decides on each image once. "
+            f"Received: {folder} with {', '.join(given)}. Leave these options out, or give one of its "
+            "networks, the .keras files in this folder."
+        )
 
 
 def _evaluate_hospitals(

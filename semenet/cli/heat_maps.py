@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.evaluation import Images, MapLayer, MapMethod, RunPath
+from semenet.cli.evaluation import Images, MapLayer, MapMethod, RunPath, refuse
+from semenet.errors import SemenetError
 from semenet.training.recipe import Names
 
 _TABLE_WIDTH = 240
@@ -25,11 +26,15 @@ def explain(
     class_name: str | None = None,
     lungs: pathlib.Path | None = None,
     batch_size: int = 16,
+    refined: str | None = None,
 ) -> None:
     """Writes heat maps, overlays, and panels with probability and true label.
 
+    For a cascade's folder it writes the heat maps and overlays of both stages, without panels.
+
     Args:
-        run: Run folder or .keras file.
+        run: Run folder, .keras file, ENTRY:NAME of published weights, or a folder written by
+            `semenet cascade`.
         images: Radiographs, or folders of them; none with --manifest.
         out: Folder to write to.
         manifest: Explain images of this manifest instead of files, with their true labels.
@@ -44,10 +49,38 @@ def explain(
         lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
             masks.
         batch_size: Images per step.
+        refined: For a cascade with --manifest: the class of stage 2 that the label divided by it counts as.
+            None: its first class.
     """
+    from semenet.serving.cascade.saved_cascade import is_cascade
+    from semenet.storage.file_names import shown_name
+
+    if is_cascade(run):
+        from semenet.inference.heat_maps.map_choice import MapChoice
+        from semenet.serving.cascade_evaluation.explanations import TABLE as CASCADE_TABLE
+        from semenet.serving.cascade_evaluation.explanations import explain_cascade
+
+        refuse({"--class-name": (class_name, None), "--lungs": (lungs, None)}, run)
+        explain_cascade(
+            run,
+            images or None,
+            manifest=manifest,
+            split=split,
+            out=out,
+            only=only,
+            refined=refined,
+            root=root,
+            map_choice=MapChoice(method, layer),
+            batch_size=batch_size,
+        )
+        print(shown_name(out / CASCADE_TABLE))
+        return
+    if refined is not None:
+        raise SemenetError(
+            f"--refined belongs to a cascade, whose stage 2 divides a class. Received: {run}. Leave it out."
+        )
     from semenet.evaluation.explanation.explanation_files import TABLE
     from semenet.evaluation.explanation.explanations import explain as explain_run
-    from semenet.storage.file_names import shown_name
 
     explain_run(
         run,

@@ -20,7 +20,7 @@ from semenet.cli.data.sources import SOURCE_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMethod, RunPath
 from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
 from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options
-from semenet.cli.serving import cascade, export, serve
+from semenet.cli.serving import cascade, export, look, serve
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.cli.weights import WEIGHTS_COMMANDS, print_sets
 from semenet.errors import SemenetError
@@ -237,6 +237,7 @@ COMMANDS = {
     **HEAT_MAP_COMMANDS,
     "masks": masks,
     "cascade": cascade,
+    "look": look,
     "predict": predict,
     "export": export,
     "serve": serve,

@@ -1,18 +1,116 @@
-"""The commands `export`, `cascade` and `serve`. Heavy modules are imported inside the functions."""
+"""The commands `look`, `export`, `cascade` and `serve`. Heavy modules are imported inside the functions."""
 
 import contextlib
 import pathlib
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from semenet.cli.evaluation import MapLayer, MapMethod, RunPath
+from semenet.cli.evaluation import Images, MapLayer, MapMethod, RunPath
 from semenet.cli.progress import progress_bars
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.serving.server.options import ServerOptions
 
+if TYPE_CHECKING:
+    import rich.table
+
+    from semenet.serving.image_reports.report_list import ImageReports
+
 Positional = tyro.conf.Positional
+# More rows would only scroll away; the page has them all.
+MOST_ROWS = 40
+
+
+def look(
+    images: Images,
+    out: pathlib.Path = pathlib.Path("findings.html"),
+    network: Annotated[
+        pathlib.Path | None, tyro.conf.arg(name="with", metavar="CASCADE|RUN|ENTRY:NAME")
+    ] = None,
+    assets: bool = False,
+    lungs: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="RUN|ENTRY:NAME")] = None,
+    batch_size: int = 16,
+    map_method: MapMethod | None = None,
+    map_layer: MapLayer = "features",
+    gate: bool = True,
+) -> None:
+    """Says what the published cascade finds in radiographs, and why: prints a table and writes a page.
+
+    A file that cannot be read is listed with the reason, and the others go on.
+
+    Args:
+        images: Radiographs (PNG, JPEG, TIFF, BMP, DICOM), or folders of radiographs.
+        out: Page to write, .html; it needs no other file and no network.
+        network: Cascade's folder, run folder, .keras file, or ENTRY:NAME of published weights. None: the
+            published cascade.
+        assets: Write the pictures beside the page, into a folder; for hundreds of images.
+        lungs: For a single classifier: the U-Net that finds the lungs. None: the published one.
+        batch_size: Images per step.
+        map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
+            possible.
+        map_layer: Layer of the heat maps, by name or stride.
+        gate: Reject images that are not upright frontal radiographs; --no-gate answers and only flags them.
+            Not for a cascade, which is made with a gate or without.
+    """
+    import_tensorflow()
+    import rich.console
+
+    from semenet.inference.heat_maps.map_choice import MapChoice
+    from semenet.serving.image_reports.look_at_images import look as look_at
+    from semenet.serving.image_reports.page import RESEARCH_USE
+    from semenet.storage.file_names import shown_name
+
+    reports = look_at(
+        images,
+        network,
+        out,
+        assets=assets,
+        lungs=lungs,
+        batch_size=batch_size,
+        map_choice=MapChoice(map_method, map_layer),
+        gated=gate,
+    )
+    rich.console.Console().print(printed_table(reports))
+    if len(reports) > MOST_ROWS:
+        print(f"... and {len(reports) - MOST_ROWS} more images on the page.")
+    print(RESEARCH_USE)
+    print(f"{summary(reports)} Open {shown_name(out)}")
+
+
+def printed_table(reports: "ImageReports") -> "rich.table.Table":
+    """Returns the table for the terminal: file, result and reason of the first `MOST_ROWS` images."""
+    import rich.table
+    import rich.text
+
+    from semenet.serving.image_reports.page import OUTCOMES
+    from semenet.serving.image_reports.sentences import shown_class
+
+    styles = {"answer": "bold cyan", "abstain": "bold yellow", "rejected": "magenta", "error": "red"}
+    table = rich.table.Table("image", "result", "why", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for report in reports[:MOST_ROWS]:
+        is_class = report.outcome == "answer" and report.probabilities
+        result = shown_class(report.predicted) if is_class else OUTCOMES[report.outcome][0].lower()
+        if report.outcome == "answer" and not report.probabilities:
+            result = shown_class(report.predicted)
+        why = report.sentences[-1] if report.outcome == "error" else " ".join(report.sentences)
+        # Text, so that square brackets in a file's name are no markup.
+        table.add_row(
+            rich.text.Text(pathlib.PurePath(report.file).name, overflow="fold"),
+            rich.text.Text(result, style=styles[report.outcome]),
+            rich.text.Text(why),
+        )
+    return table
+
+
+def summary(reports: "ImageReports") -> str:
+    """Counts the outcomes in words, such as "3 images: 2 answered, 1 no answer."."""
+    from semenet.serving.image_reports.page import OUTCOMES
+
+    counts = reports.counts()
+    words = [f"{counts[name]} {OUTCOMES[name][0].lower()}" for name in OUTCOMES if name in counts]
+    return f"{len(reports)} image{'' if len(reports) == 1 else 's'}: {', '.join(words)}."
 
 
 def export(

@@ -152,7 +152,7 @@ class LungMasks:
 
     def segment_in_full(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Finds the lungs as `segment` does; each mask has the size of its image."""
-        found = self._probabilities(self._prepared_for_unet(images))
+        found = self.probabilities(self._prepared_for_unet(images))
         return [resized_mask(mask, image.shape) for mask, image in zip(found, images, strict=True)]
 
     def read_views(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[list[PreparedView]]:
@@ -166,11 +166,12 @@ class LungMasks:
             [prepare_image(image, unet.input_size, unet.channels, unet.inference_clahe) for image in images]
         )
 
-    def _probabilities(self, images: np.ndarray | tf.Tensor) -> np.ndarray:
+    def probabilities(self, images: np.ndarray | tf.Tensor) -> np.ndarray:
+        """Returns the network's probabilities for images prepared for it: float32 `(n, h, w)`."""
         return np.asarray(self.run.model(images, training=False))[..., 0]
 
     def _segment_prepared(self, images: np.ndarray | tf.Tensor, size: tuple[int, int]) -> np.ndarray:
-        return np.stack([resized_mask(mask, size) for mask in self._probabilities(images)])
+        return np.stack([resized_mask(mask, size) for mask in self.probabilities(images)])
 
     def masks_as_seen(self, rows: pd.DataFrame, run: Run, batch_size: int) -> Iterator[np.ndarray | None]:
         """Reads or computes masks of the images as a network sees them.

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from semenet.errors import SemenetError
-from semenet.inference.heat_maps.overlays import resize_heat_map
+from semenet.inference.heat_maps.overlays import resize_heat_map, share_inside
 from semenet.models.receptive_fields import ReceptiveField
 
 ZONES = ("right", "left", "upper", "middle", "lower", "central", "peripheral")
@@ -94,9 +94,9 @@ def heat_shares(
     heat = resize_heat_map(heat, inside.shape, geometry).astype(np.float64)
     lungs = zones["right"] | zones["left"]
     in_zones, area = heat[lungs].sum(), lungs.sum()
-    in_lung, lung_area = heat[inside].sum() / heat.sum(), inside.mean()
+    in_lung, lung_area = share_inside(heat, inside), inside.mean()
     return {
-        "in_lung": float(in_lung),
+        "in_lung": in_lung,
         "lung_area": float(lung_area),
         "ratio": float(in_lung / lung_area),
         "zones": {name: float(heat[zones[name]].sum() / in_zones) for name in ZONES} if in_zones else None,

@@ -103,6 +103,20 @@ def place_heat_map(
     return placed
 
 
+def share_inside(heat: np.ndarray, mask: np.ndarray) -> float | None:
+    """Computes the share of a heat map that lies inside a mask.
+
+    Args:
+        heat: `(H, W)`, values of 0 or more, in the size of the mask.
+        mask: bool `(H, W)`.
+
+    Returns:
+        The share of the map's sum, in [0, 1]; None for a map that is 0 everywhere.
+    """
+    heat = np.asarray(heat, np.float64)
+    return float(heat[mask].sum() / heat.sum()) if heat.any() else None
+
+
 def overlay_heat_map(
     image: np.ndarray,
     heat: np.ndarray,

@@ -226,6 +226,8 @@ class Cascade:
             stage2_heat_maps=outputs.get("stage2_heat_map"),
             stage1_boxes=outputs.get("stage1_box"),
             stage2_boxes=outputs.get("stage2_box"),
+            stage1_inputs=outputs.get("stage1_input"),
+            stage2_inputs=outputs.get("stage2_input"),
         )
 
     def graph(

@@ -59,7 +59,8 @@ def cascade_graph(
         segmentation network's input size, is 255 inside the lungs. With `explain`, `stage1_heat_map` and
         `stage2_heat_map`, float32 (N, h, w) in [0, 1], show each stage's layer for its predicted class;
         `stage1_box` and `stage2_box`, int32 (N, 4), of a stage with a lung view, are the part of the original
-        that they cover: top, left, bottom and right.
+        that they cover: top, left, bottom and right; `stage1_input` and `stage2_input`, uint8 (N, H, W, C),
+        are the images as the stages received them.
     """
     model1, lung_model, model2 = networks or (stage1.model, lungs.model, stage2.model)
     classify1, classify2 = _network(stage1, model1, explain), _network(stage2, model2, explain)
@@ -104,6 +105,7 @@ def cascade_graph(
         }
         if explain:
             outputs |= {"stage1_heat_map": first_map[0], "stage2_heat_map": second_map[0]} | boxes
+            outputs |= {f"{name}_input": images[name] for name in ("stage1", "stage2")}
         return outputs
 
     return run

@@ -33,6 +33,8 @@ class CascadeResult:
         stage1_boxes: int32 `(N, 4)`, the part of each image that the heat map of stage 1 covers: top, left,
             bottom and right; None without heat maps, and where stage 1 has no lung view and sees all.
         stage2_boxes: likewise for stage 2.
+        stage1_inputs: uint8 `(N, H, W, C)`, the images as stage 1 received them; None without heat maps.
+        stage2_inputs: likewise for stage 2.
 
     Example:
         >>> result = semenet.Cascade.open("cascade").predict(np.zeros((200, 200), np.uint8))
@@ -55,6 +57,8 @@ class CascadeResult:
     stage2_heat_maps: np.ndarray | None = None
     stage1_boxes: np.ndarray | None = None
     stage2_boxes: np.ndarray | None = None
+    stage1_inputs: np.ndarray | None = None
+    stage2_inputs: np.ndarray | None = None
 
     @classmethod
     def concatenate(cls, results: Iterable[CascadeResult]) -> CascadeResult:

@@ -40,11 +40,14 @@ class SavedCascade:
         networks: the files of the three networks, in the order of `STAGES`.
         refines: the class of stage 1 that stage 2 divides.
         gated: whether the input gate is used.
+        origins: the names that the networks had when the cascade was saved, such as `unet:lung`; "" where
+            that is not recorded.
     """
 
     networks: tuple[pathlib.Path, pathlib.Path, pathlib.Path]
     refines: str
     gated: bool
+    origins: tuple[str, str, str]
 
 
 def is_cascade(path: str | os.PathLike) -> bool:
@@ -133,4 +136,5 @@ def read_cascade(folder: str | os.PathLike) -> SavedCascade:
                 f"would answer where it should abstain. Received: {file}, which "
                 f"{'is missing' if found is None else 'has changed'}. Write the cascade again."
             )
-    return SavedCascade(networks, description["refines"], description["gated"])
+    origins = tuple(str(description[stage].get("from", "")) for stage in STAGES)
+    return SavedCascade(networks, description["refines"], description["gated"], origins)

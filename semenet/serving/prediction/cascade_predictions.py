@@ -18,6 +18,7 @@ from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
 from semenet.serving.cascade.cascade import Cascade, PreparedImage
+from semenet.serving.cascade.results import CascadeResult
 from semenet.serving.prediction.map_files import MapFiles
 from semenet.serving.prediction.row_journal import RowJournal
 from semenet.storage.atomic import output_file, replacing, unique_stems, write_text
@@ -26,7 +27,7 @@ from semenet.storage.file_names import as_paths, shown_name
 
 ERROR = "error"
 UNREADABLE = "unreadable"
-_DECISION_COLUMNS = ("predicted", "reason", "input_flags", "lung_flags")
+DECISION_COLUMNS = ("predicted", "reason", "input_flags", "lung_flags")
 _SUFFIXES = (".csv", ".parquet")
 
 # A file and its stamp.
@@ -82,10 +83,10 @@ def predict_cascade(
     files = list_images(as_paths(images))
     folder = None if isinstance(cascade, Cascade) else pathlib.Path(cascade)
     # Maps are listed at the end, so that a call that writes them is not resumed but starts again.
-    journal = RowJournal(out, folder if maps is None else None, _DECISION_COLUMNS)
+    journal = RowJournal(out, folder if maps is None else None, DECISION_COLUMNS)
     if folder is not None:
         cascade = Cascade.open(folder)
-    columns = ["file", *cascade.class_names, *_DECISION_COLUMNS]
+    columns = ["file", *cascade.class_names, *DECISION_COLUMNS]
     stamps = [_stamp(file) for file in files]
     stage_maps = {} if maps is None else _stage_maps(cascade, maps, map_choice)
     stems = dict(zip(files, unique_stems(files), strict=True))
@@ -123,10 +124,8 @@ def _rows(
     index = 0
     for (file, stamp), prepared in batch:
         if isinstance(prepared, ImageError):
-            probabilities = [None] * len(cascade.class_names)
-            yield stamp, [shown_name(file), *probabilities, ERROR, UNREADABLE, "", ""], str(prepared)
+            yield stamp, unreadable_row(file, cascade), str(prepared)
             continue
-        flags = [" ".join(flags[index]) for flags in (result.input_flags, result.lung_flags)]
         if not result.input_flags[index]:
             for stage, files in stage_maps.items():
                 shown = int(getattr(result, f"{stage}_probabilities")[index].argmax())
@@ -134,9 +133,20 @@ def _rows(
                 boxes = getattr(result, f"{stage}_boxes")
                 box = None if boxes is None else Box(*boxes[index].tolist())
                 files.write(file, stems[file], heat, cascade.runs[stage].class_names[shown], box)
-        decision = [result.predicted[index], result.reasons[index], *flags]
-        yield stamp, [shown_name(file), *result.probabilities[index].tolist(), *decision], ""
+        yield stamp, decision_row(file, result, index), ""
         index += 1
+
+
+def decision_row(file: pathlib.Path, result: CascadeResult, index: int) -> list:
+    """Returns the row of the table for one image of a result: file, probabilities and decision."""
+    flags = [" ".join(flags[index]) for flags in (result.input_flags, result.lung_flags)]
+    decision = [result.predicted[index], result.reasons[index], *flags]
+    return [shown_name(file), *result.probabilities[index].tolist(), *decision]
+
+
+def unreadable_row(file: pathlib.Path, cascade: Cascade) -> list:
+    """Returns the row of the table for a file that cannot be read."""
+    return [shown_name(file), *[None] * len(cascade.class_names), ERROR, UNREADABLE, "", ""]
 
 
 def _read_batches(

@@ -108,7 +108,7 @@ def predict_network(
             "Masks can be written for a network with one class. "
             f"Received: {run.name} with {', '.join(run.class_names)}. Use its model from Python."
         )
-    finder = _lung_finder(run, lungs)
+    finder = lung_finder(run, lungs)
     score = scoring_function(run, tta)
     map_files = None if maps is None else _map_files(run, maps, map_choice)
     items = list(zip(files, unique_stems(files), strict=True))
@@ -119,7 +119,7 @@ def predict_network(
         errors += [(shown_name(file), str(error)) for file, error in unreadable]
         read = [(item, image) for item, image in batch if not isinstance(image, ImageError)]
         if read:
-            inputs = _network_inputs([image for _, (image, _) in read], run, finder)
+            inputs = network_inputs([image for _, (image, _) in read], run, finder)
             outputs = score(inputs.images).numpy()
             check_probabilities(outputs)
             input_flags = gate.flags([for_gate for _, (_, for_gate) in read])
@@ -176,9 +176,9 @@ def predict_arrays(
         (3, 3)
     """
     run = Run.open(network)
-    finder = _lung_finder(run, lungs)
+    finder = lung_finder(run, lungs)
     read = [
-        _prepared(grey_levels(image, f"image {number}"), run, finder)
+        prepared_for(grey_levels(image, f"image {number}"), run, finder)
         for number, image in enumerate(as_images(images))
     ]
     if not read:
@@ -186,7 +186,7 @@ def predict_arrays(
     score = scoring_function(run)
     batches = (read[start : start + BATCH_SIZE] for start in range(0, len(read), BATCH_SIZE))
     probabilities = np.concatenate(
-        [score(_network_inputs(batch, run, finder).images).numpy() for batch in batches]
+        [score(network_inputs(batch, run, finder).images).numpy() for batch in batches]
     )
     check_probabilities(probabilities)
     return probabilities
@@ -213,7 +213,7 @@ def _map_files(run: Run, folder: str | os.PathLike, maps: MapChoice) -> MapFiles
     return MapFiles(folder, run, maps)
 
 
-def _lung_finder(run: Run, lungs: Run | keras.Model | str | os.PathLike | None) -> LungMasks | None:
+def lung_finder(run: Run, lungs: Run | keras.Model | str | os.PathLike | None) -> LungMasks | None:
     """Returns the source of lung masks for a network that needs them, and None for others."""
     if not run.needs_lungs:
         return None
@@ -226,8 +226,18 @@ def _lung_finder(run: Run, lungs: Run | keras.Model | str | os.PathLike | None) 
     return LungMasks.open(lungs)
 
 
-def _prepared(image: np.ndarray, run: Run, finder: LungMasks | None) -> ReadImage:
-    """Returns the image as the network takes it, and the original if its lungs must be found."""
+def prepared_for(image: np.ndarray, run: Run, finder: LungMasks | None) -> ReadImage:
+    """Prepares one image for a network.
+
+    Args:
+        image: uint8 `(H, W)` in [0, 255].
+        run: the network.
+        finder: the source of lung masks; None for a network that needs none.
+
+    Returns:
+        The image as the network takes it, None if this depends on its lungs; and the original if its lungs
+        must be found, else None.
+    """
     if run.lung_view.needs_mask:
         # Prepared once the lungs are known.
         return None, image
@@ -235,8 +245,14 @@ def _prepared(image: np.ndarray, run: Run, finder: LungMasks | None) -> ReadImag
     return prepared, None if finder is None else image
 
 
-def _network_inputs(read: Sequence[ReadImage], run: Run, finder: LungMasks | None) -> NetworkInputs:
-    """Stacks a batch, and finds the lungs if there is a finder."""
+def network_inputs(read: Sequence[ReadImage], run: Run, finder: LungMasks | None) -> NetworkInputs:
+    """Stacks a batch, and finds the lungs if there is a finder.
+
+    Args:
+        read: results of `prepared_for`.
+        run: the network.
+        finder: as for `prepared_for`; only its `segment` and `segment_in_full` are called.
+    """
     prepared, originals = zip(*read, strict=True)
     if run.lung_view.needs_mask:
         return stack_views(prepare_views(originals, finder.segment_in_full(originals), run), run)
@@ -259,7 +275,7 @@ def _batches(
     def read(item: NamedFile) -> tuple[NamedFile, tuple[ReadImage, GateInput] | ImageError]:
         try:
             image, coloured = read_with_colour(item[0])
-            return item, (_prepared(image, run, finder), gate.prepare(image, coloured))
+            return item, (prepared_for(image, run, finder), gate.prepare(image, coloured))
         except ImageError as error:
             if on_error == "raise":
                 raise

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # Other folders that semenet writes, recognised by one of their files: what they are, and what to do.
 _OTHER_FOLDERS = {
     "cascade.json": (
-        "a cascade, which `semenet predict` and `semenet export` accept. Pass the run of one of its "
-        "networks; to evaluate or explain one, pass its .keras file in this folder."
+        "a cascade, which `semenet look`, `predict`, `evaluate`, `explain` and `export` accept. Pass the run "
+        "of one of its networks, or its .keras file in this folder."
     ),
     "saved_model.pb": (
         "a SavedModel, which `semenet serve` accepts. Pass the run or the cascade that it was exported from."

@@ -141,7 +141,7 @@ def test_int8_calibration_reads_names_that_are_not_utf_8(classifier_run, tmp_pat
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ("cascade.json", "which is a cascade, which `semenet predict` and `semenet export` accept"),
+        ("cascade.json", "which is a cascade, which `semenet look`, `predict`, `evaluate`, `explain`"),
         ("saved_model.pb", "which is a SavedModel, which `semenet serve` accepts"),
         ("notes.txt", "which is none of these"),
     ],
