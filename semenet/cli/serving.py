@@ -192,7 +192,7 @@ def cascade(
 
     Args:
         stage1: Classifier: run folder, .keras file, or ENTRY:NAME of published weights, such as
-            seme_resnet50:dataset1.
+            seme_resnet50:hospitals.
         lungs: U-Net that segments the lungs, given in the same way.
         stage2: Classifier of lungs, alone or cut to their box, given in the same way. Its classes replace one
             class of stage 1.

@@ -14,7 +14,9 @@ class CascadeNames(NamedTuple):
     refines: str
 
 
-PUBLISHED_CASCADE = CascadeNames("seme_resnet50:dataset1", "unet:lung", "seme_densenet169:dataset2", "virus")
+PUBLISHED_CASCADE = CascadeNames(
+    "seme_resnet50:hospitals", "unet:lung", "seme_densenet169:hospitals", "virus"
+)
 
 
 def open_published_cascade() -> Cascade:
