@@ -303,5 +303,5 @@ def test_a_cascade_in_memory_and_no_file(saved, folder, tmp_path):
     assert (tmp_path / "r.csv").read_text() == (tmp_path / "p.csv").read_text()
     one = semenet.predict(saved, str(folder / "3.png"))
     np.testing.assert_allclose(one[CLASSES], expected[CLASSES][3:4], atol=1e-6)
-    with pytest.raises(SemenetError, match="Received: a Cascade with --on-error, --tta or --lungs"):
+    with pytest.raises(SemenetError, match="Received: a Cascade with --on-error, --tta, --lungs or --no-gate"):
         semenet.predict(cascade, folder, tta=3)
