@@ -34,7 +34,7 @@ def sized_inputs(inputs: dict[str, np.ndarray], count: int) -> tuple[dict[str, n
         RequestError: 400, all images together have more than `MAX_REQUEST_PIXELS` pixels.
     """
     if INPUT not in inputs:
-        return inputs, [sum(values[0].size for values in inputs.values())] * count
+        return inputs, [sum(np.size(values[0]) for values in inputs.values())] * count
     images = inputs[INPUT]
     sizes = [declared_pixels(contents) for contents in images]
     if sum(sizes) > MAX_REQUEST_PIXELS:

@@ -63,3 +63,8 @@ def test_base64_in_a_plain_string_is_answered_with_the_remedy(contents, prefix):
     assert answer.status == 400
     assert 'Send {"b64": "..."} in its place' in answer.content["error"]
     assert len(answer.body) < 400
+
+
+def test_items_that_are_no_images_count_their_values():
+    texts = np.array([b"a", b"longer"], object)
+    assert sized_inputs({"text": texts, "numbers": np.zeros((2, 3))}, 2)[1] == [4, 4]
