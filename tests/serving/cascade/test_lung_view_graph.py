@@ -94,7 +94,7 @@ def test_the_graph_prepares_images_as_the_host_does(networks, images):
 
 def _probabilities(unet, images):
     masks = LungMasks.open(unet)
-    return masks._probabilities(masks._prepared_for_unet(images))
+    return masks.probabilities(masks._prepared_for_unet(images))
 
 
 def test_a_cascade_feeds_its_stages_what_their_views_show(cascade, networks, images):

@@ -224,13 +224,13 @@ def test_a_pipe_has_a_row_as_unreadable(saved, folder, tmp_path):
     assert len(pd.read_csv(out)) == 12
 
 
-@pytest.mark.parametrize("command", ["explain", "evaluate", "calibrate"])
-def test_other_commands_recognise_a_cascade(saved, folder, tmp_path, capsys, command):
-    more = {"explain": [str(folder), "--out", str(tmp_path / "out")], "calibrate": ["--manifest", "m.csv"]}
-    more["evaluate"] = [*more["calibrate"], "--out", str(tmp_path / "out")]
+@pytest.mark.parametrize("command", ["audit", "calibrate"])
+def test_other_commands_recognise_a_cascade(saved, tmp_path, capsys, command):
+    more = {"calibrate": ["--manifest", "m.csv"]}
+    more["audit"] = [*more["calibrate"], "--out", str(tmp_path / "out")]
     with pytest.raises(SystemExit):
         main([command, str(saved), *more[command]])
-    assert f"Received: {saved}, which is a cascade, which `semenet predict`" in capsys.readouterr().err
+    assert f"Received: {saved}, which is a cascade, which" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -303,5 +303,7 @@ def test_a_cascade_in_memory_and_no_file(saved, folder, tmp_path):
     assert (tmp_path / "r.csv").read_text() == (tmp_path / "p.csv").read_text()
     one = semenet.predict(saved, str(folder / "3.png"))
     np.testing.assert_allclose(one[CLASSES], expected[CLASSES][3:4], atol=1e-6)
-    with pytest.raises(SemenetError, match="Received: a Cascade with --on-error, --tta, --lungs or --no-gate"):
+    with pytest.raises(
+        SemenetError, match="Received: a Cascade with --on-error, --tta, --lungs or --no-gate"
+    ):
         semenet.predict(cascade, folder, tta=3)
