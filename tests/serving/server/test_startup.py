@@ -518,7 +518,7 @@ def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatc
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
 
-    def run(model, options, listener, started):
+    def run(model, options, listener, started, token):
         assert listener.getsockname() == ("127.0.0.1", port)
         steps.append("clients can connect")
 
