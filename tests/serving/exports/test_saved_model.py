@@ -263,7 +263,11 @@ def test_the_graph_of_a_cascade_equals_python(cascade, files):
     assert answer["predicted"] == [*expected.predicted, "error"]
     assert answer["reason"] == [*expected.reasons, "error"]
     assert answer["input_flags"] == [*(" ".join(flags) for flags in expected.input_flags), ""]
-    assert {"too_small", "colour_photograph not_a_radiograph"} < set(answer["input_flags"])
+    assert "too_small" in answer["input_flags"]
+    # Several codes of one image, of which the second is the gate network's.
+    assert any(flags.startswith("colour_photograph ") for flags in answer["input_flags"]), answer[
+        "input_flags"
+    ]
     assert answer["lung_flags"] == [*(" ".join(flags) for flags in expected.lung_flags), ""]
     for name in ("probabilities", "stage1_probabilities", "stage2_probabilities"):
         np.testing.assert_allclose(answer[name][:count], getattr(expected, name), atol=1e-5)
