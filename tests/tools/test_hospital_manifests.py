@@ -33,7 +33,7 @@ def write(path, columns, rows):
         csv.writer(file).writerows([columns, *rows])
 
 
-def test_manifests_of_both_stages(folders, tool, tmp_path):
+def test_manifests(folders, tool, tmp_path):
     script = tool("domains/hospital_manifests")
     script.main(*folders, tmp_path / "out")
     stage1 = script.read_rows(tmp_path / "out" / "stage1.csv")
@@ -58,6 +58,13 @@ def test_manifests_of_both_stages(folders, tool, tmp_path):
         ("dataset2", "COVID-19"),
         ("dataset2", "other_pneumonia"),
     }
+    sources = script.read_rows(tmp_path / "out" / "sources.csv")
+    assert [(row["source"], row["label"]) for row in sources if row["source"] != "dataset1"] == [
+        ("nih", "pneumonia"),
+        ("nih", "normal"),
+        ("dataset2", "normal"),
+        *[(name, "COVID-19") for name in ("hannover", "hannover", "articles", "articles", "dataset2")],
+    ]
     # Patients that were held back are the test; a mask lies beside each image.
     assert {row["split"] == "test" for row in stage1 if row["file"].endswith("b.png")} == {True}
     assert {row["split"] in ("train", "val") for row in stage1 if row["file"].endswith("a.png")} == {True}
@@ -69,3 +76,20 @@ def test_a_tenth_of_the_patients_is_for_choosing(tool):
     splits = [split_of({"split": "train", "source": "nih", "patient": str(number)}) for number in range(2000)]
     assert 160 < splits.count("val") < 240
     assert splits.count("train") == 2000 - splits.count("val")
+
+
+def test_the_manifest_of_the_sources_has_a_quarter_of_the_children(tool, tmp_path):
+    script = tool("domains/hospital_manifests")
+    rows = [[f"{number}.png", "virus", str(number), "train", "kermany"] for number in range(400)]
+    write(tmp_path / "dataset1" / "manifest.csv", ["file", "label", "patient", "split", "source"], rows)
+    for name in (
+        "nih/manifest",
+        "dataset2/other_findings",
+        *(f"{name}/manifest" for name in script.COVID_FOLDERS),
+    ):
+        columns = ["file", "label", "finding", "patient", "split", "source"]
+        write(tmp_path / f"{name}.csv", columns, [])
+    masks = {(tmp_path / "dataset1" / row[0]).resolve(): "mask.png" for row in rows}
+    found = list(script.sources(tmp_path, masks))
+    assert {row["label"] for row in found} == {"pneumonia"}
+    assert 70 < len(found) < 130

@@ -1,4 +1,4 @@
-"""Writes the manifests that the networks ENTRY:hospitals are trained on, from folders of several hospitals.
+"""Writes the manifests of the networks ENTRY:hospitals, from folders of several hospitals.
 
 Usage: for name in dataset1 dataset1_hires nih hannover articles dataset2; do
            semenet predict unet:lung DATA/$name/images --out MASKS/$name.csv; done
@@ -9,7 +9,9 @@ DATA has a folder with images and manifest.csv for each of these names; docs/dat
 
 OUT/stage1.csv has the classes normal, bacteria and virus. Pneumonia of an unknown organism is labelled
 bacteria|virus, and COVID-19 is a virus. OUT/stage2.csv has COVID-19 and
-other_pneumonia.
+other_pneumonia. OUT/sources.csv has normal, pneumonia and COVID-19, for networks that are to be tried in
+sources that they never saw (tools/domains/left_out_sources.py): a quarter of the children's patients, and
+all adults.
 
 The rows of val become the split test, which nothing is chosen on. A tenth of the patients of train, drawn by
 a hash of their identifier, becomes val: the epoch and the temperature are chosen on it.
@@ -38,6 +40,7 @@ FINDINGS = {
     "Chlamydophila": "bacteria",
     "Legionella": "bacteria",
 }
+CHILDREN_PERCENT = 25
 COVID_FOLDERS = ("hannover", "articles", "dataset2")
 
 Row = dict[str, str]
@@ -63,8 +66,13 @@ def split_of(row: Row) -> str:
     """Returns the split of a row: test for those that were held back, else val or train by the patient."""
     if row["split"] == "val":
         return "test"
-    digest = hashlib.sha256((row["source"] + row["patient"]).encode()).hexdigest()
-    return "val" if int(digest, 16) % 100 < VAL_PERCENT else "train"
+    return "val" if draw(row) < VAL_PERCENT else "train"
+
+
+def draw(row: Row, purpose: str = "") -> int:
+    """Returns a number from 0 to 99 that a patient always has, for each purpose another one."""
+    digest = hashlib.sha256((purpose + row["source"] + row["patient"]).encode()).hexdigest()
+    return int(digest, 16) % 100
 
 
 def labelled(
@@ -114,15 +122,29 @@ def stage2(data: pathlib.Path, masks: dict[pathlib.Path, str]) -> Iterator[Row]:
     yield from labelled(data, masks, "dataset2/other_findings.csv", {"other": "other_pneumonia"})
 
 
+def sources(data: pathlib.Path, masks: dict[pathlib.Path, str]) -> Iterator[Row]:
+    """Yields the rows of normal, pneumonia and COVID-19, with a quarter of the children."""
+    children = {"normal": "normal", "bacteria": "pneumonia", "virus": "pneumonia"}
+    for row in labelled(data, masks, "dataset1/manifest.csv", children):
+        if draw(row, "share") < CHILDREN_PERCENT:
+            yield row
+    yield from labelled(data, masks, "nih/manifest.csv", {name: name for name in ("normal", "pneumonia")})
+    findings = {name: label if label == "normal" else "pneumonia" for name, label in FINDINGS.items()}
+    yield from labelled(data, masks, "dataset2/other_findings.csv", findings, "finding")
+    for folder in COVID_FOLDERS:
+        yield from labelled(data, masks, f"{folder}/manifest.csv", {"COVID-19": "COVID-19"})
+
+
 def main(
     data: tyro.conf.Positional[pathlib.Path],
     masks: tyro.conf.Positional[pathlib.Path],
     out: tyro.conf.Positional[pathlib.Path],
 ) -> None:
-    """Writes both manifests, and prints the images of each source, split and label."""
+    """Writes the manifests, and prints the images of each source, split and label."""
     out.mkdir(parents=True, exist_ok=True)
     known = read_masks(masks)
-    for name, rows in [("stage1", list(stage1(data, known))), ("stage2", list(stage2(data, known)))]:
+    for kind in (stage1, stage2, sources):
+        name, rows = kind.__name__, list(kind(data, known))
         with (out / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
