@@ -145,7 +145,7 @@ def _scoring(
     """
     signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
     # A single trace serves every batch size, the smaller last batch included.
-    predict = tf.function(network, input_signature=[signature])
+    predict = tf.function(network, input_signature=[signature], autograph=False)
     temper = temperature_function(run.temperature if calibrated else 1.0, run.activation)
 
     def score(images: np.ndarray) -> tuple:
@@ -175,6 +175,7 @@ def temperature_function(temperature: float, activation: str) -> Callable[[tf.Te
     return tf.function(
         lambda probabilities: temper_graph(probabilities, temperature, activation),
         input_signature=[signature],
+        autograph=False,
     )
 
 

@@ -225,7 +225,8 @@ def _gradient_maps(network: keras.Model, layer: str, methods: Sequence[str]) -> 
 
 def _traced(network: keras.Model, graph: Callable[..., Any]) -> _MapsOfLayer:
     images_spec = tf.TensorSpec(network.inputs[0].shape, tf.float32)
-    maps = tf.function(graph, input_signature=[images_spec, tf.TensorSpec((None,), tf.int32)])
+    signature = [images_spec, tf.TensorSpec((None,), tf.int32)]
+    maps = tf.function(graph, input_signature=signature, autograph=False)
 
     def explain(images: np.ndarray, class_index: np.ndarray) -> dict[str, np.ndarray]:
         found = maps(tf.cast(images, tf.float32), tf.cast(class_index, tf.int32))

@@ -111,7 +111,9 @@ def _outputs_function(run: Run) -> Callable[[np.ndarray], tuple[tf.Tensor, tf.Te
     pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(features)
     both = keras.Model(run.model.inputs[0], [pooled, run.model.outputs[0]])
     signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
-    return tf.function(lambda images: both(images, training=False), input_signature=[signature])
+    return tf.function(
+        lambda images: both(images, training=False), input_signature=[signature], autograph=False
+    )
 
 
 def _unpacked(packed: np.ndarray) -> np.ndarray:

@@ -239,7 +239,8 @@ METHODS = {
 def _traced(model: keras.Model, graph: ExplainGraph) -> ExplainFunction:
     """Returns the function of arrays for a graph, which is traced at the first call."""
     inputs = tf.TensorSpec(model.inputs[0].shape, tf.float32)
-    traced = tf.function(graph, input_signature=[inputs, tf.TensorSpec((None,), tf.int32)])
+    signature = [inputs, tf.TensorSpec((None,), tf.int32)]
+    traced = tf.function(graph, input_signature=signature, autograph=False)
     classes = dense_head(model).kernel.shape[-1]
 
     def explain(

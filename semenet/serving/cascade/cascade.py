@@ -240,7 +240,9 @@ class Cascade:
         """Returns the graph, traced once for batches of any size."""
         if explain not in self._traced:
             signature = [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in self.specs]
-            self._traced[explain] = tf.function(self.graph(explain), input_signature=signature)
+            self._traced[explain] = tf.function(
+                self.graph(explain), input_signature=signature, autograph=False
+            )
         return self._traced[explain]
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:

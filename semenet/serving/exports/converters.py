@@ -171,7 +171,7 @@ def _probabilities_function(network: keras.Model, run: Run) -> Callable[[tf.Tens
     """Returns a `tf.function` of prepared images to calibrated probabilities."""
     temperature, activation = run.temperature, run.activation
 
-    @tf.function(input_signature=[_images_spec(network)])
+    @tf.function(input_signature=[_images_spec(network)], autograph=False)
     def compute(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = network(tf.cast(images, tf.float32), training=False)
         return {OUTPUT: temper_graph(outputs, temperature, activation)}
@@ -187,7 +187,7 @@ def _frozen_saved_model(network: keras.Model, run: Run) -> Iterator[str]:
 
     frozen = convert_variables_to_constants_v2(_probabilities_function(network, run).get_concrete_function())
 
-    @tf.function(input_signature=[_images_spec(network)])
+    @tf.function(input_signature=[_images_spec(network)], autograph=False)
     def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return {OUTPUT: frozen(images)[0]}
 

@@ -30,6 +30,7 @@ def decode_batch(
     """
     count = tf.size(image_bytes)
 
+    @tf.autograph.experimental.do_not_convert
     def load(number: tf.Tensor, contents: tf.Tensor) -> tuple[tf.Tensor, ...]:
         # The numbers of the loaded items show which items failed.
         image = decode_image(contents)

@@ -7,8 +7,8 @@ import os
 import pathlib
 from collections.abc import Callable, Iterator
 
-import keras
 import tensorflow as tf
+from tensorflow.types.experimental import ConcreteFunction, GenericFunction
 
 from semenet.errors import SemenetError
 from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
@@ -101,16 +101,14 @@ def export(
         servable = _open_servable(path, lungs, maps)
     # Written elsewhere and moved, so that no server loads an incomplete model.
     with new_folder(out) as folder, _full_disk_as_os_error():
-        archive = keras.export.ExportArchive()
-        for model in servable.models:
-            archive.track(model)
-        signatures = _signatures(servable)
-        for done, (name, function) in enumerate(signatures.items()):
-            progress("tracing signatures", done, len(signatures))
-            archive.add_endpoint(name, function)
-        progress("tracing signatures", len(signatures), len(signatures))
+        functions = _signatures(servable)
+        signatures = {}
+        for done, (name, function) in enumerate(functions.items()):
+            progress("tracing signatures", done, len(functions))
+            signatures[name] = function.get_concrete_function()
+        progress("tracing signatures", len(functions), len(functions))
         with step(progress, "writing"):
-            archive.write_out(folder, verbose=False)
+            _write(signatures, folder)
         description_file = folder / DESCRIPTION
         description_file.parent.mkdir()
         description = servable.describe() | {
@@ -145,18 +143,34 @@ def _full_disk_as_os_error() -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
-def _signatures(servable: Servable) -> dict[str, Callable]:
-    """Returns the function of each signature by its name."""
+def _write(signatures: dict[str, ConcreteFunction], folder: pathlib.Path) -> None:
+    """Writes traced functions and their variables.
+
+    Keras' `ExportArchive` and a module that holds the `tf.function` of a signature would trace it once more:
+    saving has a context of its own, for which TensorFlow finds no earlier trace.
+    """
+    module = tf.Module()
+    used = (variable for function in signatures.values() for variable in function.variables)
+    module.used = list({id(variable): variable for variable in used}.values())
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def _signatures(servable: Servable) -> dict[str, GenericFunction]:
+    """Returns the function of each signature by its name.
+
+    No Python statement depends on a tensor's value, and AutoGraph would rewrite all of their source.
+    """
     bytes_spec = [tf.TensorSpec([None], tf.string, name="image_bytes")]
     pixels_spec = [tf.TensorSpec([None, None, None], tf.uint8, name="pixels")]
-    compute = servable.compute(explain=False)
+    # Two signatures share this one, so that the networks are traced once for both.
+    compute = tf.function(servable.compute(explain=False), autograph=False)
 
-    @tf.function(input_signature=bytes_spec)
+    @tf.function(input_signature=bytes_spec, autograph=False)
     def serve(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         code, images = decode_batch(image_bytes, servable.prepare, servable.specs)
         return _answer(servable, code, compute(*images))
 
-    @tf.function(input_signature=pixels_spec)
+    @tf.function(input_signature=pixels_spec, autograph=False)
     def predict_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         prepared = tf.map_fn(
             servable.prepare, pixels[..., tf.newaxis], fn_output_signature=tuple(servable.specs)
@@ -168,7 +182,7 @@ def _signatures(servable: Servable) -> dict[str, Callable]:
     if servable.explains:
         compute_maps = servable.compute(explain=True)
 
-        @tf.function(input_signature=bytes_spec)
+        @tf.function(input_signature=bytes_spec, autograph=False)
         def explain(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             code, images = decode_batch(image_bytes, servable.prepare, servable.specs)
             return _answer(servable, code, compute_maps(*images))

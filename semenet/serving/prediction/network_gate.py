@@ -24,7 +24,7 @@ class NetworkGate:
 
     def __init__(self, input_size: tuple[int, int]) -> None:
         self._min_side = min(MIN_SIDE, *input_size)
-        self._graph = tf.function(gate_graph())
+        self._graph = tf.function(gate_graph(), autograph=False)
 
     def prepare(self, image: np.ndarray, coloured: bool) -> GateInput:
         """Prepares an image.

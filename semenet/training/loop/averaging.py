@@ -87,4 +87,4 @@ def _compiled(function: Callable) -> Callable:
         return jax.jit(function)
     import tensorflow as tf
 
-    return tf.function(function)
+    return tf.function(function, autograph=False)
