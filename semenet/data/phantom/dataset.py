@@ -22,6 +22,7 @@ import pandas as pd
 from semenet.data.manifest.table import write_manifest
 from semenet.data.phantom.arguments import LETTERS, PhantomError, check_classes, check_seed, check_size
 from semenet.data.phantom.frontal import draw_radiograph
+from semenet.data.phantom.synthetic_rows import SOURCE
 from semenet.storage.atomic import write_text
 from semenet.storage.json_files import JsonError, read_json
 
@@ -68,8 +69,8 @@ def write_phantoms(
 
     Returns:
         The path of the manifest. It has one row per image and the columns file, label, patient, split, mask
-        (the lungs), lesion_mask and marker. Masks have the values 0 and 255; the lesion mask of a normal
-        chest is 0 everywhere.
+        (the lungs), lesion_mask, marker and source (`synthetic phantom`). Masks have the values 0 and 255;
+        the lesion mask of a normal chest is 0 everywhere.
 
     Raises:
         PhantomError: an argument is out of range, or the folder holds other files or cannot be written.
@@ -142,6 +143,7 @@ def _write_image(folder: pathlib.Path, settings: dict[str, Any], index: int) -> 
         "mask": f"masks/{name}",
         "lesion_mask": f"lesions/{name}",
         "marker": letter,
+        "source": SOURCE,
     }
 
 

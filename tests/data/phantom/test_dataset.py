@@ -77,7 +77,7 @@ def test_a_larger_count_appends_images(dataset, rows, tmp_path):
 
 
 def test_manifest_has_the_columns_and_its_files_exist(dataset, rows):
-    assert list(rows[0]) == ["file", "label", "patient", "split", "mask", "lesion_mask", "marker"]
+    assert list(rows[0]) == ["file", "label", "patient", "split", "mask", "lesion_mask", "marker", "source"]
     assert len(rows) == 3 * PER_CLASS
     assert len({row["file"] for row in rows}) == len(rows)
     for row in rows:
