@@ -15,6 +15,7 @@ from semenet import metrics
 from semenet.data.checks.screening import ON_ERROR
 from semenet.data.manifest.class_labels import possible_classes
 from semenet.data.manifest.table import read_manifest
+from semenet.data.phantom.synthetic_rows import count_phantoms
 from semenet.data.pipeline.datasets import evaluation_dataset
 from semenet.data.pipeline.tf_data import unwrapped_errors
 from semenet.errors import SemenetError
@@ -163,6 +164,7 @@ def evaluate(
             "patients": int(rows["patient"].nunique()),
             "interval_method": f"95 % percentile interval, {resamples} bootstrap resamples of the patients",
             "skipped": skipped.to_dict("records"),
+            **({"synthetic_images": phantoms} if (phantoms := count_phantoms(rows)) else {}),
             **evidence_of(opened, table, split),
             "tta": tta,
             "audit": audited and {name: audited[name] for name in ("verdict", "words", "split")},

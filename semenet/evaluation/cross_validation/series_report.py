@@ -11,7 +11,8 @@ from semenet.evaluation.drawing import plots
 from semenet.evaluation.drawing.pages import cell, number, render_page
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.measure.saved_predictions import SavedPredictions
-from semenet.evaluation.report.html_report import MEANINGS, MIN_PATIENTS
+from semenet.evaluation.report.html_report import MIN_PATIENTS
+from semenet.evaluation.report.metric_names import MEANINGS
 from semenet.evaluation.report.sections import subgroup_tables
 
 _FROM = {WITHIN: "same source", OTHERS: "other left-out sources", INNER: "inner split"}

@@ -11,6 +11,7 @@ import keras
 import pandas as pd
 
 from semenet.data.manifest.table import Manifest, read_manifest
+from semenet.data.phantom.synthetic_rows import synthetic_sentence
 from semenet.errors import SemenetError
 from semenet.evaluation.command_lines import command_line
 from semenet.evaluation.hospitals.hospital_report import render_hospital_card, render_hospitals
@@ -195,6 +196,10 @@ def _names(paths: Sequence[pathlib.Path]) -> list[str]:
 
 def _warnings(hospitals: Sequence[Hospital]) -> list[str]:
     warnings = []
+    for hospital in hospitals:
+        count = hospital.result["count"]
+        if sentence := synthetic_sentence(hospital.result.get("synthetic_images", 0), count):
+            warnings.append(f"{hospital.name}: {sentence}")
     internal = [hospital for hospital in hospitals if hospital.internal]
     if not internal:
         warnings.append(

@@ -8,7 +8,9 @@ from semenet.evaluation.drawing.markdown import escape_markdown
 from semenet.evaluation.drawing.pages import cell, render_page
 from semenet.evaluation.hospitals.hospital_table import Hospital, compared_metrics
 from semenet.evaluation.report.evidence_table import evidence_rows, headline_names
-from semenet.evaluation.report.html_report import MEANINGS, MIN_PATIENTS
+from semenet.evaluation.report.failed_checks import failed_hospitals
+from semenet.evaluation.report.html_report import MIN_PATIENTS
+from semenet.evaluation.report.metric_names import MEANINGS
 from semenet.evaluation.report.model_card import METRIC_NAMES
 from semenet.training.run_folder.run import Run
 
@@ -66,6 +68,7 @@ def render_hospitals(result: dict[str, Any], date: datetime.datetime) -> str:
             if row["difference"] is not None
         ],
         internal=next((row["hospital"] for row in rows if row["internal"]), None),
+        failed=failed_hospitals(result),
         warnings=[
             *result["warnings"],
             *(
@@ -101,6 +104,7 @@ def render_hospital_card(
         name=escape_markdown(run.model.name),
         class_names=[escape_markdown(name) for name in result["class_names"]],
         result=result,
+        failed=failed_hospitals(result),
         columns=[METRIC_NAMES[name] for name in headline_names(first)],
         rows=evidence_rows([(escape_markdown(hospital.name), hospital.result) for hospital in hospitals]),
         date=date,

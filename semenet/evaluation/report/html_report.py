@@ -5,28 +5,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from semenet.data.manifest.table import Manifest
+from semenet.data.phantom.synthetic_rows import synthetic_sentence
 from semenet.evaluation.drawing import plots
 from semenet.evaluation.drawing.pages import render_page
 from semenet.evaluation.drawing.pictures import picture
 from semenet.evaluation.measure.choices import describe_evidence
+from semenet.evaluation.report.failed_checks import failed_checks
+from semenet.evaluation.report.metric_names import MEANINGS
 from semenet.evaluation.shortcut_audit.tables import audit_tables
 from semenet.training.run_folder.run import Run
 
 # With fewer patients, the intervals of the bootstrap are too narrow.
 MIN_PATIENTS = 30
-
-# Names and short explanations of the headline metrics.
-MEANINGS = {
-    "accuracy": ("Accuracy", "share of images with the right predicted class"),
-    "balanced_accuracy": ("Balanced accuracy", "mean recall over the classes"),
-    "macro_f1": ("Macro F1", "mean over the classes, with equal weights"),
-    "macro_auroc": ("Macro AUROC", "mean over the classes, each against the rest; chance is 0.5"),
-    "micro_auroc": ("Micro AUROC", "over all decisions together; frequent classes weigh more"),
-    "dice": ("Dice", "2 x overlap / sum of both areas; mean over images"),
-    "iou": ("IoU", "overlap / union; mean over images"),
-    "mean_iou": ("Mean IoU", "mean IoU of foreground and background; mean over images"),
-    "hausdorff95": ("95 % Hausdorff", "distance between the outlines, in pixels of the network's input"),
-}
 
 
 def render_report(
@@ -73,6 +63,8 @@ def render_report(
         training=_training_pictures(run),
         manifest=manifest,
         headline=_headline(result),
+        synthetic=synthetic_sentence(result.get("synthetic_images", 0), result["count"]),
+        failed=failed_checks(result),
         splits=[[name, *of_split.values()] for name, of_split in counts.items()],
         split_columns=["Images", "Patients", *list(next(iter(counts.values())))[2:]],
         warnings=[

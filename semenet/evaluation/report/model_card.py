@@ -4,10 +4,12 @@ import datetime
 from typing import Any
 
 from semenet.data.manifest.table import Manifest
+from semenet.data.phantom.synthetic_rows import synthetic_sentence
 from semenet.evaluation.drawing.markdown import code_span, escape_markdown
 from semenet.evaluation.drawing.pages import number, render_page, with_interval
 from semenet.evaluation.drawing.private_text import shown_command
 from semenet.evaluation.report.evidence_table import evidence_rows, headline_names
+from semenet.evaluation.report.failed_checks import failed_checks
 from semenet.evaluation.report.html_report import partial_label_sentences
 from semenet.training.run_folder.run import Run
 
@@ -71,6 +73,8 @@ def render_card(run: Run, manifest: Manifest, result: dict[str, Any], date: date
             for name, of_class in result.get("per_class", {}).items()
         ],
         located=_heat_map_rows(result),
+        synthetic=synthetic_sentence(result.get("synthetic_images", 0), result["count"]),
+        failed=failed_checks(result),
         partial_labels=[escape_markdown(sentence) for sentence in partial_label_sentences(result)],
         evidence_columns=[METRIC_NAMES[name] for name in headline_names(result)],
         evidence_rows=evidence_rows([("", result)]),
