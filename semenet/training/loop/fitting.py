@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable
 
 import keras
+import tensorflow as tf
 
 from semenet.data.pipeline.batches import TrainingBatches
 from semenet.data.pipeline.tf_data import as_dataset, unwrapped_errors
 from semenet.training.loop.checkpoint_callback import CheckpointCallback
-from semenet.training.loop.progress import ProgressCallback
+from semenet.training.loop.progress import ProgressCallback, smaller_training
 from semenet.training.loop.tensorboard import TensorBoardCallback
 from semenet.training.loop.validation import Validation
 from semenet.training.recipe import Recipe
@@ -36,7 +37,11 @@ def fit_phases(
     """
     steps = checkpoints.steps_per_epoch
     position = checkpoints.epoch * steps + checkpoints.step
-    progress = ProgressCallback(recipe.size_phases, steps, recipe.batch_size, start=position)
+    # A GPU needs no smaller training.
+    smaller = None
+    if not tf.config.list_physical_devices("GPU"):
+        smaller = smaller_training(recipe.input_size, recipe.width, recipe.epochs)
+    progress = ProgressCallback(recipe.size_phases, steps, recipe.batch_size, start=position, smaller=smaller)
     # Before the callbacks that write the logs of an epoch.
     callbacks = [GroupWeightsLog(), checkpoints] if recipe.dro_step else [checkpoints]
     if checkpoints.devices.is_chief:
@@ -49,6 +54,7 @@ def fit_phases(
             if position >= end or checkpoints.stops_early:
                 continue
             batches, checkpoints.validation = data_of(phase.size)
+            progress.images = batches.items
             # Traced for this size alone, as in a run that is resumed within this phase.
             model.train_function = checkpoints.network.predict_function = None
             if log is None and checkpoints.devices.is_chief and tensorboard:

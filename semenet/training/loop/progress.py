@@ -1,5 +1,7 @@
-"""Shows the progress of a training run: a bar in a terminal, lines in a log."""
+"""Shows the progress and the cost of a training run: a bar in a terminal, lines in a log."""
 
+import dataclasses
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +11,72 @@ import rich.console
 
 from semenet.progress import SECONDS_BETWEEN_LINES, progress_bar
 from semenet.training.input_sizes import SizePhase
+
+# The cost is measured on this many steps after the first, or on those that are done after as many seconds.
+STEPS_MEASURED = 3
+SECONDS_MEASURED = 5.0
+# After the first step; a step that takes longer is a lower limit of the cost.
+SECONDS_TO_WAIT = 12.0
+
+
+# The settings that the recipes' headers state a duration and a score for; see zoo/README.md.
+_SMALLER = {"input_size": 64, "width": 0.25, "epochs": 8}
+# From this duration on, a smaller training is named on a machine without a GPU.
+LONG = 2 * 3600.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingCost:
+    """What a training will take, without its validation."""
+
+    step: float
+    """Seconds a step."""
+    batch_size: int
+    """Images a step."""
+    images: int
+    """Images an epoch."""
+    epochs: int
+    """Epochs of the run."""
+    left: float
+    """Seconds to the end."""
+    at_least: bool = False
+    """Whether `step` is a lower limit, because a step is not done yet."""
+
+    def describe(self) -> str:
+        """Returns the cost in one line."""
+        about = "more than" if self.at_least else "about"
+        step = f"{'more than ' if self.at_least else ''}{self.step:.2f} s a step"
+        return (
+            f"{step} of {self.batch_size} images, {self.images:,} images an epoch, {self.epochs} epochs: "
+            f"{about} {duration_words(self.left)} to the end, without validation"
+        )
+
+
+def duration_words(seconds: float) -> str:
+    """Returns a duration in the one or two largest units."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} days {hours} h" if hours else f"{days} days"
+
+
+def smaller_training(input_size: int, width: float, epochs: int) -> str | None:
+    """Returns the options that make a training take minutes on a CPU; None if it has them already.
+
+    Args:
+        input_size: height and width of the input in pixels.
+        width: factor for the network's number of channels.
+        epochs: number of epochs.
+    """
+    given = {"input_size": input_size, "width": width, "epochs": epochs}
+    lower = {name: value for name, value in _SMALLER.items() if given[name] > value}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in lower.items()) or None
 
 
 class ProgressCallback(keras.callbacks.Callback):
@@ -21,6 +89,10 @@ class ProgressCallback(keras.callbacks.Callback):
         start: number of steps that were done before.
         console: where to print; None for standard error. A terminal gets a bar, anything else a line every
             ten seconds.
+        smaller: options of a training that takes minutes, to be named if this one takes hours; or None.
+
+    Attributes:
+        images: number of images in an epoch, which is stated with the cost.
     """
 
     def __init__(
@@ -31,6 +103,7 @@ class ProgressCallback(keras.callbacks.Callback):
         *,
         start: int = 0,
         console: rich.console.Console | None = None,
+        smaller: str | None = None,
     ) -> None:
         super().__init__()
         self.phases = phases
@@ -38,6 +111,10 @@ class ProgressCallback(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
         self.batch_size = batch_size
         self.step = start
+        self.images = steps_per_epoch * batch_size
+        self.smaller = smaller
+        self.cost_timer: threading.Timer | None = None
+        self.cost_printed = False
         self.entered = self.task = None
         self.console = console or rich.console.Console(stderr=True, soft_wrap=True)
         self.bar = progress_bar(self.console)
@@ -66,8 +143,12 @@ class ProgressCallback(keras.callbacks.Callback):
             self.entered = None
         if self.began is None:
             self.began = self.last_line = now
+            self._wait_for_cost(epoch)
         else:
             self.steps_done += 1
+            self.measured = now - self.began
+            if self.steps_done >= STEPS_MEASURED or self.measured > SECONDS_MEASURED:
+                self._print_cost(epoch, self.measured / self.steps_done)
         details = f"loss {logs['loss']:.4f}"
         if self.steps_done:
             rate = self.steps_done / (now - self.began)
@@ -86,7 +167,39 @@ class ProgressCallback(keras.callbacks.Callback):
         """Prints the epoch's metrics. The time of validation does not count for the speed."""
         metrics = "  ".join(f"{name} {value:.4g}" for name, value in (logs or {}).items())
         self.console.print(f"epoch {epoch + 1}/{self.epochs}  {metrics}")
+        if self.began is not None and self.steps_done:
+            self._print_cost(epoch, self.measured / self.steps_done)
+        self._stop_waiting()
         self.began, self.steps_done = None, 0
+
+    def _wait_for_cost(self, epoch: int) -> None:
+        """Starts the timer that states a lower limit of the cost if the next step takes long."""
+        if self.cost_timer is None and not self.cost_printed:
+            words = (epoch, SECONDS_TO_WAIT, True)
+            self.cost_timer = threading.Timer(SECONDS_TO_WAIT, self._print_cost, words)
+            self.cost_timer.daemon = True
+            self.cost_timer.start()
+
+    def _stop_waiting(self) -> None:
+        if self.cost_timer is not None:
+            self.cost_timer.cancel()
+
+    def _print_cost(self, epoch: int, step: float, at_least: bool = False) -> None:
+        """Prints what the training costs, once when it is measured, and a lower limit at most once before."""
+        if self.cost_printed or (at_least and self.steps_done):
+            return
+        if not at_least:
+            self.cost_printed = True
+            self._stop_waiting()
+        left = self._steps_left(epoch) * step
+        cost = TrainingCost(step, self.batch_size, self.images, self.epochs, left, at_least)
+        self.console.print(f"cost: {cost.describe()}", highlight=False)
+        if left > LONG and self.smaller is not None:
+            self.console.print(
+                f"This takes hours on a CPU. A smaller training first, in minutes: {self.smaller}",
+                highlight=False,
+            )
+            self.smaller = None
 
     def _size(self, epoch: int) -> int:
         return next(phase.size for phase in self.phases if epoch < phase.end_epoch)
@@ -107,4 +220,5 @@ class ProgressCallback(keras.callbacks.Callback):
 
     def close(self) -> None:
         """Removes the bar and shows the terminal's cursor again. May be called more than once."""
+        self._stop_waiting()
         self.bar.stop()
