@@ -1,3 +1,4 @@
+from .embeddings import embedding_function as embedding_function
 from .heat_maps.class_activation import cam_function as cam_function
 from .heat_maps.class_activation import grad_cam as grad_cam
 from .heat_maps.class_activation import grad_cam_function as grad_cam_function
@@ -20,6 +21,7 @@ __all__ = [
     "LungMasks",
     "MapChoice",
     "cam_function",
+    "embedding_function",
     "failed_lung_checks",
     "grad_cam",
     "grad_cam_function",

@@ -14,6 +14,8 @@ from .image_reports.image_report import NetworkReport as NetworkReport
 from .image_reports.look_at_images import look as look
 from .image_reports.report_list import ImageReports as ImageReports
 from .prediction.any_network import predict as predict
+from .prediction.embedding_table import embed as embed
+from .prediction.embedding_table import nearest_images as nearest_images
 from .prediction.mask_files import fill_masks as fill_masks
 from .prediction.network_predictions import predict_arrays as predict_arrays
 from .server.options import ServerOptions as ServerOptions
@@ -29,6 +31,7 @@ __all__ = [
     "ImageReports",
     "NetworkReport",
     "ServerOptions",
+    "embed",
     "evaluate_cascade",
     "explain_cascade",
     "export",
@@ -36,6 +39,7 @@ __all__ = [
     "export_format",
     "fill_masks",
     "look",
+    "nearest_images",
     "open_exported",
     "predict",
     "predict_arrays",

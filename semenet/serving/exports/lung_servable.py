@@ -13,6 +13,7 @@ from semenet.serving.cascade.lung_view_graph import ORIGINAL, lung_view_graph, p
 from semenet.serving.exports.servables import (
     USE,
     describe_run,
+    embedding_outputs,
     flag_words,
     image_spec,
     mask_files,
@@ -36,6 +37,7 @@ class LungServable:
         specs: list of `tf.TensorSpec`, of one item: its images as the networks take them, or the packed
             original for a classifier with a lung view.
         explains: True.
+        embeds: True.
         class_names: tuple of K str.
 
     Raises:
@@ -51,7 +53,7 @@ class LungServable:
         self.models = [self.network, lungs.model]
         self.has_view = run.lung_view.needs_mask
         self.specs = [image_spec(lungs), ORIGINAL if self.has_view else image_spec(run)]
-        self.explains = True
+        self.explains = self.embeds = True
         self.class_names = run.class_names
 
     def prepare(self, image: tf.Tensor, contents: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
@@ -61,9 +63,17 @@ class LungServable:
 
     def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the graph function of a batch of prepared images to a dict of outputs."""
+        return self._compute(network_outputs(self.run, self.network, self.maps if explain else None), explain)
+
+    def compute_embedding(self) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns the graph function of a batch of prepared images to their `embedding`."""
+        return self._compute(embedding_outputs(self.network), explain=False)
+
+    def _compute(
+        self, outputs: Callable[[tf.Tensor], dict[str, tf.Tensor]], explain: bool
+    ) -> Callable[..., dict[str, tf.Tensor]]:
         unet = self.lungs.model
         view = lung_view_graph([self.run]) if self.has_view else None
-        outputs = network_outputs(self.run, self.network, self.maps if explain else None)
 
         def compute(lung_images: tf.Tensor, own: tf.Tensor) -> dict[str, tf.Tensor]:
             levels = lung_levels(unet, lung_images)

@@ -42,6 +42,8 @@ def export(
 
     - `serving_default` takes `image_bytes`, string `(N,)`: complete PNG or JPEG files of any sizes;
     - `explain` (not of a segmentation network) takes the same and adds heat maps;
+    - `embed` (only of a single classifier) takes the same and returns `embedding`, float32 `(N, F)`, see
+      `semenet.embed`, instead of probabilities;
     - `predict_pixels` takes `pixels`, uint8 `(N, height, width)` in [0, 255]: images decoded elsewhere, such
       as DICOM.
 
@@ -188,6 +190,15 @@ def _signatures(servable: Servable) -> dict[str, GenericFunction]:
             return _answer(servable, code, compute_maps(*images))
 
         signatures["explain"] = explain
+    if servable.embeds:
+        compute_embedding = servable.compute_embedding()
+
+        @tf.function(input_signature=bytes_spec)
+        def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            code, images = decode_batch(image_bytes, servable.prepare, servable.specs)
+            return _answer(servable, code, compute_embedding(*images))
+
+        signatures["embed"] = embed
     return signatures
 
 

@@ -10,6 +10,7 @@ from semenet.data.images.colour import is_coloured_graph
 from semenet.data.transforms import in_graph as graph_transforms
 from semenet.data.transforms.mask_threshold import MASK_LEVEL
 from semenet.errors import SemenetError
+from semenet.inference.embeddings import embedding_network
 from semenet.inference.heat_maps.graphs import heat_map_network
 from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
 from semenet.inference.input_gate import CODES, MIN_SIDE, SIDE
@@ -67,6 +68,7 @@ class NetworkServable:
         models: list of the Keras models whose variables the graphs use.
         specs: list of `tf.TensorSpec`, of the prepared images of one item.
         explains: bool, whether there are heat maps.
+        embeds: bool, whether there are embeddings.
         class_names: tuple of K str.
 
     Raises:
@@ -86,7 +88,7 @@ class NetworkServable:
         self.network = served_network(run)
         self.models = [self.network]
         self.specs = [image_spec(run)]
-        self.explains = not run.segments
+        self.explains = self.embeds = not run.segments
         self.class_names = run.class_names
 
     def prepare(self, image: tf.Tensor, contents: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:
@@ -96,6 +98,10 @@ class NetworkServable:
     def compute(self, explain: bool) -> Callable[..., dict[str, tf.Tensor]]:
         """Returns the graph function of a batch of prepared images to a dict of outputs."""
         return network_outputs(self.run, self.network, self.maps if explain else None)
+
+    def compute_embedding(self) -> Callable[..., dict[str, tf.Tensor]]:
+        """Returns the graph function of a batch of prepared images to their `embedding`."""
+        return embedding_outputs(self.network)
 
     def describe(self) -> dict:
         """Returns the description for clients in `assets.extra/semenet.json`, ready for JSON."""
@@ -136,6 +142,12 @@ def network_outputs(
     return compute
 
 
+def embedding_outputs(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns the graph function of a batch of images, as the network takes them, to their `embedding`."""
+    pooled = embedding_network(network)
+    return lambda images: {"embedding": pooled(tf.cast(images, tf.float32), training=False)}
+
+
 class CascadeServable:
     """A cascade.
 
@@ -147,6 +159,7 @@ class CascadeServable:
         models: list of the three Keras models.
         specs: list of `tf.TensorSpec`, of one item: the inputs of the cascade's graph.
         explains: True.
+        embeds: False: its networks have an embedding each.
         class_names: tuple of K str, of the joint distribution.
     """
 
@@ -158,7 +171,7 @@ class CascadeServable:
             run.model if run is cascade.lungs else served_network(run) for run in cascade.runs.values()
         ]
         self.specs = cascade.specs
-        self.explains = True
+        self.explains, self.embeds = True, False
         self.class_names = cascade.class_names
 
     def prepare(self, image: tf.Tensor, contents: tf.Tensor | None = None) -> tuple[tf.Tensor, ...]:

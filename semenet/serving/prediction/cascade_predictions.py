@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pathlib
 import sys
@@ -21,14 +20,14 @@ from semenet.serving.cascade.cascade import Cascade, PreparedImage
 from semenet.serving.cascade.results import CascadeResult
 from semenet.serving.prediction.map_files import MapFiles
 from semenet.serving.prediction.row_journal import RowJournal
-from semenet.storage.atomic import output_file, replacing, unique_stems, write_text
+from semenet.serving.prediction.table_files import check_table_file, write_table
+from semenet.storage.atomic import output_file, unique_stems, write_text
 from semenet.storage.csv_cells import csv_text
 from semenet.storage.file_names import as_paths, shown_name
 
 ERROR = "error"
 UNREADABLE = "unreadable"
 DECISION_COLUMNS = ("predicted", "reason", "input_flags", "lung_flags")
-_SUFFIXES = (".csv", ".parquet")
 
 # A file and its stamp.
 StampedFile = tuple[pathlib.Path, str]
@@ -79,7 +78,7 @@ def predict_cascade(
         raise SemenetError(f"`batch_size` must be 1 or more. Received: {batch_size}. The default is 16.")
     if out is not None:
         out = output_file(out)
-        _check_suffix(out)
+        check_table_file(out, "predictions")
     files = list_images(as_paths(images))
     folder = None if isinstance(cascade, Cascade) else pathlib.Path(cascade)
     # Maps are listed at the end, so that a call that writes them is not resumed but starts again.
@@ -100,7 +99,7 @@ def predict_cascade(
     frame = pd.DataFrame([journal.rows[stamp][0] for stamp in stamps], columns=columns)
     frame = frame.astype(dict.fromkeys(cascade.class_names, "float32"))
     if out is not None:
-        _write_table(frame, out)
+        write_table(frame, out)
     _report_errors([journal.rows[stamp] for stamp in stamps], out)
     journal.remove()
     return frame
@@ -170,29 +169,6 @@ def _stamp(file: pathlib.Path) -> str:
     except OSError:
         return f"{file}|absent"
     return f"{file}|{status.st_size}|{status.st_mtime_ns}"
-
-
-def _check_suffix(out: pathlib.Path) -> None:
-    if out.suffix not in _SUFFIXES:
-        raise SemenetError(
-            f"A table of predictions must be a .csv or a .parquet file. Received: {out}. "
-            "Give it a name with one of these endings."
-        )
-    if out.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
-        raise SemenetError(
-            f"Parquet needs pyarrow, which is not installed. Received: {out}. Run "
-            "pip install 'semenet[parquet]', or give the name of a .csv file."
-        )
-
-
-def _write_table(frame: pd.DataFrame, out: pathlib.Path) -> None:
-    with replacing(out) as temporary:
-        if out.suffix == ".csv":
-            temporary.write_bytes(csv_text(frame).encode())
-        else:
-            # Opened here, because pyarrow cannot open a path that is not UTF-8.
-            with open(temporary, "wb") as file:
-                frame.to_parquet(file, index=False)
 
 
 def _report_errors(done: list[tuple[list, str]], out: pathlib.Path | None) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def test_an_item_that_cannot_be_decoded_gets_a_code_and_does_not_affect_the_othe
 
 
 def test_every_output_has_the_batch_first(saved_model, files):
-    for name in ("serving_default", "explain"):
+    for name in ("serving_default", "explain", "embed"):
         answer = served(saved_model, name)(image_bytes=contents(files[:3]))
         assert all(len(value) == 3 for value in answer.values())
 
@@ -200,6 +201,18 @@ def test_heat_maps_equal_grad_cam_and_pixels_are_accepted(saved_model, classifie
     for number, grey in enumerate(greys):
         found = by_pixels(pixels=grey[np.newaxis])["probabilities"][0]
         np.testing.assert_allclose(found, answer["probabilities"][number], atol=1e-6)
+
+
+def test_the_signature_embed_equals_embeddings_in_python(saved_model, classifier_run, phantoms):
+    rows = semenet.read_manifest(phantoms).rows[:3]
+    table = semenet.embed(classifier_run, phantoms)
+    expected = table[[name for name in table if name[1:].isdigit()]].to_numpy()[:3]
+    images = [*(pathlib.Path(path).read_bytes() for path in rows["path"]), b"no image"]
+    answer = served(saved_model, "embed")(image_bytes=images)
+    assert answer["error_code"].tolist() == [0, 0, 0, 1]
+    np.testing.assert_allclose(answer["embedding"][:3], expected, rtol=1e-4, atol=1e-5)
+    assert not answer["embedding"][3].any()
+    assert "probabilities" not in answer
 
 
 @pytest.mark.parametrize(

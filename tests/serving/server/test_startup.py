@@ -559,8 +559,8 @@ def test_a_model_answers_its_warm_up_requests_before_it_is_served(saved_model, m
         model, "compute", lambda name, inputs: answered.append((name, compute(name, inputs)["error_code"]))
     )
     model.warm_up(lambda *step: steps.append(step))
-    assert answered == [("serving_default", [0]), ("predict_pixels", [0]), ("explain", [0])]
-    assert steps == [("warming up", done, 3) for done in range(4)]
+    assert answered == [("serving_default", [0]), ("predict_pixels", [0]), ("explain", [0]), ("embed", [0])]
+    assert steps == [("warming up", done, 4) for done in range(5)]
 
 
 @pytest.mark.parametrize(
