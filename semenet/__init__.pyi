@@ -14,6 +14,7 @@ from .evaluation.explanation.explanations import explain as explain
 from .evaluation.hospitals.hospital_evaluation import evaluate_hospitals as evaluate_hospitals
 from .evaluation.measure.calibration import calibrate as calibrate
 from .evaluation.measure.comparison import compare as compare
+from .evaluation.probing.embedding_probe import probe as probe
 from .evaluation.shortcut_audit.classifier_audit import audit as audit
 from .evaluation.split_evaluation import evaluate as evaluate
 from .inference.heat_maps.class_activation import grad_cam as grad_cam
@@ -25,6 +26,7 @@ from .serving.cascade.cascade import Cascade as Cascade
 from .serving.exports.saved_model import export as export
 from .serving.image_reports.look_at_images import look as look
 from .serving.prediction.any_network import predict as predict
+from .serving.prediction.embedding_table import embed as embed
 from .serving.prediction.network_predictions import predict_arrays as predict_arrays
 from .training.loop.fit import train as train
 
@@ -39,6 +41,7 @@ __all__ = [
     "compare",
     "cross_validate",
     "data",
+    "embed",
     "evaluate",
     "evaluate_hospitals",
     "evaluation",
@@ -54,6 +57,7 @@ __all__ = [
     "models",
     "predict",
     "predict_arrays",
+    "probe",
     "read_image",
     "read_manifest",
     "serving",

@@ -5,12 +5,18 @@ import importlib
 import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # As training commands do, so that a run in a process of its own equals one in that of a test.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-import keras
 import pytest
+
+from semenet.cli.tensorflow_import import without_startup_messages
+
+with without_startup_messages():
+    import keras
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()
 
 # Searching what is imported for garbage, again and again, would be a twentieth of the tests' time.
 gc.freeze()

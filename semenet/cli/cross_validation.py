@@ -1,13 +1,14 @@
 """The command `semenet cross-validate`, with every value of a recipe as an option."""
 
-import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.recipe import check_sizes, find_preset
+from semenet.cli.help.argument_types import LungsRun
+from semenet.cli.help.pages import asks_for_help, print_help
+from semenet.cli.recipe import check_sizes, find_preset, suggested_options
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.training.options import DataOptions, RunOptions
 from semenet.training.presets import PRESETS, with_preset
@@ -27,7 +28,22 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
     name, *options = arguments
     preset = find_preset(options)
     check_sizes(options)
-    recipe = with_preset(find_recipe(name), preset)
+    cross_validate_recipe = cross_validation_command(with_preset(find_recipe(name), preset), preset)
+    program, description = f"semenet cross-validate {name}", f"Cross-validates the recipe {name}."
+    if asks_for_help(options):
+        print_help(cross_validate_recipe, program, description)
+        raise SystemExit(0)
+    with suggested_options(cross_validate_recipe, options):
+        tyro.cli(cross_validate_recipe, description=description, args=options, prog=program)
+
+
+def cross_validation_command(recipe: Recipe, preset: str) -> Callable[..., None]:
+    """Returns the function whose parameters are the options of a cross-validation.
+
+    Args:
+        recipe: the default values of a recipe's options.
+        preset: the default of --preset.
+    """
 
     def cross_validate_recipe(
         manifest: pathlib.Path,
@@ -43,7 +59,7 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
         preset: Literal[*PRESETS] = preset,
         data: Annotated[DataOptions, tyro.conf.arg(name="")] = DataOptions(),
         options: Annotated[RunOptions, tyro.conf.arg(name="")] = RunOptions(),
-        lungs: pathlib.Path | None = None,
+        lungs: LungsRun = None,
         resamples: int = 2000,
     ) -> None:
         """Trains the recipe once for each fold and reports the images that were held out.
@@ -63,11 +79,9 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
             preset: Source of the default values of the other options.
             data: How the runs read their data.
             options: How the runs are carried out.
-            lungs: Run of a U-Net, for networks that are fed the lungs. None: the manifest's masks.
+            lungs: U-Net, such as unet:lung, for networks that are fed the lungs. None: the manifest's masks.
             resamples: Bootstrap resamples of the patients, for the intervals.
         """
-        # TensorFlow's start-up messages would hide the progress.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import_tensorflow(training=True)
         import tensorflow as tf
 
@@ -93,9 +107,4 @@ def cross_validate_by_name(arguments: Sequence[str]) -> None:
         )
         print(out / "report.html")
 
-    tyro.cli(
-        cross_validate_recipe,
-        description=f"Cross-validates the recipe {name}.",
-        args=options,
-        prog=f"semenet cross-validate {name}",
-    )
+    return cross_validate_recipe

@@ -10,6 +10,7 @@ import rich.console
 import rich.markup
 import rich.table
 
+from semenet.cli.environment_checks import opencv_distributions, opencv_warning, precisions, runtimes
 from semenet.models.entries import CATALOG
 from semenet.models.weights.fetching import URL, cache_folder
 from semenet.models.weights.places import zoo_places
@@ -87,6 +88,10 @@ def print_installation(console: rich.console.Console | None = None) -> None:
     ]
     table.add_row("GPUs", ", ".join(devices) or "none: training runs on the CPU")
     table.add_row("CPU", rich.markup.escape(f"{processor_name()}, {os.cpu_count()} cores"))
+    present, missing = runtimes()
+    not_installed = f"; not installed: {', '.join(missing)}" if missing else ""
+    table.add_row("runtimes", rich.markup.escape(", ".join(present) + not_installed))
+    table.add_row("precisions", rich.markup.escape("; ".join(precisions(len(devices)))))
     table.add_row("precision auto", rich.markup.escape(_automatic_precision()))
     for extra, packages in dependencies().items():
         missing = [name for name, version in packages if version is None]
@@ -103,3 +108,5 @@ def print_installation(console: rich.console.Console | None = None) -> None:
     weights = [f"{entry}/{name}" for entry in CATALOG for name in published_names(entry)]
     table.add_row("published weights", ", ".join(weights) or "none found")
     console.print(table)
+    if warning := opencv_warning(opencv_distributions()):
+        console.print(f"warning: {warning}", style="bold yellow", markup=False, highlight=False)

@@ -1,21 +1,13 @@
 """The commands that evaluate, calibrate, compare, explain and audit networks."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-import tyro
-
+from semenet.cli.help.argument_types import LungsRun, Manifests, MapLayer, MapMethod, OwnRunPath, RunPath
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
-
-Positional = tyro.conf.Positional
-RunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional]
-MapMethod = Annotated[str, tyro.conf.arg(metavar="{cam,grad-cam,grad-cam++,layer-cam,hires-cam}")]
-MapLayer = Annotated[str, tyro.conf.arg(metavar="NAME|STRIDE")]
-Manifests = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), tyro.conf.UseAppendAction]
-Images = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), Positional]
 
 
 def evaluate(
@@ -29,7 +21,7 @@ def evaluate(
     skip_at_most: float = 0.05,
     tta: int = 1,
     by: Names | None = None,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
     audit: pathlib.Path | None = None,
     resamples: int = 2000,
     map_method: MapMethod | None = None,
@@ -56,7 +48,7 @@ def evaluate(
             5 and 10 degrees, scaled by 1.05 and 1.1). 1: the image alone. A SavedModel does not support it.
         by: Manifest columns to evaluate subgroups by, comma-separated. None: source, view, sex and age, where
             they have several values.
-        lungs: Run of a U-Net that segments the lungs. None: the manifest's masks, if it has any.
+        lungs: U-Net that segments the lungs, such as unet:lung. None: the manifest's masks, if it has any.
         audit: Folder of an earlier `semenet audit` of this network, for the report.
         resamples: Bootstrap resamples of the patients, for the intervals.
         map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
@@ -71,6 +63,8 @@ def evaluate(
     from semenet.serving.cascade.saved_cascade import is_cascade
 
     if is_cascade(run):
+        from semenet.evaluation.report.result_lines import cascade_lines
+
         options = {
             "--on-error skip": (on_error, "raise"),
             "--tta": (tta, 1),
@@ -84,8 +78,9 @@ def evaluate(
         from semenet.serving.cascade_evaluation.evaluation import RESULTS, evaluate_cascade
 
         shared = {"refined": refined, "root": root, "batch_size": batch_size, "resamples": resamples}
-        print(evaluate_cascade(run, manifest, split, out=out, **shared).text)
-        print(out / RESULTS)
+        found = evaluate_cascade(run, manifest, split, out=out, **shared)
+        print(found.text, end="\n\n")
+        print_lines(cascade_lines(found.shares), out / RESULTS)
         return
     if refined is not None:
         raise SemenetError(
@@ -109,9 +104,10 @@ def evaluate(
             map_layer=map_layer,
         )
         return
+    from semenet.evaluation.report.result_lines import evaluation_lines
     from semenet.evaluation.split_evaluation import evaluate as evaluate_split
 
-    evaluate_split(
+    found = evaluate_split(
         run,
         manifest[0],
         split,
@@ -128,7 +124,13 @@ def evaluate(
         map_method=map_method,
         map_layer=map_layer,
     )
-    print(out / "report.html")
+    print_lines(evaluation_lines(found), out / "report.html")
+
+
+def print_lines(lines: Iterable[str], path: pathlib.Path | str) -> None:
+    """Prints a command's main result, and then the file that has all of it."""
+    print("\n".join(lines))
+    print(path)
 
 
 def refuse(options: Mapping[str, tuple[Any, Any]], folder: pathlib.Path) -> None:
@@ -159,13 +161,14 @@ def _evaluate_hospitals(
             f"manifest. Received: {', '.join(given)}. Leave it out, or evaluate one manifest."
         )
     from semenet.evaluation.hospitals.hospital_evaluation import evaluate_hospitals
+    from semenet.evaluation.report.result_lines import hospital_lines
 
-    evaluate_hospitals(run, manifests, split, out=out, by=by[0] if by else None, **options)
-    print(out / "report.html")
+    found = evaluate_hospitals(run, manifests, split, out=out, by=by[0] if by else None, **options)
+    print_lines(hospital_lines(found), out / "report.html")
 
 
 def calibrate(
-    run: RunPath,
+    run: OwnRunPath,
     manifest: pathlib.Path,
     split: str = "val",
     root: pathlib.Path | None = None,
@@ -173,7 +176,7 @@ def calibrate(
     sensitivity: float = 0.9,
     specificity: float = 0.9,
     accuracy: float = 0.95,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
     even_if_worse: bool = False,
 ) -> None:
     """Chooses temperature, thresholds and abstention on validation images: writes RUN/calibration.json.
@@ -187,11 +190,13 @@ def calibrate(
         sensitivity: Target for each class against the rest.
         specificity: Target for each class against the rest, with a second threshold.
         accuracy: Target among the answered images; the network abstains from the others.
-        lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
+        lungs: For a network that needs lung masks: a U-Net, such as unet:lung. None: the manifest's
             masks.
         even_if_worse: Apply the temperature even if it raises the expected calibration error of these images.
     """
+    import_tensorflow()
     from semenet.evaluation.measure.calibration import calibrate as calibrate_run
+    from semenet.evaluation.report.result_lines import calibration_lines
     from semenet.training.run_folder.file_names import calibration_file
 
     targets = {"sensitivity": sensitivity, "specificity": specificity, "accuracy": accuracy}
@@ -205,35 +210,24 @@ def calibrate(
         even_if_worse=even_if_worse,
         **targets,
     )
-    for warning in found["warnings"]:
-        print(f"caution: {warning}")
-    if found.get("labels") == "several":
-        for name, points in found["operating_points"].items():
-            chosen = points["youden"]
-            print(f"{name}: threshold {0.5 if chosen is None else chosen['threshold']:.3f}")
-        print(calibration_file(run))
-        return
-    print(
-        f"temperature {found['temperature']:.3f}; expected calibration error {found['before']['ece']:.3f} "
-        f"before, {found['after']['ece']:.3f} after; {calibration_file(run)}"
-    )
+    print_lines(calibration_lines(found), calibration_file(run))
 
 
 def compare(
-    first: Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional],
-    second: Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional],
+    first: RunPath,
+    second: RunPath,
     manifest: pathlib.Path,
     split: str = "val",
     out: pathlib.Path | None = None,
     root: pathlib.Path | None = None,
     batch_size: int = 16,
     resamples: int = 2000,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
 ) -> None:
     """Compares two networks on the same images: differences with intervals and p-values, and DeLong's test.
 
     Args:
-        first: Run folder or .keras file.
+        first: Run folder, .keras file, or ENTRY:NAME of published weights.
         second: Another one, with the same classes.
         manifest: CSV with the columns file, label, patient, split.
         split: The split to evaluate.
@@ -241,9 +235,10 @@ def compare(
         root: Folder that the manifest's paths are relative to. None: the manifest's own.
         batch_size: Images per step.
         resamples: Bootstrap resamples of the patients.
-        lungs: For networks that need lung masks: run of a U-Net that segments them. None: the manifest's
+        lungs: For networks that need lung masks: a U-Net, such as unet:lung. None: the manifest's
             masks.
     """
+    import_tensorflow()
     from semenet.evaluation.measure.comparison import compare as compare_runs
     from semenet.evaluation.measure.comparison import comparison_lines
 
@@ -268,24 +263,25 @@ def audit(
     split: str = "val",
     root: pathlib.Path | None = None,
     batch_size: int = 16,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
 ) -> None:
     """Tests whether the label can be predicted without the lungs: audit.json, audit.html, and a verdict.
 
     Args:
-        run: Run folder or .keras file.
+        run: Run folder, .keras file, or ENTRY:NAME of published weights.
         manifest: CSV with the columns file, label, patient, split, and mask unless --lungs is given.
         out: Folder to write to.
         split: The split to evaluate.
         root: Folder that the manifest's paths are relative to. None: the manifest's own.
         batch_size: Images per step.
-        lungs: Run of a U-Net that segments the lungs. None: the manifest's masks.
+        lungs: U-Net that segments the lungs, such as unet:lung. None: the manifest's masks.
     """
+    import_tensorflow()
+    from semenet.evaluation.report.result_lines import audit_lines
     from semenet.evaluation.shortcut_audit.classifier_audit import audit as audit_run
 
     found = audit_run(run, manifest, split, out=out, root=root, batch_size=batch_size, lungs=lungs)
-    print(f"{found['verdict']}: {' '.join(found['words'])}")
-    print(out / "audit.json")
+    print_lines(audit_lines(found), out / "audit.json")
 
 
 EVALUATION_COMMANDS = {

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.evaluation import Images, MapLayer, MapMethod, RunPath, refuse
+from semenet.cli.evaluation import print_lines, refuse
+from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, MapMethod, RunPath
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
 
@@ -24,7 +26,7 @@ def explain(
     method: Annotated[MapMethod, tyro.conf.arg(name="map-method", aliases=["--method"])] = "grad-cam",
     layer: Annotated[MapLayer, tyro.conf.arg(name="map-layer", aliases=["--layer"])] = "features",
     class_name: str | None = None,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
     batch_size: int = 16,
     refined: str | None = None,
 ) -> None:
@@ -46,12 +48,14 @@ def explain(
         layer: The layer whose feature map is weighted, by its name or by its stride: 8 is a layer with a cell
             for every 8 x 8 pixels of the input.
         class_name: The class to explain. None: the predicted one.
-        lungs: For a network that needs lung masks: run of a U-Net that segments them. None: the manifest's
+        lungs: For a network that needs lung masks: a U-Net, such as unet:lung. None: the manifest's
             masks.
         batch_size: Images per step.
         refined: For a cascade with --manifest: the class of stage 2 that the label divided by it counts as.
             None: its first class.
     """
+    import_tensorflow()
+    from semenet.evaluation.report.result_lines import explanation_lines
     from semenet.serving.cascade.saved_cascade import is_cascade
     from semenet.storage.file_names import shown_name
 
@@ -61,7 +65,7 @@ def explain(
         from semenet.serving.cascade_evaluation.explanations import explain_cascade
 
         refuse({"--class-name": (class_name, None), "--lungs": (lungs, None)}, run)
-        explain_cascade(
+        found = explain_cascade(
             run,
             images or None,
             manifest=manifest,
@@ -73,7 +77,7 @@ def explain(
             map_choice=MapChoice(method, layer),
             batch_size=batch_size,
         )
-        print(shown_name(out / CASCADE_TABLE))
+        print_lines(explanation_lines(found.drop_duplicates("file")), shown_name(out / CASCADE_TABLE))
         return
     if refined is not None:
         raise SemenetError(
@@ -82,7 +86,7 @@ def explain(
     from semenet.evaluation.explanation.explanation_files import TABLE
     from semenet.evaluation.explanation.explanations import explain as explain_run
 
-    explain_run(
+    found = explain_run(
         run,
         images,
         manifest=manifest,
@@ -96,7 +100,7 @@ def explain(
         lungs=lungs,
         batch_size=batch_size,
     )
-    print(shown_name(out / TABLE))
+    print_lines(explanation_lines(found), shown_name(out / TABLE))
 
 
 def compare_maps(
@@ -107,7 +111,7 @@ def compare_maps(
     root: pathlib.Path | None = None,
     methods: Names | None = None,
     layers: Names | None = None,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
     batch_size: int = 16,
     seed: int = 0,
 ) -> None:
@@ -116,17 +120,18 @@ def compare_maps(
     Prints a table and writes map_methods.csv, with intervals over patients.
 
     Args:
-        run: Run folder or .keras file.
+        run: Run folder, .keras file, or ENTRY:NAME of published weights.
         manifest: CSV with the columns file, patient, split, and lesion_mask (as phantoms have) or mask.
         out: Folder to write to.
         split: The split to measure on. Choose a method on one split and report it on another.
         root: Folder that the manifest's paths are relative to. None: the manifest's own.
         methods: Comma-separated: cam, grad-cam, grad-cam++, layer-cam, hires-cam. None: all.
         layers: Comma-separated names or strides. None: the strides of 4 and more.
-        lungs: Run of a U-Net that segments the lungs. None: the manifest's masks.
+        lungs: U-Net that segments the lungs, such as unet:lung. None: the manifest's masks.
         batch_size: Images per step.
         seed: Seed of the random weights.
     """
+    import_tensorflow()
     import rich.console
 
     from semenet.evaluation.explanation.map_comparison import TABLE, compare_map_methods, printed_table

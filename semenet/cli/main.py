@@ -4,7 +4,6 @@ A sub-command parses its arguments and calls a function. Heavy packages are impo
 """
 
 import contextlib
-import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -12,21 +11,22 @@ from typing import Annotated, Literal
 
 import tyro
 
-from semenet.cli.cross_validation import cross_validate_by_name
+from semenet.cli.cross_validation import cross_validate_by_name, cross_validation_command
 from semenet.cli.data.combine import COMBINE_COMMANDS
 from semenet.cli.data.finding_sources import FINDING_COMMANDS
 from semenet.cli.data.manifest import MANIFEST_COMMANDS
+from semenet.cli.data.phantom import phantom
 from semenet.cli.data.sources import SOURCE_COMMANDS
-from semenet.cli.evaluation import EVALUATION_COMMANDS, Images, MapLayer, MapMethod, RunPath
+from semenet.cli.embeddings import EMBEDDING_COMMANDS
+from semenet.cli.evaluation import EVALUATION_COMMANDS
 from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
-from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options
+from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, MapMethod, Positional, RunPath
+from semenet.cli.help.pages import asks_for_help, print_help
+from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options, training_command
 from semenet.cli.serving import cascade, export, look, serve
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.cli.weights import WEIGHTS_COMMANDS, print_sets
 from semenet.errors import SemenetError
-from semenet.training.recipe import Names
-
-Positional = tyro.conf.Positional
 
 
 def list_entries(pattern: Positional[str] = "*") -> None:
@@ -60,47 +60,10 @@ def list_entries(pattern: Positional[str] = "*") -> None:
 
 def doctor() -> None:
     """Prints versions, devices, installed extras, and the published weights that were found."""
+    import_tensorflow()
     from semenet.cli.doctor import print_installation
 
     print_installation()
-
-
-def phantom(
-    folder: Positional[pathlib.Path],
-    count: int = 240,
-    size: int = 256,
-    seed: int = 0,
-    classes: Names = ("normal", "bacteria", "virus"),
-    marker_correlation: float = 0.0,
-) -> None:
-    """Generates synthetic radiographs with masks and a manifest.
-
-    Args:
-        folder: New or empty folder, or a folder of earlier phantoms, which are replaced. Images, masks,
-            lesion masks and manifest.csv are written into it.
-        count: Number of images. 60/20/20 % of the patients are train, val and test.
-        size: Height and width in pixels.
-        seed: The same seed generates the same files.
-        classes: Class names, separated by commas.
-        marker_correlation: Probability that the burnt-in letter is determined by the class: adds a shortcut.
-    """
-    import rich.console
-    import rich.progress
-
-    from semenet.data.phantom.dataset import write_phantoms
-
-    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Generating radiographs")
-        manifest = write_phantoms(
-            folder,
-            count=count,
-            size=size,
-            seed=seed,
-            classes=classes,
-            marker_correlation=marker_correlation,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    print(manifest)
 
 
 def predict(
@@ -110,7 +73,7 @@ def predict(
     on_error: Literal["raise", "skip"] | None = None,
     batch_size: int = 16,
     tta: int = 1,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
     maps: pathlib.Path | None = None,
     map_method: MapMethod | None = None,
     map_layer: MapLayer = "features",
@@ -131,7 +94,7 @@ def predict(
         batch_size: Images per step.
         tta: Test-time augmentation, as in `semenet evaluate`: number of fixed views to average. Not for a
             cascade. 1: the image alone. A SavedModel does not support it.
-        lungs: For a network that needs lung masks: the run of a U-Net that segments them.
+        lungs: For a network that needs lung masks: a U-Net, such as unet:lung.
         maps: Folder for heat maps of the predicted classes, and maps.csv, which lists them.
         map_method: Method of the heat maps, as in `semenet explain`. None: cam, or grad-cam where it is not
             possible.
@@ -167,7 +130,7 @@ def predict(
 
 def masks(
     manifest: Annotated[pathlib.Path, tyro.conf.arg(metavar="CSV"), Positional],
-    lungs: pathlib.Path,
+    lungs: Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN|ENTRY:NAME")],
     out: pathlib.Path,
     root: pathlib.Path | None = None,
     drop_implausible: bool = False,
@@ -184,6 +147,7 @@ def masks(
         drop_implausible: Remove rows whose predicted mask cannot be lungs, by its area, number of parts or
             position.
     """
+    import_tensorflow()
     from semenet.serving.prediction.mask_files import fill_masks
 
     rows = fill_masks(manifest, lungs, out, root, drop_implausible=drop_implausible)
@@ -235,6 +199,7 @@ COMMANDS = {
     "cross-validate": cross_validate,
     **EVALUATION_COMMANDS,
     **HEAT_MAP_COMMANDS,
+    **EMBEDDING_COMMANDS,
     "masks": masks,
     "cascade": cascade,
     "look": look,
@@ -248,6 +213,9 @@ def call(commands: dict[str, Callable[..., None]], arguments: list[str], prog: s
     """Calls the command that the first argument names with the remaining arguments."""
     check_command(arguments, tuple(commands), prog)
     named = commands.get(arguments[0]) if arguments else None
+    if named and asks_for_help(arguments[1:]):
+        print_help(named, f"{prog} {arguments[0]}")
+        raise SystemExit(0)
     with suggested_options(named, arguments[1:]) if named else contextlib.nullcontext():
         tyro.extras.subcommand_cli_from_dict(
             commands,
@@ -257,6 +225,29 @@ def call(commands: dict[str, Callable[..., None]], arguments: list[str], prog: s
         )
 
 
+def _completion(arguments: list[str]) -> str:
+    """Returns the script of `semenet --print-completion SHELL`."""
+    from semenet.cli.help.completion import SHELLS, completion_script
+    from semenet.training.recipe import find_recipe, list_recipes
+
+    if len(arguments) != 1:
+        raise SemenetError(
+            f"--print-completion takes one shell, {' or '.join(SHELLS)}. Received: "
+            f"{' '.join(arguments) or 'none'}. Run: semenet --print-completion bash"
+        )
+    # All recipes have the same options.
+    recipe = find_recipe("seme_resnet50")
+    training, validation = training_command(recipe, "paper"), cross_validation_command(recipe, "paper")
+    nested = {
+        "data": DATA_COMMANDS,
+        "weights": WEIGHTS_COMMANDS,
+        "train": dict.fromkeys(list_recipes(), training),
+        "cross-validate": dict.fromkeys(list_recipes(), validation),
+    }
+    commands = {name: function for name, function in COMMANDS.items() if name not in nested}
+    return completion_script(arguments[0], commands, nested)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command. Wrong input is reported as one message with exit status 1.
 
@@ -264,10 +255,10 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the command's words; None for those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # TensorFlow's start-up messages would hide the command's own output.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with report_errors():
-        if arguments[:1] == ["train"]:
+        if arguments[:1] == ["--print-completion"]:
+            print(_completion(arguments[1:]), end="")
+        elif arguments[:1] == ["train"]:
             train_by_name(arguments[1:])
         elif arguments[:1] == ["cross-validate"]:
             cross_validate_by_name(arguments[1:])

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import difflib
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from semenet.cli.help.options import command_options
+from semenet.cli.help.pages import asks_for_help, print_help
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.options import DataOptions, RunOptions
@@ -37,6 +38,21 @@ def run_recipe(
     with report_errors():
         check_sizes(arguments)
         recipe = with_preset(recipe, preset)
+    train_recipe = training_command(recipe, preset)
+    if asks_for_help(arguments):
+        print_help(train_recipe, program or pathlib.Path(sys.argv[0]).name, description)
+        raise SystemExit(0)
+    with report_errors(), suggested_options(train_recipe, arguments):
+        tyro.cli(train_recipe, args=arguments, prog=program)
+
+
+def training_command(recipe: Recipe, preset: str) -> Callable[..., None]:
+    """Returns the function whose parameters are the options of a training.
+
+    Args:
+        recipe: the default values of a recipe's options.
+        preset: the default of --preset.
+    """
 
     def train_recipe(
         manifest: pathlib.Path,
@@ -60,8 +76,6 @@ def run_recipe(
             data: How the run reads its data.
             options: How the run is carried out.
         """
-        # TensorFlow's start-up messages would hide the progress.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import_tensorflow(training=True)
         from semenet.training.loop.fit import train
 
@@ -69,10 +83,7 @@ def run_recipe(
         best = f"epoch {run.record['best_epoch']}, {recipe.monitor} {run.record['best']:.4f}"
         print(f"Trained {recipe.entry}. Best: {best}. Run folder: {run.path}", file=sys.stderr)
 
-    # --help keeps lines apart only if there is a blank line between them.
-    description = "\n\n".join(line for line in description.splitlines() if line)
-    with report_errors(), suggested_options(train_recipe, arguments):
-        tyro.cli(train_recipe, description=description, args=arguments, prog=program)
+    return train_recipe
 
 
 def check_sizes(arguments: Sequence[str]) -> None:
@@ -162,8 +173,7 @@ def suggested_options(function: Callable[..., Any], arguments: Sequence[str]) ->
 
 def _misspelt(function: Callable[..., Any], arguments: Sequence[str]) -> list[tuple[str, str]]:
     """Returns the options that do not exist, each with the nearest one that does."""
-    parser = tyro.extras.get_parser(function)
-    known = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    known = [name for option in command_options(function) for name in option.names if name.startswith("--")]
     given = [word.split("=")[0].replace("_", "-") for word in arguments if word.startswith("--")]
     close = {
         word: difflib.get_close_matches(word, known, n=1, cutoff=0.6) for word in given if word not in known

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from semenet.cli.evaluation import Images, MapLayer, MapMethod, RunPath
+from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, MapMethod, Positional, RunPath
 from semenet.cli.progress import progress_bars
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from semenet.serving.image_reports.report_list import ImageReports
 
-Positional = tyro.conf.Positional
 # More rows would only scroll away; the page has them all.
 MOST_ROWS = 40
 
@@ -30,7 +29,7 @@ def look(
         pathlib.Path | None, tyro.conf.arg(name="with", metavar="CASCADE|RUN|ENTRY:NAME")
     ] = None,
     assets: bool = False,
-    lungs: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="RUN|ENTRY:NAME")] = None,
+    lungs: LungsRun = None,
     batch_size: int = 16,
     map_method: MapMethod | None = None,
     map_layer: MapLayer = "features",
@@ -120,7 +119,7 @@ def export(
     tf_serving: str | None = None,
     int8: bool = False,
     calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
-    lungs: pathlib.Path | None = None,
+    lungs: LungsRun = None,
     map_method: MapMethod | None = None,
     map_layer: MapLayer = "features",
 ) -> None:
@@ -136,12 +135,13 @@ def export(
             and the server's configuration.
         int8: Write an int8 network too; not for a SavedModel.
         calibration: For int8: manifest, whose split train is used, or folder of images to calibrate on.
-        lungs: For a SavedModel of a network that needs the lungs: the run of a U-Net that finds them, which
+        lungs: For a SavedModel of a network that needs the lungs: a U-Net, such as unet:lung, which
             the SavedModel then includes.
         map_method: Method of a SavedModel's heat maps, as in `semenet explain`. None: cam, or grad-cam where
             it is not possible.
         map_layer: Layer of a SavedModel's heat maps, by name or stride.
     """
+    import_tensorflow()
     from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
     from semenet.serving.exports.runtime_formats import export_format
     from semenet.serving.exports.saved_model import export as export_saved_model
@@ -181,7 +181,7 @@ def export(
 
 
 def cascade(
-    stage1: RunPath,
+    stage1: Annotated[pathlib.Path, tyro.conf.arg(metavar="STAGE1"), Positional],
     lungs: Annotated[pathlib.Path, tyro.conf.arg(metavar="LUNGS"), Positional],
     stage2: Annotated[pathlib.Path, tyro.conf.arg(metavar="STAGE2"), Positional],
     out: pathlib.Path,
@@ -200,6 +200,7 @@ def cascade(
         refines: The class of stage 1 that stage 2 divides.
         gate: Reject images that are not upright frontal radiographs; --no-gate accepts all.
     """
+    import_tensorflow()
     from semenet.progress import step
     from semenet.serving.cascade.cascade import Cascade
     from semenet.storage.atomic import check_new_folder
@@ -237,10 +238,16 @@ def serve(
     from semenet.serving.server.startup import serve as run
 
     with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(progress_bars())
+
+        def show(step: str, done: int, total: int | None) -> None:
+            progress(step, done, total)
+            # Not before the first step: a port that is in use is reported at once.
+            import_tensorflow()
 
         def started(line: str) -> None:
             stack.close()
             # Programs that start the server wait for this line.
             print(line, flush=True)
 
-        run(folder, options, name, started, stack.enter_context(progress_bars()))
+        run(folder, options, name, started, show)

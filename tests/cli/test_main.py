@@ -318,7 +318,7 @@ def test_calibrate_says_what_it_chose_and_from_then_on_it_applies(copied_run, ph
     chosen = json.loads((copied_run / "calibration.json").read_text())
     output = capsys.readouterr().out
     assert f"temperature {chosen['temperature']:.3f}; expected calibration error" in output
-    assert f"; {copied_run / 'calibration.json'}" in output
+    assert output.splitlines()[-1] == str(copied_run / "calibration.json")
     # Of 12 images, which the best epoch was chosen on too.
     assert "caution: The split val has 12 images" in output
     assert "caution: The best epoch was chosen on the split val too" in output
@@ -367,6 +367,19 @@ def test_audit_prints_a_verdict_and_goes_into_the_report(
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert figures["audit"]["verdict"] == found["verdict"]
     assert f"**{found['verdict']}**" in (tmp_path / "out" / "card.md").read_text()
+    # By the column source of phantoms: in the metrics, the report, the card, and the last lines.
+    assert figures["synthetic_images"] == 12
+    output = capsys.readouterr().out
+    for text in (
+        output,
+        (tmp_path / "out" / "report.html").read_text(),
+        (tmp_path / "out" / "card.md").read_text(),
+    ):
+        assert "All 12 images are synthetic: results on them show" in text
+    *_, audited, synthetic, path = (line for line in output.splitlines() if "failed check" not in line)
+    assert audited.endswith(f"Audit: {found['verdict']}.")
+    assert synthetic.startswith("All 12 images")
+    assert path == str(tmp_path / "out" / "report.html")
     bare = without_masks(phantoms)
     command = ["audit", classifier_run, "--manifest", bare, "--out", tmp_path / "bare"]
     assert "Received: 12 of 12 images without a mask" in fails(command, capsys)
@@ -418,7 +431,9 @@ def test_explain_takes_files_or_a_manifest(classifier_run, phantoms, tmp_path, c
     assert set(table["class"]) == {"virus"}
     assert set(table["method"]) == {"cam"}
     assert all((out / name).is_file() for name in table["panel"])
-    assert str(out / "explanations.csv") in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("12 images explained by cam; predicted: ")
+    assert lines[-1] == str(out / "explanations.csv")
 
 
 @pytest.mark.slow

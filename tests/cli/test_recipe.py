@@ -28,8 +28,6 @@ def parsed(monkeypatch, *options):
         ("--distribute", "none"),
         ("--preset", "paper"),
         ("--ema", "0.0"),
-        ("--checkpoint-every", "None"),
-        ("--deterministic", "False"),
     ],
 )
 def test_help_shows_an_option_with_its_default(capsys, flag, default):
@@ -38,6 +36,15 @@ def test_help_shows_an_option_with_its_default(capsys, flag, default):
     text = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
     assert re.search(rf" {flag}[ ,{{].*?\(default: {default}\)", text)
     assert "(default:" not in re.search(rf" {flag}[ ,{{](.*?)\(default: {default}\)", text)[1]
+
+
+def test_help_shows_no_default_where_nothing_is_chosen(capsys):
+    with pytest.raises(SystemExit):
+        run_recipe(find_recipe("seme_resnet50"), "", ["--help"])
+    text = capsys.readouterr().out
+    for noise in ("{None}", "default: None", "default: '')", "default: )"):
+        assert noise not in text
+    assert "--checkpoint-every INT" in text
 
 
 def test_help_with_a_preset_shows_its_defaults(capsys):

@@ -2,11 +2,13 @@
 
 import os
 import pathlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import tyro
 
+from semenet.cli.data.contains import ManifestPath, data_contains
 from semenet.cli.progress import progress_bars
+from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.data.transforms.augmentation import ACQUISITION_CHANGES, Augmentation
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Positional = tyro.conf.Positional
-ManifestPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="CSV"), Positional]
-ImagePath = Annotated[pathlib.Path, tyro.conf.arg(metavar="IMAGE"), Positional]
 
 
 def data_split(
@@ -181,44 +181,6 @@ def data_check(
         raise SystemExit(1)
 
 
-def data_contains(
-    manifest: ManifestPath,
-    image: ImagePath,
-    split: str = "train",
-    root: pathlib.Path | None = None,
-    near: float = 0.9,
-) -> None:
-    """Prints whether an image, or a copy of it, is in a data set (yes or no), and the rows that match.
-
-    Args:
-        manifest: CSV with the columns file, patient and split.
-        image: Radiograph to search for.
-        split: Split to search; "all" searches every split.
-        root: Folder that the manifest's paths start from. None: the manifest's own folder.
-        near: Similarity, 0.5 to 1, from which two images count as copies.
-    """
-    from semenet.data.checks.copies import find_image
-    from semenet.data.images.reading import read_image
-    from semenet.data.manifest.table import read_manifest
-
-    pixels = read_image(image)
-    searched = None if split == "all" else split
-    with progress_bars() as progress:
-        matches = find_image(
-            read_manifest(manifest, root, required=()),
-            pixels,
-            split=searched,
-            min_similarity=near,
-            progress=lambda done, total: progress("Reading", done, total),
-        )
-    print("yes" if matches else "no")
-    if not matches:
-        print(f"searched {'every split' if searched is None else f'the split {searched}'}")
-    for match in matches:
-        print("\t".join(f"{key}={value}" for key, value in match.items() if key != "similarity"), end="\t")
-        print(f"similarity={match['similarity']:.3f}")
-
-
 def data_shard(
     manifest: ManifestPath,
     out: pathlib.Path,
@@ -233,6 +195,7 @@ def data_shard(
         root: Folder that the manifest's paths start from. None: the manifest's own folder.
         shard_mebibytes: Size in MiB at which a new shard is begun.
     """
+    import_tensorflow()
     from semenet.data.manifest.table import read_manifest
     from semenet.data.pipeline.sharding import write_shards
 

@@ -1,0 +1,1 @@
+"""Pages of `--help`, suggestions for misspelt words, and completion in a shell."""
