@@ -3,12 +3,11 @@
 Usage: python tools/demo.py [--out FOLDER]
 
 Generates phantoms, trains a small SEME-ResNet50, evaluates it on held-out patients, explains and exports it,
-and predicts with the export. Metrics on phantoms show that the software works; they say nothing about
-patients.
+predicts with the export, and writes a page on held-back phantoms for a person to open. Metrics on phantoms
+show that the software works; they say nothing about patients.
 """
 
 import contextlib
-import os
 import pathlib
 import shutil
 import sys
@@ -16,9 +15,12 @@ import time
 
 import tyro
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import semenet
+from semenet.cli.tensorflow_import import import_tensorflow
 
-MINE = {"phantoms", "run", "audit", "evaluation", "maps", "savedmodel"}
+MINE = {"phantoms", "run", "audit", "evaluation", "maps", "savedmodel", "findings.html"}
+# Images of held-out patients on the page.
+SHOWN = 12
 
 
 def main(
@@ -45,6 +47,8 @@ def main(
     with step("Training a small seme_resnet50"):
         import dataclasses
 
+        import_tensorflow(training=True)
+
         from semenet.training.loop.fit import train
         from semenet.training.recipe import find_recipe
 
@@ -68,13 +72,15 @@ def main(
 
         audited = audit(out / "run", manifest, "test", out=out / "audit")
     with step("Evaluating it on the test patients"):
+        from semenet.evaluation.report.result_lines import evaluation_lines
         from semenet.evaluation.split_evaluation import evaluate
 
         figures = evaluate(out / "run", manifest, "test", out=out / "evaluation", audit=out / "audit")
     with step("Explaining its predictions"):
         from semenet.evaluation.explanation.explanations import explain
 
-        images = sorted((out / "phantoms" / "images").glob("*.png"))[:6]
+        held_out = semenet.read_manifest(manifest).split("test")["path"].tolist()
+        images = [pathlib.Path(path) for path in held_out[:6]]
         explain(out / "run", images, out=out / "maps")
     with step("Exporting a SavedModel"):
         from semenet.serving.exports.saved_model import export
@@ -90,12 +96,15 @@ def main(
     ):
         shares = "  ".join(f"{name.decode()} {value:.3f}" for name, value in zip(names, values, strict=True))
         print(f"  {image.name}  {shares}")
+    with step("Looking at held-back phantoms"):
+        page = out / "findings.html"
+        semenet.look(held_out[:SHOWN], out / "run", page)
     print(
-        f"\nOn {figures['count']} images of test patients: accuracy {figures['accuracy']:.3f}, macro AUROC "
-        f"{figures['macro_auroc']:.3f}. Audit: {audited['verdict']}.\n"
-        f"Report:     {(out / 'evaluation' / 'report.html').resolve()}\n"
-        f"Heat maps:  {(out / 'maps').resolve()}\nSavedModel: {(out / 'savedmodel').resolve()}"
+        f"\nAudit: {audited['verdict']}. Report: {(out / 'evaluation' / 'report.html').resolve()}\n"
+        f"Heat maps: {(out / 'maps').resolve()}  SavedModel: {(out / 'savedmodel').resolve()}"
     )
+    print("\n".join(evaluation_lines(figures)))
+    print(f"Open this page, which shows {SHOWN} held-back phantoms: {page.resolve()}")
 
 
 @contextlib.contextmanager
