@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 
+from semenet.cli.main import main
+
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SEMENET = pathlib.Path(sys.executable).parent / "semenet"
 
 
 def blocks(language):
@@ -34,7 +35,7 @@ def test_the_quickstart_runs_where_make_demo_left_its_run(classifier_run, phanto
 
 
 @pytest.mark.slow
-def test_the_commands_run_in_order_on_a_kermany_folder(tmp_path):
+def test_the_commands_run_in_order_on_a_kermany_folder(tmp_path, monkeypatch, capsys):
     """From the folder as it is downloaded; the training is cut down by options, not by another command."""
     import cv2
 
@@ -49,22 +50,46 @@ def test_the_commands_run_in_order_on_a_kermany_folder(tmp_path):
                 path = tmp_path / "chest_xray" / split / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 assert cv2.imwrite(str(path), rng.integers(0, 256, (50, 60), "uint8"))
+    image = path.read_bytes()
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "clone" / "runs").mkdir()
+    (tmp_path / "chest_xray").rename(tmp_path / "clone" / "runs" / "chest_xray")
+    folder = tmp_path / "clone"
     cut = "--input-size 32 --width 0.125 --depth 0.01 --epochs 1 --batch-size 8"
-    (tmp_path / "radiograph.jpeg").write_bytes(path.read_bytes())
     for line in "".join(blocks("bash")).strip().splitlines():
         command = shlex.split(line, comments=True)
-        if command[0] == "python":
-            command = [sys.executable, str(ROOT / command[1]), *command[2:], *cut.split()]
-        else:
-            command[0] = str(SEMENET)
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert result.returncode == 0, (line, result.stderr)
+        if command[0] == "mkdir":
+            # mkdir -p NAME && cd NAME
+            folder = folder / command[-1]
+            monkeypatch.chdir(folder)
+            (folder / "radiograph.jpeg").write_bytes(image)
+            continue
+        assert command[0] == "semenet", f"{line}: only semenet itself works in any folder"
+        if command[1] == "train":
+            command += cut.split()
+        try:
+            main(command[1:])
+        except SystemExit as status:
+            pytest.fail(f"{line}: exit status {status.code}: {capsys.readouterr().err}")
+        output = capsys.readouterr().out
         if "data contains" in line:
-            assert result.stdout.startswith(("yes", "no"))
+            assert output.startswith(("yes", "no"))
     for made in ("evaluation/metrics.json", "evaluation/report.html", "predictions.csv"):
-        assert (tmp_path / made).is_file()
-    assert (tmp_path / "savedmodel" / "saved_model.pb").is_file()
-    assert list((tmp_path / "maps").glob("*overlay*.png"))
+        assert (folder / made).is_file()
+    assert (folder / "savedmodel" / "saved_model.pb").is_file()
+    assert list((folder / "maps").glob("*overlay*.png"))
+    # The clone around that folder stays clean.
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_the_commands_write_into_a_folder_that_git_ignores():
+    first = blocks("bash")[0].splitlines()[0]
+    made, entered = re.fullmatch(r"mkdir -p (\w+) && cd (\w+)", first).groups()
+    assert made == entered
+    assert f"{made}/" in (ROOT / ".gitignore").read_text().splitlines()
+    for line in "".join(blocks("bash")).strip().splitlines()[1:]:
+        words = shlex.split(line, comments=True)
+        assert not any(word.startswith(("/", "..")) for word in words), line
 
 
 def test_the_table_is_the_catalogue():
