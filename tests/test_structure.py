@@ -49,6 +49,7 @@ ROOMS = {
         "lung_plausibility",
         "network_inputs",
         "lung_masks",
+        "embedding_columns",
         "embeddings",
         "test_time_augmentation",
         "heat_maps",

@@ -32,10 +32,11 @@ def embed(
         batch_size: Images per step; the last bits of an embedding depend on it.
     """
     import_tensorflow()
+    from semenet.inference.embedding_columns import is_embedding_column
     from semenet.serving.prediction.embedding_table import embed as embed_manifest
 
     table = embed_manifest(run, manifest, out, split=split, root=root, lungs=lungs, batch_size=batch_size)
-    width = sum(name.startswith("e") and name[1:].isdigit() for name in table.columns)
+    width = sum(map(is_embedding_column, table.columns))
     print(f"{len(table)} images of {table['patient'].nunique()} patients, {width} features of each.")
     print(out)
 
@@ -60,7 +61,6 @@ def probe(
         seed: Seed of the folds.
         out: JSON file to write the metrics to. None: only print.
     """
-    import_tensorflow()
     import json
 
     from semenet.evaluation.probing.embedding_probe import probe as probe_features

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # The last feature map of every classifier of the zoo.
 LAYER = "features"
-# Of the columns of a table: e0, e1, ...
-COLUMN_PREFIX = "e"
 
 
 def embedding_network(model: keras.Model) -> keras.Model:
@@ -107,8 +105,3 @@ def embed_rows(run: Run, rows: pd.DataFrame, masks: LungMasks, batch_size: int) 
                 f"{run.name} that are not. Training diverged, or a half-precision policy overflows."
             )
         yield found
-
-
-def embedding_columns(count: int) -> list[str]:
-    """Returns the names of the columns of a table of embeddings: e0, e1 and so on."""
-    return [f"{COLUMN_PREFIX}{number}" for number in range(count)]

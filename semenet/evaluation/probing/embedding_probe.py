@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from semenet import metrics
-from semenet.errors import SemenetError
+from semenet.errors import SemenetError, did_you_mean
 from semenet.evaluation.probing.feature_table import read_features
 from semenet.evaluation.shortcut_audit.linear_probes import fitted_probabilities
 from semenet.metrics.patient_bootstrap import classification_intervals
@@ -63,8 +63,8 @@ def probe(
     rows, values = read_features(features)
     if label not in rows:
         raise SemenetError(
-            f"The label must be a column of the table. Received: {label!r} for {features}. "
-            f"The columns are {', '.join(rows.columns)}."
+            f"The label must be a column of the table. Received: {label!r} for {features}."
+            f"{did_you_mean(label, rows.columns)} The columns are {', '.join(rows.columns)}."
         )
     used = (rows[label] != "").to_numpy()
     if split is not None:

@@ -3,16 +3,14 @@
 import importlib.util
 import os
 import pathlib
-import re
 
 import numpy as np
 import pandas as pd
 
 from semenet.errors import MissingFileError, SemenetError
-from semenet.inference.embeddings import COLUMN_PREFIX
+from semenet.inference.embedding_columns import is_embedding_column
 from semenet.storage.csv_cells import unescape_table
 
-_EMBEDDING = re.compile(rf"{COLUMN_PREFIX}\d+")
 _NEEDED = ("file", "patient", "network", "network_sha256")
 
 
@@ -54,7 +52,7 @@ def read_features(path: str | os.PathLike) -> tuple[pd.DataFrame, np.ndarray]:
             frame = pd.read_parquet(file)
     else:
         frame = unescape_table(pd.read_csv(path, dtype=str, keep_default_na=False))
-    columns = [name for name in frame.columns if _EMBEDDING.fullmatch(name)]
+    columns = [name for name in frame.columns if is_embedding_column(name)]
     missing = [name for name in _NEEDED if name not in frame]
     if missing or not columns:
         raise SemenetError(

@@ -12,7 +12,8 @@ import pandas as pd
 
 from semenet.data.manifest.table import read_manifest
 from semenet.errors import SemenetError
-from semenet.inference.embeddings import check_embeds, embed_rows, embedding_columns, embedding_network
+from semenet.inference.embedding_columns import embedding_columns, is_embedding_column
+from semenet.inference.embeddings import check_embeds, embed_rows, embedding_network
 from semenet.inference.lung_masks import LungMasks
 from semenet.serving.prediction.embedding_journal import EmbeddingJournal
 from semenet.serving.prediction.table_files import check_table_file, write_table
@@ -94,7 +95,7 @@ def embed(
                 journal.add(batch)
     features = pd.DataFrame(np.concatenate(journal.batches), columns=embedding_columns(width))
     described = rows.drop(columns=[name for name in _PATHS if name in rows])
-    described = described.drop(columns=[name for name in features.columns if name in described])
+    described = described.drop(columns=[name for name in described if is_embedding_column(name)])
     described = described.assign(network=run.name, network_sha256=sha256)
     frame = pd.concat([described, features], axis=1)
     if file is not None:
@@ -166,12 +167,8 @@ def nearest_images(
     (found,) = embed_rows(run, row, masks, 1)
     similarity = _unit(features) @ _unit(found)[0]
     order = np.argsort(-similarity, kind="stable")[:count]
-    shown: Iterable[str] = [name for name in table.columns if not _is_embedding(name)]
+    shown: Iterable[str] = [name for name in table.columns if not is_embedding_column(name)]
     return table.iloc[order][shown].assign(similarity=similarity[order]).reset_index(drop=True)
-
-
-def _is_embedding(name: str) -> bool:
-    return name.startswith("e") and name[1:].isdigit()
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
