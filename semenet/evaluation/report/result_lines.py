@@ -127,7 +127,8 @@ def explanation_lines(table: pd.DataFrame) -> Iterator[str]:
         return
     predicted = ", ".join(f"{count} {name}" for name, count in table["predicted"].value_counts().items())
     methods = ", ".join(sorted(set(table["method"]) - {""})) or "no method: no image has a map"
-    line = f"{len(table)} images explained by {methods}; predicted: {predicted}"
+    images = "1 image" if len(table) == 1 else f"{len(table)} images"
+    line = f"{images} explained by {methods}; predicted: {predicted}"
     if "probability" in table:
         line += f"; mean probability {number(float(table['probability'].mean()))}"
     yield f"{line}."
