@@ -76,7 +76,9 @@ def embedding_function(run: Run) -> Callable[[np.ndarray], np.ndarray]:
     check_embeds(run)
     network = embedding_network(run.model)
     signature = tf.TensorSpec((None, *run.input_size, run.channels), tf.uint8)
-    compute = tf.function(lambda images: network(images, training=False), input_signature=[signature])
+    compute = tf.function(
+        lambda images: network(images, training=False), input_signature=[signature], autograph=False
+    )
     return lambda images: compute(images).numpy()
 
 

@@ -193,7 +193,7 @@ def _signatures(servable: Servable) -> dict[str, GenericFunction]:
     if servable.embeds:
         compute_embedding = servable.compute_embedding()
 
-        @tf.function(input_signature=bytes_spec)
+        @tf.function(input_signature=bytes_spec, autograph=False)
         def embed(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             code, images = decode_batch(image_bytes, servable.prepare, servable.specs)
             return _answer(servable, code, compute_embedding(*images))
