@@ -16,7 +16,7 @@ import time
 import tyro
 
 import semenet
-from semenet.cli.tensorflow_import import import_tensorflow
+from semenet.cli.tensorflow_import import import_tensorflow, without_startup_messages
 
 MINE = {"phantoms", "run", "audit", "evaluation", "maps", "savedmodel", "findings.html"}
 # Images of held-out patients on the page.
@@ -86,7 +86,7 @@ def main(
         from semenet.serving.exports.saved_model import export
 
         export(out / "run", out / "savedmodel")
-    with step("Predicting with the export and TensorFlow alone"):
+    with step("Predicting with the export and TensorFlow alone"), without_startup_messages():
         import tensorflow as tf
 
         served = tf.saved_model.load(str(out / "savedmodel")).signatures["serving_default"]

@@ -4,7 +4,14 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from semenet.cli.help.argument_types import LungsRun, Manifests, MapLayer, MapMethod, OwnRunPath, RunPath
+from semenet.cli.help.argument_types import (
+    LungsRun,
+    Manifests,
+    MapLayer,
+    OptionalMapMethod,
+    OwnRunPath,
+    RunPath,
+)
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
 from semenet.training.recipe import Names
@@ -24,7 +31,7 @@ def evaluate(
     lungs: LungsRun = None,
     audit: pathlib.Path | None = None,
     resamples: int = 2000,
-    map_method: MapMethod | None = None,
+    map_method: OptionalMapMethod = None,
     map_layer: MapLayer = "features",
     refined: str | None = None,
 ) -> None:

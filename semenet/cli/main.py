@@ -20,7 +20,7 @@ from semenet.cli.data.sources import SOURCE_COMMANDS
 from semenet.cli.embeddings import EMBEDDING_COMMANDS
 from semenet.cli.evaluation import EVALUATION_COMMANDS
 from semenet.cli.heat_maps import HEAT_MAP_COMMANDS
-from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, MapMethod, Positional, RunPath
+from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, OptionalMapMethod, Positional, RunPath
 from semenet.cli.help.pages import asks_for_help, print_help
 from semenet.cli.recipe import check_command, report_errors, run_recipe, suggested_options, training_command
 from semenet.cli.serving import cascade, export, look, serve
@@ -75,7 +75,7 @@ def predict(
     tta: int = 1,
     lungs: LungsRun = None,
     maps: pathlib.Path | None = None,
-    map_method: MapMethod | None = None,
+    map_method: OptionalMapMethod = None,
     map_layer: MapLayer = "features",
     gate: bool = True,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, MapMethod, Positional, RunPath
+from semenet.cli.help.argument_types import Images, LungsRun, MapLayer, OptionalMapMethod, Positional, RunPath
 from semenet.cli.progress import progress_bars
 from semenet.cli.tensorflow_import import import_tensorflow
 from semenet.errors import SemenetError
@@ -31,7 +31,7 @@ def look(
     assets: bool = False,
     lungs: LungsRun = None,
     batch_size: int = 16,
-    map_method: MapMethod | None = None,
+    map_method: OptionalMapMethod = None,
     map_layer: MapLayer = "features",
     gate: bool = True,
 ) -> None:
@@ -120,7 +120,7 @@ def export(
     int8: bool = False,
     calibration: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="CSV_OR_FOLDER")] = None,
     lungs: LungsRun = None,
-    map_method: MapMethod | None = None,
+    map_method: OptionalMapMethod = None,
     map_layer: MapLayer = "features",
 ) -> None:
     """Exports a network as a SavedModel that takes the bytes of image files, or in another format.

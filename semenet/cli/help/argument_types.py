@@ -11,7 +11,9 @@ RunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN|ENTRY:NAME"), Posit
 # Where the network's own folder is written to.
 OwnRunPath = Annotated[pathlib.Path, tyro.conf.arg(metavar="RUN"), Positional]
 LungsRun = Annotated[pathlib.Path | None, tyro.conf.arg(metavar="RUN|ENTRY:NAME")]
-MapMethod = Annotated[str, tyro.conf.arg(metavar="{cam,grad-cam,grad-cam++,layer-cam,hires-cam}")]
+_METHODS = tyro.conf.arg(metavar="{cam,grad-cam,grad-cam++,layer-cam,hires-cam}")
+MapMethod = Annotated[str, _METHODS]
+OptionalMapMethod = Annotated[str | None, _METHODS]
 MapLayer = Annotated[str, tyro.conf.arg(metavar="NAME|STRIDE")]
 Manifests = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), tyro.conf.UseAppendAction]
 Images = Annotated[tuple[pathlib.Path, ...], tyro.conf.arg(metavar="PATH"), Positional]

@@ -74,8 +74,12 @@ def grouped(options: Sequence[Option]) -> dict[str, list[Option]]:
     if len(options) < MANY_OPTIONS:
         groups["options"] = rest
     else:
+        # A command that does not train has no heading for its batch size.
+        trains = any(option.dest == "epochs" for option in options)
         for heading in (*OPTION_GROUPS, "options"):
             groups[heading] = [option for option in rest if group_of(option.dest) == heading]
+        if not trains:
+            groups["run"] += groups.pop("optimisation")
     return {heading: listed for heading, listed in groups.items() if listed}
 
 

@@ -76,7 +76,7 @@ def probe(
             )
         of_split = (rows["split"] == split).to_numpy()
         left_out = int((of_split & ~used).sum())
-        used &= of_split
+        used = used & of_split
     else:
         left_out = int((~used).sum())
     rows, values = rows[used].reset_index(drop=True), values[used]

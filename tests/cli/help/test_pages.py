@@ -54,6 +54,11 @@ def test_a_long_page_is_grouped_and_a_short_one_is_not():
     groups = grouped(command_options(evaluate))
     assert [option.dest for option in groups["required"]] == ["run", "out"]
     assert {"data", "heat maps", "run"} <= set(groups)
+    # Nothing is optimised.
+    assert "optimisation" not in groups
+    assert "batch-size" in [option.dest for option in groups["run"]]
+    (method,) = [option for option in groups["heat maps"] if option.dest == "map-method"]
+    assert method.metavar.startswith("{cam,grad-cam")
     assert set(grouped(command_options(example))) == {"required", "options"}
 
 
