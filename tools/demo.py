@@ -79,8 +79,9 @@ def main(
     with step("Explaining its predictions"):
         from semenet.evaluation.explanation.explanations import explain
 
-        held_out = semenet.read_manifest(manifest).split("test")["path"].tolist()
-        images = [pathlib.Path(path) for path in held_out[:6]]
+        files = semenet.read_manifest(manifest).split("test")["file"]
+        held_out = [out / "phantoms" / file for file in files]
+        images = held_out[:6]
         explain(out / "run", images, out=out / "maps")
     with step("Exporting a SavedModel"):
         from semenet.serving.exports.saved_model import export
@@ -98,13 +99,13 @@ def main(
         print(f"  {image.name}  {shares}")
     with step("Looking at held-back phantoms"):
         page = out / "findings.html"
-        semenet.look(held_out[:SHOWN], out / "run", page)
+        shown = semenet.look(held_out[:SHOWN], out / "run", page)
     print(
         f"\nAudit: {audited['verdict']}. Report: {(out / 'evaluation' / 'report.html').resolve()}\n"
         f"Heat maps: {(out / 'maps').resolve()}  SavedModel: {(out / 'savedmodel').resolve()}"
     )
     print("\n".join(evaluation_lines(figures)))
-    print(f"Open this page, which shows {SHOWN} held-back phantoms: {page.resolve()}")
+    print(f"Open this page, which shows {len(shown)} held-back phantoms: {page.resolve()}")
 
 
 @contextlib.contextmanager

@@ -30,6 +30,17 @@ def test_the_demo_goes_the_whole_path_and_says_where_the_report_is(tmp_path):
     assert pathlib.Path(report).is_file()
     assert len(list((out / "maps").glob("*_overlay.png"))) == 6
     assert len(re.findall(r"\.png  normal \d\.\d{3}", result.stdout)) == 6
+    last = result.stdout.splitlines()[-1]
+    assert last == f"Open this page, which shows 9 held-back phantoms: {out / 'findings.html'}"
+    assert (out / "findings.html").is_file()
+    for text in (
+        result.stdout,
+        (out / "evaluation" / "card.md").read_text(),
+        pathlib.Path(report).read_text(),
+    ):
+        assert "All 9 images are synthetic" in text
+    for noise in ("cudart", "absl", "oneDNN", "cuInit"):
+        assert noise not in result.stderr
 
 
 def test_the_demo_replaces_nobody_s_folder(tmp_path):
