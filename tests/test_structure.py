@@ -68,7 +68,15 @@ ROOMS = {
         "hospitals",
         "cross_validation",
     ],
-    "serving": ["cascade", "prediction", "cascade_evaluation", "image_reports", "exports", "server"],
+    "serving": [
+        "cascade",
+        "dicom_results",
+        "prediction",
+        "cascade_evaluation",
+        "image_reports",
+        "exports",
+        "server",
+    ],
     "cli": [
         "progress",
         "tensorflow_import",

@@ -78,6 +78,7 @@ def predict(
     map_method: OptionalMapMethod = None,
     map_layer: MapLayer = "features",
     gate: bool = True,
+    dicom_out: pathlib.Path | None = None,
 ) -> None:
     """Writes a table of predictions: file, probabilities of each class, predicted, and input_flags.
 
@@ -101,6 +102,8 @@ def predict(
         map_layer: Layer of the heat maps, by name or stride.
         gate: Reject images that are not upright frontal radiographs; --no-gate answers and only flags them.
             Not for a cascade, which is made with a gate or without.
+        dicom_out: For a cascade: folder for DICOM objects about those of the radiographs that are DICOM: a
+            Structured Report, a Segmentation of the lungs, and captures of the heat maps.
     """
     import_tensorflow()
     from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
@@ -108,9 +111,9 @@ def predict(
     from semenet.storage.file_names import shown_name
 
     map_choice = MapChoice(map_method, map_layer)
-    if maps is None and map_choice != DEFAULT_MAPS:
+    if maps is None and dicom_out is None and map_choice != DEFAULT_MAPS:
         raise SemenetError(
-            "--map-method and --map-layer belong to heat maps. Received: no --maps. "
+            "--map-method and --map-layer belong to heat maps. Received: no --maps and no --dicom-out. "
             "Give a folder with --maps, or leave them out."
         )
     predict(
@@ -124,6 +127,7 @@ def predict(
         maps=maps,
         map_choice=map_choice,
         gated=None if gate else False,
+        dicom_out=dicom_out,
     )
     print(shown_name(out))
 

@@ -13,6 +13,7 @@ def phantom(
     seed: int = 0,
     classes: Names = ("normal", "bacteria", "virus"),
     marker_correlation: float = 0.0,
+    dicom: bool = False,
 ) -> None:
     """Generates synthetic radiographs with masks and a manifest.
 
@@ -24,6 +25,7 @@ def phantom(
         seed: The same seed generates the same files.
         classes: Class names, separated by commas.
         marker_correlation: Probability that the burnt-in letter is determined by the class: adds a shortcut.
+        dicom: Write the images as DICOM files of a digital X-ray device instead of PNG.
     """
     import rich.console
     import rich.progress
@@ -39,6 +41,7 @@ def phantom(
             seed=seed,
             classes=classes,
             marker_correlation=marker_correlation,
+            dicom=dicom,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     print(manifest)

@@ -21,6 +21,7 @@ import pandas as pd
 
 from semenet.data.manifest.table import write_manifest
 from semenet.data.phantom.arguments import LETTERS, PhantomError, check_classes, check_seed, check_size
+from semenet.data.phantom.dicom_instance import dicom_instance
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.data.phantom.synthetic_rows import SOURCE
 from semenet.storage.atomic import write_text
@@ -45,6 +46,7 @@ def write_phantoms(
     seed: int = 0,
     classes: Sequence[str] = CLASSES,
     marker_correlation: float = 0.0,
+    dicom: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> pathlib.Path:
     """Writes a data set of phantoms: `images/`, `masks/`, `lesions/` and, at the end, `manifest.csv`.
@@ -64,6 +66,8 @@ def write_phantoms(
         classes: keys of `LETTERS`, each once.
         marker_correlation: in [0, 1], the share of images that carry the letter of their own class; the
             letter of every other image is drawn uniformly from the letters of all classes.
+        dicom: whether to write the images as DICOM instances of a digital X-ray device, see
+            `semenet.data.phantom.dicom_instance`, instead of PNG. Masks are PNG files.
         progress: None, or a function called after every image with the number of images written and the
             total.
 
@@ -98,7 +102,7 @@ def write_phantoms(
         "seed": int(seed),
         "classes": list(classes),
         "marker_correlation": float(marker_correlation),
-    }
+    } | ({"dicom": True} if dicom else {})
     try:
         _prepare_folder(folder, settings)
         rows = []
@@ -132,13 +136,19 @@ def _write_image(folder: pathlib.Path, settings: dict[str, Any], index: int) -> 
         label, size=settings["size"], seed=(seed, index), patient=(seed, first_index), marker=letter
     )
     images = (phantom.image, phantom.lungs * np.uint8(255), phantom.lesion * np.uint8(255))
+    patient_name = f"{label}-{patient:04d}"
+    file = name
     for kind, image in zip(_FOLDERS, images, strict=True):
+        if kind == _FOLDERS[0] and settings.get("dicom"):
+            file = f"{index:06d}.dcm"
+            (folder / kind / file).write_bytes(dicom_instance(image, patient_name, number=repeated))
+            continue
         _, encoded = cv2.imencode(".png", image)
         (folder / kind / name).write_bytes(encoded.tobytes())
     return {
-        "file": f"images/{name}",
+        "file": f"{_FOLDERS[0]}/{file}",
         "label": label,
-        "patient": f"{label}-{patient:04d}",
+        "patient": patient_name,
         "split": _SPLITS[patient % len(_SPLITS)],
         "mask": f"masks/{name}",
         "lesion_mask": f"lesions/{name}",
@@ -176,7 +186,7 @@ def _prepare_folder(folder: pathlib.Path, settings: dict[str, Any]) -> None:
     for kind in _FOLDERS:
         (folder / kind).mkdir(exist_ok=True)
         for old in (folder / kind).iterdir():
-            if re.fullmatch(r"\d{6,}\.png", old.name):
+            if re.fullmatch(r"\d{6,}\.(png|dcm)", old.name):
                 old.unlink()
 
 

@@ -32,6 +32,7 @@ def predict(
     maps: str | os.PathLike | None = None,
     map_choice: MapChoice = DEFAULT_MAPS,
     gated: bool | None = None,
+    dicom_out: str | os.PathLike | None = None,
 ) -> pd.DataFrame:
     """Scores image files with a network or a cascade.
 
@@ -55,6 +56,8 @@ def predict(
         map_choice: the method and the layer of the heat maps.
         gated: for a network only: whether to reject images that are not upright frontal radiographs (the
             default), or to answer and only flag them. A saved cascade knows itself.
+        dicom_out: for a cascade only: folder for DICOM objects about the DICOM images among the files: a
+            Structured Report, a Segmentation of the lungs, and captures of the heat maps.
 
     Returns:
         One row per image: `file`, one column of probabilities per class, `predicted` and `input_flags`, the
@@ -87,7 +90,20 @@ def predict(
                 f"continues after unreadable files. Received: {name} with --on-error, --tta, --lungs or "
                 "--no-gate. Remove these options; `semenet cascade --no-gate` makes one without the gate."
             )
-        return predict_cascade(network, images, out, batch_size=batch_size, maps=maps, map_choice=map_choice)
+        return predict_cascade(
+            network,
+            images,
+            out,
+            batch_size=batch_size,
+            maps=maps,
+            map_choice=map_choice,
+            dicom_out=dicom_out,
+        )
+    if dicom_out is not None:
+        raise SemenetError(
+            f"DICOM results are those of a cascade. Received: --dicom-out {os.fspath(dicom_out)} with one "
+            "network. Give a cascade's folder; `semenet cascade` makes one."
+        )
     return predict_network(
         network,
         images,

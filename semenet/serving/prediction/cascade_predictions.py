@@ -18,6 +18,7 @@ from semenet.inference.reading_ahead import read_ahead
 from semenet.progress import track
 from semenet.serving.cascade.cascade import Cascade, PreparedImage
 from semenet.serving.cascade.results import CascadeResult
+from semenet.serving.dicom_results.result_files import DicomResults
 from semenet.serving.prediction.map_files import MapFiles
 from semenet.serving.prediction.row_journal import RowJournal
 from semenet.serving.prediction.table_files import check_table_file, write_table
@@ -41,6 +42,7 @@ def predict_cascade(
     batch_size: int = 16,
     maps: str | os.PathLike | None = None,
     map_choice: MapChoice = DEFAULT_MAPS,
+    dicom_out: str | os.PathLike | None = None,
 ) -> pd.DataFrame:
     """Classifies image files with a cascade.
 
@@ -59,6 +61,9 @@ def predict_cascade(
         maps: folder for the heat maps of both stages, see `semenet.serving.prediction.map_files.MapFiles`; or
             None. A rejected image has none. A call with maps does not resume: it starts again.
         map_choice: their method and layer.
+        dicom_out: folder for DICOM objects about the DICOM images among the files, see
+            `semenet.serving.dicom_results.DicomResults`; or None. Images without them are classified again
+            by a call that resumes.
 
     Returns:
         One row per image, in the order of the file names: `file` (by
@@ -88,12 +93,17 @@ def predict_cascade(
     columns = ["file", *cascade.class_names, *DECISION_COLUMNS]
     stamps = [_stamp(file) for file in files]
     stage_maps = {} if maps is None else _stage_maps(cascade, maps, map_choice)
+    objects = None if dicom_out is None else DicomResults(dicom_out, cascade, map_choice)
     stems = dict(zip(files, unique_stems(files), strict=True))
-    waiting = [item for item in zip(files, stamps, strict=True) if item[1] not in journal.rows]
+    waiting = [
+        (file, stamp)
+        for file, stamp in zip(files, stamps, strict=True)
+        if stamp not in journal.rows or (objects and not objects.has(stems[file]))
+    ]
     with journal:
         batches = _read_batches(waiting, cascade, batch_size)
         for batch in track(batches, len(waiting), "Classifying"):
-            journal.add(_rows(cascade, batch, map_choice, stage_maps, stems))
+            journal.add(_rows(cascade, batch, map_choice, stage_maps, objects, stems))
     if stage_maps:
         MapFiles.finish_all(stage_maps.values())
     frame = pd.DataFrame([journal.rows[stamp][0] for stamp in stamps], columns=columns)
@@ -101,6 +111,10 @@ def predict_cascade(
     if out is not None:
         write_table(frame, out)
     _report_errors([journal.rows[stamp] for stamp in stamps], out)
+    if objects is not None and objects.left_out:
+        file, reason = objects.left_out[0]
+        count = len(objects.left_out)
+        print(f"no DICOM results for {count} of {len(files)} images, first {file}: {reason}", file=sys.stderr)
     journal.remove()
     return frame
 
@@ -115,11 +129,12 @@ def _rows(
     batch: list[tuple[StampedFile, PreparedImage | ImageError]],
     map_choice: MapChoice,
     stage_maps: dict[str, MapFiles],
+    objects: DicomResults | None,
     stems: dict[pathlib.Path, str],
 ) -> Iterator[tuple[str, list, str]]:
-    """Yields stamp, row and error message for each file of a batch, and writes its heat maps."""
+    """Yields stamp, row and error message for each file of a batch, and writes its maps and DICOM objects."""
     readable = [prepared for _, prepared in batch if not isinstance(prepared, ImageError)]
-    result = cascade.decide(readable, bool(stage_maps) and map_choice) if readable else None
+    result = cascade.decide(readable, bool(stage_maps or objects) and map_choice) if readable else None
     index = 0
     for (file, stamp), prepared in batch:
         if isinstance(prepared, ImageError):
@@ -132,6 +147,8 @@ def _rows(
                 boxes = getattr(result, f"{stage}_boxes")
                 box = None if boxes is None else Box(*boxes[index].tolist())
                 files.write(file, stems[file], heat, cascade.runs[stage].class_names[shown], box)
+        if objects is not None:
+            objects.write(file, stems[file], result, index)
         yield stamp, decision_row(file, result, index), ""
         index += 1
 
