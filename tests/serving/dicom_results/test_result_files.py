@@ -73,7 +73,7 @@ def test_a_call_that_resumes_adds_the_objects_that_are_missing(cascade, folder, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as stopped:
-        stopped.setattr(cascade_predictions, "_write_table", fail)
+        stopped.setattr(cascade_predictions, "_report_errors", fail)
         with pytest.raises(KeyboardInterrupt):
             semenet.predict(cascade, folder, table)
     semenet.predict(cascade, folder, table, dicom_out=out)
