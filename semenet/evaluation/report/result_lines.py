@@ -45,7 +45,7 @@ def evaluation_lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def hospital_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the main result of `semenet.evaluate_hospitals` for each hospital, and external drops.
+    """Yields the main result of `semenet.evaluate_hospitals` for each hospital, cautions, and external drops.
 
     Args:
         result: the content of metrics.json.
@@ -56,6 +56,7 @@ def hospital_lines(result: Mapping[str, Any]) -> Iterator[str]:
             value = with_interval(row["figures"][name], row["intervals"][name])
             kind = "internal" if row["internal"] else "external"
             yield f"{row['hospital']} ({kind}): {_NAMES[name]} {value}, {row['count']} images."
+    yield from (f"caution: {warning}" for warning in result["warnings"])
     yield from _failure_lines(failed_hospitals(result))
 
 

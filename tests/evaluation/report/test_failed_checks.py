@@ -107,8 +107,9 @@ def test_an_external_drop_is_an_interval_below_0():
         "the internal manifest."
     )
     assert failed_hospitals({"hospitals": rows}) == [expected]
-    lines = list(hospital_lines({"hospitals": rows}))
-    assert len(lines) == 4
+    lines = list(hospital_lines({"hospitals": rows, "warnings": ["set: All 20 images are synthetic"]}))
+    assert len(lines) == 5
+    assert lines[3] == "caution: set: All 20 images are synthetic"
     assert lines[1].startswith("there (external): Macro AUROC 0.600")
     assert lines[-1] == f"failed check: {expected}"
 
