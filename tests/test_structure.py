@@ -84,6 +84,7 @@ ROOMS = {
         "recipe",
         "cross_validation",
         "environment_checks",
+        "archive",
         "doctor",
         "data",
         "embeddings",

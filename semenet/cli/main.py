@@ -11,6 +11,13 @@ from typing import Annotated, Literal
 
 import tyro
 
+from semenet.cli.archive import (
+    ArchiveUrl,
+    StudyQuery,
+    StudyUids,
+    check_archive_arguments,
+    predict_archive,
+)
 from semenet.cli.cross_validation import cross_validate_by_name, cross_validation_command
 from semenet.cli.data.combine import COMBINE_COMMANDS
 from semenet.cli.data.finding_sources import FINDING_COMMANDS
@@ -68,7 +75,8 @@ def doctor() -> None:
 
 def predict(
     run: RunPath,
-    images: Images,
+    images: Images = (),
+    *,
     out: pathlib.Path,
     on_error: Literal["raise", "skip"] | None = None,
     batch_size: int = 16,
@@ -79,6 +87,10 @@ def predict(
     map_layer: MapLayer = "features",
     gate: bool = True,
     dicom_out: pathlib.Path | None = None,
+    dicomweb: ArchiveUrl = None,
+    study: StudyUids = (),
+    query: StudyQuery = (),
+    store: bool = False,
 ) -> None:
     """Writes a table of predictions: file, probabilities of each class, predicted, and input_flags.
 
@@ -104,6 +116,11 @@ def predict(
             Not for a cascade, which is made with a gate or without.
         dicom_out: For a cascade: folder for DICOM objects about those of the radiographs that are DICOM: a
             Structured Report, a Segmentation of the lungs, and captures of the heat maps.
+        dicomweb: For a cascade: address of a DICOMweb archive whose radiographs to classify instead of
+            files. docs/dicom.md describes credentials.
+        study: With --dicomweb: UIDs of the studies to classify.
+        query: With --dicomweb: attributes of the studies to find, such as ModalitiesInStudy=DX.
+        store: With --dicomweb: store the DICOM objects in the archive, in the study of their radiograph.
     """
     import_tensorflow()
     from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice
@@ -115,6 +132,17 @@ def predict(
         raise SemenetError(
             "--map-method and --map-layer belong to heat maps. Received: no --maps and no --dicom-out. "
             "Give a folder with --maps, or leave them out."
+        )
+    if dicomweb is not None or study or query or store:
+        others = (on_error, tta, lungs, maps, gate) != (None, 1, None, None, True)
+        check_archive_arguments(dicomweb, images, others)
+        predict_archive(run, out, dicomweb, study, query, store, dicom_out, batch_size, map_choice)
+        print(shown_name(out))
+        return
+    if not images:
+        raise SemenetError(
+            "`semenet predict` needs radiographs. Received: none. Give files or folders, or an archive with "
+            "--dicomweb."
         )
     predict(
         run,

@@ -70,7 +70,7 @@ class DicomResults:
         """Returns whether the report of an image, which is written last, is there."""
         return self._path(stem, REPORT).exists()
 
-    def write(self, file: pathlib.Path, stem: str, result: CascadeResult, index: int) -> None:
+    def write(self, file: pathlib.Path, stem: str, result: CascadeResult, index: int) -> list[Dataset]:
         """Writes the objects about one image.
 
         Args:
@@ -80,13 +80,16 @@ class DicomResults:
             result: a result of the cascade, with heat maps.
             index: the image's place in it.
 
+        Returns:
+            The objects that were written.
+
         Raises:
             OutputError: a file cannot be written.
         """
         contents = file.read_bytes()
         if not is_dicom(contents[:HEAD_BYTES]):
             self.left_out.append((file, "not a DICOM file"))
-            return
+            return []
         from semenet.serving.dicom_results.captures import heat_map_captures
         from semenet.serving.dicom_results.lung_segmentation import lung_segmentation
         from semenet.serving.dicom_results.structured_report import structured_report
@@ -95,7 +98,7 @@ class DicomResults:
             source = read_header(str(file), contents)
         except DicomResultError as error:
             self.left_out.append((file, str(error)))
-            return
+            return []
         finding = self._finding(file, source, result, index)
         objects = {}
         if finding.lungs is not None:
@@ -106,6 +109,7 @@ class DicomResults:
             stream = io.BytesIO()
             written.save_as(stream)
             write_bytes(self._path(stem, name), stream.getvalue())
+        return list(objects.values())
 
     def _path(self, stem: str, name: str) -> pathlib.Path:
         return self.folder / f"{stem}_{name}.dcm"

@@ -1,0 +1,5 @@
+"""Classifies the radiographs of a DICOMweb archive, and stores the results in it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
