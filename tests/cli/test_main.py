@@ -149,7 +149,10 @@ def test_a_defect_keeps_its_traceback(monkeypatch, defect):
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [("predict", "at least one image"), ("explain", "Either images or a manifest are explained.")],
+    [
+        ("predict", "needs radiographs. Received: none"),
+        ("explain", "Either images or a manifest are explained."),
+    ],
 )
 def test_no_image_at_all_is_an_error(command, message, classifier_run, tmp_path, capsys):
     with pytest.raises(SystemExit):

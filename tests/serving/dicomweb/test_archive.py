@@ -12,8 +12,8 @@ from hand_made_networks import brightness_network, threshold_unet
 from orthanc import PASSWORD, USER, running_orthanc
 
 import semenet
-from semenet.cli.archive import parse_query
 from semenet.cli.main import main
+from semenet.cli.prediction.archive import parse_query
 from semenet.data.phantom.dicom_instance import dicom_instance
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.serving.cascade.cascade import Cascade

@@ -1,0 +1,1 @@
+"""Commands that score images, and those that write masks."""
