@@ -9,6 +9,7 @@ from .heat_maps.explained_layers import layers_by_stride as layers_by_stride
 from .heat_maps.map_choice import MapChoice as MapChoice
 from .heat_maps.map_choice import heat_map as heat_map
 from .heat_maps.map_choice import method_function as method_function
+from .heat_maps.overlays import heat_map_layer as heat_map_layer
 from .heat_maps.overlays import overlay_heat_map as overlay_heat_map
 from .heat_maps.overlays import resize_heat_map as resize_heat_map
 from .lung_masks import LungMasks as LungMasks
@@ -27,6 +28,7 @@ __all__ = [
     "grad_cam_function",
     "grad_cam_plus_plus_function",
     "heat_map",
+    "heat_map_layer",
     "hires_cam_function",
     "keep_only_lungs",
     "layer_cam_function",

@@ -18,6 +18,7 @@ from semenet.serving.exports.servables import (
     image_spec,
     mask_files,
     network_outputs,
+    png_files,
     prepare_graph,
     served_network,
 )
@@ -80,10 +81,14 @@ class LungServable:
             answer = {"lung_mask_bytes": mask_files(levels)} if explain else {}
             if view is None:
                 images = keep_only_lungs_graph(own, levels, tf.fill(tf.shape(levels)[:1], True))
-                return outputs(images) | answer
+                return outputs(images) | answer | received(images)
             failed, (images,), (box,) = view(own, levels)
             answer |= {"lung_flags": flag_words(failed, CHECKS)} | ({"box": box} if explain else {})
-            return outputs(images) | answer
+            return outputs(images) | answer | received(images)
+
+        def received(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            # All channels are equal.
+            return {"input_bytes": png_files(images[..., 0])} if explain else {}
 
         return compute
 

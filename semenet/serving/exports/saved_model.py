@@ -17,6 +17,7 @@ from semenet.serving.cascade.cascade import Cascade
 from semenet.serving.cascade.saved_cascade import is_cascade
 from semenet.serving.exports.decoding_graph import ERROR_CODES, NO_ERROR, decode_batch
 from semenet.serving.exports.lung_servable import LungServable
+from semenet.serving.exports.report_description import REPORT, Servable, report_description
 from semenet.serving.exports.servables import CascadeServable, NetworkServable
 from semenet.serving.exports.warm_up import FILE as WARM_UP
 from semenet.serving.exports.warm_up import write_warm_up
@@ -25,8 +26,6 @@ from semenet.training.run_folder.run import Run
 
 DESCRIPTION = pathlib.Path("assets.extra") / "semenet.json"
 ERROR = "error"
-
-Servable = NetworkServable | LungServable | CascadeServable
 
 
 def export(
@@ -64,7 +63,9 @@ def export(
       abstained if `predicted` is "abstain", or why the item is "rejected"), `input_flags` (all findings of
       the input gate, see `semenet.inference.input_gate`), `lung_flags` (why the lung mask is implausible, ""
       if it is plausible); in `explain` also `stage1_heat_map`, `stage2_heat_map`, `lung_mask_bytes`,
-      8-bit PNG files, and, of stages with a lung view, `stage1_box`, `stage2_box`.
+      8-bit PNG files, `stage1_input_bytes`, `stage2_input_bytes`, PNG files of the images as the stages
+      received them, and, of stages with a lung view, `stage1_box`, `stage2_box`; of a network exported with
+      `lungs`, `input_bytes`.
 
     The image is prepared bit for bit as in training and evaluation. `assets.extra/semenet.json` describes the
     networks with their temperatures, the method and the layer of their heat maps, and the operating points
@@ -114,7 +115,8 @@ def export(
         description_file = folder / DESCRIPTION
         description_file.parent.mkdir()
         description = servable.describe() | {
-            "error_codes": {str(code): text for code, text in ERROR_CODES.items()}
+            "error_codes": {str(code): text for code, text in ERROR_CODES.items()},
+            REPORT: report_description(servable, path).to_json(),
         }
         description_file.write_text(json.dumps(description, indent=2) + "\n")
         write_warm_up(description_file.with_name(WARM_UP), signatures)

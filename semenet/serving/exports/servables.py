@@ -210,7 +210,9 @@ class CascadeServable:
             }
             if explain:
                 answer |= {name: decided[name] for name in _EXPLAINED if name in decided}
-                answer["lung_mask_bytes"] = _pngs(decided["lung_mask"])
+                answer["lung_mask_bytes"] = png_files(decided["lung_mask"])
+                for stage in ("stage1", "stage2"):
+                    answer[f"{stage}_input_bytes"] = png_files(decided[f"{stage}_input"][..., 0])
             return answer
 
         return compute
@@ -240,13 +242,13 @@ def flag_words(marked: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
 
 def mask_files(levels: tf.Tensor) -> tf.Tensor:
     """Encodes the masks of grey levels, int32 `(N, H, W)` in [0, 255], as PNG files: string `(N,)`."""
-    return _pngs(tf.cast(levels >= MASK_LEVEL, tf.uint8) * 255)
+    return png_files(tf.cast(levels >= MASK_LEVEL, tf.uint8) * 255)
 
 
-def _pngs(masks: tf.Tensor) -> tf.Tensor:
-    """Encodes masks, uint8 `(N, H, W)`, as PNG files: string `(N,)`."""
+def png_files(images: tf.Tensor) -> tf.Tensor:
+    """Encodes grey images or masks, uint8 `(N, H, W)`, as PNG files: string `(N,)`."""
     return tf.map_fn(
-        lambda mask: tf.io.encode_png(mask[..., tf.newaxis]), masks, fn_output_signature=tf.string
+        lambda image: tf.io.encode_png(image[..., tf.newaxis]), images, fn_output_signature=tf.string
     )
 
 

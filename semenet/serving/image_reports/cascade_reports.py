@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from semenet.serving.cascade.cascade import Cascade, PreparedImage
 from semenet.serving.cascade.decisions import ABSTAIN
 from semenet.serving.cascade.results import CascadeResult
 from semenet.serving.image_reports import sentences
+from semenet.serving.image_reports.described_networks import DescribedCascade
 from semenet.serving.image_reports.image_report import ImageReport, NetworkReport
 from semenet.serving.image_reports.network_report import (
     explained_network,
@@ -84,18 +86,28 @@ def cascade_reports(
             if isinstance(image, ImageError):
                 yield unreadable_report(file, image, unreadable_row(file, cascade))
                 continue
-            yield _report(file, image.film, cascade, result, index, geometries)
+            yield cascade_report(file, image.film, cascade, result, index, geometries)
             index += 1
 
 
-def _report(
-    file: pathlib.Path,
+def cascade_report(
+    file: str | os.PathLike,
     film: Film,
-    cascade: Cascade,
+    cascade: Cascade | DescribedCascade,
     result: CascadeResult,
     index: int,
-    geometries: dict[str, ReceptiveField | None],
+    geometries: Mapping[str, ReceptiveField | None],
 ) -> ImageReport:
+    """Makes the report on one image of a cascade's result.
+
+    Args:
+        file: the image's file, or its name.
+        film: the image for the screen.
+        cascade: the cascade, or its description.
+        result: the result, with heat maps and inputs.
+        index: the image's place in the result.
+        geometries: for "stage1" and "stage2" where the cells of the heat map lie, see `cell_geometry`.
+    """
     row = decision_row(file, result, index)
     flags, lung_flags = result.input_flags[index], result.lung_flags[index]
     if flags:
@@ -144,7 +156,7 @@ def _report(
 def _stage(
     stage: str,
     film: Film,
-    cascade: Cascade,
+    cascade: Cascade | DescribedCascade,
     result: CascadeResult,
     index: int,
     geometry: ReceptiveField | None,
@@ -169,7 +181,7 @@ def _stage(
     )
 
 
-def _question(cascade: Cascade, is_second: bool) -> str:
+def _question(cascade: Cascade | DescribedCascade, is_second: bool) -> str:
     if is_second:
         divided = sentences.shown_class(cascade.rule.refines)
         return f"if {divided}: {sentences.listed(cascade.stage2.class_names)}?"

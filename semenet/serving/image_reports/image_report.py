@@ -30,6 +30,7 @@ class NetworkReport:
         explained: the class that the heat map explains, "" without one.
         heat_map: float32 `(h, w)` in [0, 1]; None for a segmentation network.
         map_picture: the radiograph with the heat map in colour, as the bytes of a WebP file; None without.
+        map_layer: the heat map alone, transparent where it is 0, likewise.
         in_lungs: the share of the heat map inside the lungs; None where there is no map, no heat or no lungs.
         lung_area: the lungs' share of what the network saw, which a uniform map would have; None likewise.
 
@@ -52,6 +53,7 @@ class NetworkReport:
     explained: str = ""
     heat_map: np.ndarray | None = dataclasses.field(default=None, repr=False)
     map_picture: bytes | None = dataclasses.field(default=None, repr=False)
+    map_layer: bytes | None = dataclasses.field(default=None, repr=False)
     in_lungs: float | None = None
     lung_area: float | None = None
 

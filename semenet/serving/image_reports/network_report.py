@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,18 @@ from semenet.data.images.errors import ImageError
 from semenet.data.transforms.lung_view_on_host import Box
 from semenet.serving.cascade.decisions import REJECTED
 from semenet.serving.image_reports.image_report import ImageReport, NetworkReport
-from semenet.serving.image_reports.pictures import Film, draw_map, encode_webp, locate_heat
-from semenet.serving.image_reports.sentences import network_confidence, rejected_sentences
+from semenet.serving.image_reports.pictures import Film, draw_map, draw_map_layer, encode_webp, locate_heat
+from semenet.serving.image_reports.sentences import NOT_READ, network_confidence, rejected_sentences
 from semenet.storage.file_names import shown_name
 
 if TYPE_CHECKING:
     from semenet.models.receptive_fields import ReceptiveField
+    from semenet.serving.image_reports.described_networks import DescribedNetwork
     from semenet.training.run_folder.run import Run
 
 
 def explained_network(
-    run: Run,
+    run: Run | DescribedNetwork,
     film: Film,
     *,
     title: str,
@@ -67,6 +68,7 @@ def explained_network(
         explained=run.class_names[int(probabilities.argmax())],
         heat_map=heat,
         map_picture=draw_map(film, heat, geometry, box),
+        map_layer=draw_map_layer(film, heat, geometry, box),
         in_lungs=in_lungs,
         lung_area=area,
     )
@@ -84,7 +86,7 @@ def rejected_report(row: list, film: Film, flags: Sequence[str]) -> ImageReport:
     return ImageReport(row[0], "rejected", REJECTED, words, tuple(row), **film.fields)
 
 
-def unreadable_report(file: pathlib.Path, error: ImageError, row: list) -> ImageReport:
+def unreadable_report(file: str | os.PathLike, error: ImageError, row: list) -> ImageReport:
     """Makes the report on a file that cannot be read.
 
     Args:
@@ -92,5 +94,5 @@ def unreadable_report(file: pathlib.Path, error: ImageError, row: list) -> Image
         error: what is wrong with it.
         row: its row in the table.
     """
-    words = ("Not read: this file is not an image that can be used.", str(error))
+    words = (NOT_READ, str(error))
     return ImageReport(shown_name(file), "error", "error", words, tuple(row))

@@ -6,7 +6,7 @@ import base64
 import datetime
 import hashlib
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -33,8 +33,10 @@ OUTCOMES = {
     "error": ("Not read", "✕"),
 }
 
-# From the bytes of a WebP file and a name for it to the address of the picture.
-AddressOf = Callable[[bytes, str], str]
+# From the bytes of a picture, the number of its image and its own name to the address of the picture.
+AddressOf = Callable[[bytes, int, str], str]
+# The scripts that both pages have.
+_LIST_SCRIPTS = ("list.js", "viewer.js")
 
 
 def render_reports(reports: Sequence[ImageReport], more: int = 0) -> str:
@@ -58,37 +60,55 @@ def write_page(reports: ImageReports, out: pathlib.Path, assets: bool) -> pathli
     if assets:
         folder = output_folder(out.with_name(f"{out.stem}_files"))
 
-        def address(picture: bytes, name: str) -> str:
-            write_bytes(folder / name, picture)
-            return quote(f"{folder.name}/{name}")
+        def address(picture: bytes, number: int, name: str) -> str:
+            file = f"{number:05d}_{name}.webp"
+            write_bytes(folder / file, picture)
+            return quote(f"{folder.name}/{file}")
 
-    environment = _environment(address)
-    styles = [_source(environment, name) for name in ("report.css", "page.css")]
-    script = _source(environment, "page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    counts = reports.counts()
+    environment = page_environment(address)
+    style, script = page_sources((*_LIST_SCRIPTS, "findings.js"))
     parts = environment.get_template("page.html.j2").generate(
         reports=reports,
         reader=reports.reader,
-        counts={name: counts[name] for name in OUTCOMES if name in counts},
-        answers=_answers(reports),
-        style=markupsafe.Markup("\n".join(styles)),
+        style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
-        script_hash=f"sha256-{digest}",
+        policy=markupsafe.Markup(content_policy(style, script, "img-src data: file: 'self'")),
         date=datetime.datetime.now(datetime.UTC),
-        version=_version(),
     )
     with replacing(out) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.writelines(parts)
     return out
 
 
-def _answers(reports: Iterable[ImageReport]) -> list[str]:
-    """Returns the different answers, sorted."""
-    return sorted({report.predicted for report in reports if report.outcome == "answer"})
+def page_environment(address: AddressOf) -> jinja2.Environment:
+    """Returns the templates of a page, whose script sets sizes and shows the controls of a film."""
+    environment = _environment(address)
+    environment.globals |= {"sizes": "data-size", "controls": True, "version": _version()}
+    return environment
 
 
-def _data_address(picture: bytes, name: str) -> str:
+def page_sources(scripts: Sequence[str] = (*_LIST_SCRIPTS, "upload.js")) -> tuple[str, str]:
+    """Returns the style sheet of a page, and its script, joined from several files."""
+    environment = _environment(_data_address)
+    style = "\n".join(_source(environment, name) for name in ("report.css", "page.css"))
+    script = "\n".join(_source(environment, name) for name in scripts)
+    return style, f'"use strict";\n(() => {{\n{script}}})();\n'
+
+
+def content_policy(style: str, script: str, *sources: str) -> str:
+    """Returns the Content-Security-Policy of a page: its own style and script by their hashes, and no other.
+
+    Args:
+        style: the text of its style sheet.
+        script: the text of its script.
+        sources: further directives, such as where pictures come from.
+    """
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    own = f"style-src 'sha256-{hashes[0]}'", f"script-src 'sha256-{hashes[1]}'"
+    return "; ".join(("default-src 'none'", *own, *sources, "base-uri 'none'", "form-action 'none'"))
+
+
+def _data_address(picture: bytes, number: int, name: str) -> str:
     """Returns the address of a picture that lies in the page itself."""
     return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
 
@@ -104,6 +124,9 @@ def _environment(address: AddressOf) -> jinja2.Environment:
     environment.filters |= {"words": sentences.shown_class, "percent": sentences.percent}
     environment.globals |= {
         "address": address,
+        # A notebook has no script that could set sizes, and no policy that forbids them in attributes.
+        "sizes": "style",
+        "controls": False,
         "outcomes": OUTCOMES,
         "outline_units": OUTLINE_UNITS,
         "research_use": RESEARCH_USE,

@@ -8,13 +8,23 @@ import cv2
 import numpy as np
 
 from semenet.data.transforms.lung_view_on_host import Box
-from semenet.inference.heat_maps.overlays import overlay_heat_map, place_heat_map, share_inside
+from semenet.inference.heat_maps.overlays import (
+    encode_image,
+    heat_map_layer,
+    overlay_heat_map,
+    place_heat_map,
+    share_inside,
+)
 from semenet.models.receptive_fields import ReceptiveField
 
 # Longest sides in pixels: sharp enough on a screen, and a thousand films are some 30 MB.
 FILM_SIDE = 640
 MAP_SIDE = 384
+# Of the film that `semenet serve` sends, one at a time, and whose grey levels a person stretches.
+PNG_SIDE = 1024
 THUMBNAIL_SIDE = 112
+# A heat map is smooth, and the browser enlarges it.
+LAYER_SIDE = 192
 # Coordinates of outlines, so that they have few digits.
 OUTLINE_UNITS = 1000
 _QUALITY = 80
@@ -49,8 +59,11 @@ def make_film(image: np.ndarray) -> Film:
 
 
 def encode_webp(image: np.ndarray) -> bytes:
-    """Encodes a uint8 image, grey `(H, W)` or RGB `(H, W, 3)`, as the bytes of a WebP file."""
-    colours = image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
+    """Encodes a uint8 image, grey `(H, W)`, RGB or RGBA, as the bytes of a WebP file."""
+    colours = image
+    if image.ndim == 3:
+        # OpenCV has blue first.
+        colours = np.ascontiguousarray(image[..., [2, 1, 0, 3][: image.shape[2]]])
     return cv2.imencode(".webp", colours, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])[1].tobytes()
 
 
@@ -88,6 +101,19 @@ def draw_map(film: Film, heat: np.ndarray, geometry: ReceptiveField | None, box:
     """
     box = None if box is None else scale_box(box, film.size, film.small.shape)
     return encode_webp(overlay_heat_map(film.small, heat, geometry=geometry, box=box))
+
+
+def draw_map_layer(film: Film, heat: np.ndarray, geometry: ReceptiveField | None, box: Box | None) -> bytes:
+    """Draws a heat map alone, as a layer over the radiograph; see `draw_map`."""
+    scale = min(1, LAYER_SIDE / max(film.size))
+    size = tuple(max(1, round(side * scale)) for side in film.size)
+    box = None if box is None else scale_box(box, film.size, size)
+    return encode_webp(heat_map_layer(heat, size, geometry, box))
+
+
+def film_png(image: np.ndarray) -> bytes:
+    """Encodes a radiograph, uint8 `(H, W)`, without loss, at most `PNG_SIDE` pixels long: a PNG file."""
+    return encode_image(_shrink(image, PNG_SIDE))
 
 
 def locate_heat(

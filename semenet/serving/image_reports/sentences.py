@@ -10,6 +10,7 @@ from semenet.serving.cascade.decisions import ABSTAIN
 
 if TYPE_CHECKING:
     from semenet.serving.cascade.decisions import ChainRule
+    from semenet.serving.image_reports.described_networks import DescribedNetwork
     from semenet.training.run_folder.run import Run
 
 # Why the input gate rejects an image, by `semenet.inference.input_gate.CODES`.
@@ -28,6 +29,9 @@ LUNG_REASONS = {
     "count": "not in two parts",
     "position": "not where lungs lie",
 }
+
+NOT_READ = "Not read: this file is not an image that can be used."
+LUNGS_UNKNOWN = "Not looked for: no network that finds them is at hand."
 
 
 def shown_class(name: str) -> str:
@@ -110,7 +114,9 @@ def cascade_sentences(
     )
 
 
-def classifier_sentences(probabilities: Mapping[str, float], predicted: str, run: Run) -> tuple[str, str]:
+def classifier_sentences(
+    probabilities: Mapping[str, float], predicted: str, run: Run | DescribedNetwork
+) -> tuple[str, str]:
     """Says what a single classifier returns for an image, and how far it can be believed.
 
     Args:
@@ -172,7 +178,7 @@ def heat_caution(title: str, in_lungs: float, lung_area: float) -> str:
     )
 
 
-def describe_input(run: Run, alone: bool, found: bool) -> str:
+def describe_input(run: Run | DescribedNetwork, alone: bool, found: bool) -> str:
     """Describes what a network received of an image.
 
     Args:
@@ -193,7 +199,7 @@ def describe_input(run: Run, alone: bool, found: bool) -> str:
     return f"{words}, {width} x {height} pixels{', with CLAHE' if run.inference_clahe else ''}"
 
 
-def network_confidence(run: Run) -> float | None:
+def network_confidence(run: Run | DescribedNetwork) -> float | None:
     """Returns the confidence from which on a network answers, as its calibration chose it, or None."""
     abstain = (run.calibration or {}).get("abstain")
     return None if abstain is None else float(abstain["confidence"])

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from semenet.data.images.errors import ImageError
 from semenet.data.images.timed_reading import read_with_colour
@@ -15,19 +14,18 @@ from semenet.data.pipeline.datasets import prepare_image
 from semenet.inference.heat_maps.map_choice import DEFAULT_MAPS, MapChoice, method_function
 from semenet.inference.heat_maps.overlays import cell_geometry
 from semenet.inference.lung_masks import LungMasks, resized_mask
-from semenet.inference.lung_plausibility import CHECKS, failed_lung_checks
 from semenet.inference.reading_ahead import read_ahead
 from semenet.inference.scoring import scoring_function
 from semenet.metrics.probabilities import check_probabilities
 from semenet.progress import track
-from semenet.serving.image_reports import sentences
-from semenet.serving.image_reports.image_report import ImageReport, NetworkReport
-from semenet.serving.image_reports.network_report import (
-    explained_network,
-    rejected_report,
-    unreadable_report,
+from semenet.serving.image_reports.image_report import ImageReport
+from semenet.serving.image_reports.network_report import unreadable_report
+from semenet.serving.image_reports.pictures import Film, make_film
+from semenet.serving.image_reports.single_network_result import (
+    ClassifierResult,
+    classifier_report,
+    mask_report,
 )
-from semenet.serving.image_reports.pictures import Film, encode_webp, make_film, outline_path, shares_of_image
 from semenet.serving.prediction.cascade_predictions import ERROR
 from semenet.serving.prediction.network_gate import GateInput, NetworkGate
 from semenet.serving.prediction.network_predictions import network_inputs, prepared_for
@@ -164,50 +162,22 @@ class _ClassifierReports:
         check_probabilities(outputs)
         heats, _ = self._explain(inputs.images, outputs.argmax(axis=1))
         for index, (file, image) in enumerate(zip(files, images, strict=True)):
-            mask, flags = _checked_mask(lungs.probabilities[index])
-            codes = input_flags[index]
-            row = [*table_row((file, ""), outputs[index], run, None, not (gated and codes)), codes]
-            row += [] if inputs.flags is None else [inputs.flags[index]]
-            if gated and codes:
-                yield rejected_report(row, image.film, codes.split())
-                continue
-            box = None if inputs.boxes is None else inputs.boxes[index]
-            network = explained_network(
+            mask = lungs.probabilities[index]
+            yield classifier_report(
                 run,
+                file,
                 image.film,
-                title="Network",
-                question=f"{sentences.listed(run.class_names)}?",
-                given=sentences.describe_input(
-                    run, run.lungs_alone, not (flags if inputs.flags is None else inputs.flags[index])
+                ClassifierResult(
+                    outputs[index],
+                    heats[index],
+                    self._geometry,
+                    inputs.images[index],
+                    None if inputs.boxes is None else inputs.boxes[index],
+                    resized_mask(mask, mask.shape),
+                    None if inputs.flags is None else inputs.flags[index],
                 ),
-                received=inputs.images[index],
-                probabilities=outputs[index],
-                heat=heats[index],
-                geometry=self._geometry,
-                box=box,
-                lungs=None if flags else mask,
-            )
-            named = dict(zip(run.class_names, outputs[index].tolist(), strict=True))
-            predicted = row[1 + len(run.class_names)]
-            cautions = []
-            if network.in_lungs is not None:
-                cautions.append(sentences.heat_caution("The network", network.in_lungs, network.lung_area))
-            yield ImageReport(
-                row[0],
-                "answer",
-                predicted,
-                sentences.classifier_sentences(named, predicted, run),
-                tuple(row),
-                probabilities=named,
-                facts=(
-                    ("Input gate", sentences.gate_fact(codes.split())),
-                    ("Lungs", sentences.lung_fact(flags, float(mask.mean()))),
-                ),
-                cautions=tuple(filter(None, cautions)),
-                lungs_outline="" if flags else outline_path(mask),
-                box=shares_of_image(box, image.film.size),
-                networks=(network,),
-                **image.film.fields,
+                input_flags[index],
+                gated,
             )
 
 
@@ -221,36 +191,6 @@ def _report_mask(
 ) -> Iterator[ImageReport]:
     """Reports on a batch for a segmentation network."""
     for file, image, found, codes in zip(files, images, probabilities, input_flags, strict=True):
-        mask, flags = _checked_mask(found[..., 0])
+        mask = resized_mask(found[..., 0], found.shape[:2])
         row = [*table_row((file, ""), found, run, None, not (gated and codes)), codes]
-        if gated and codes:
-            yield rejected_report(row, image.film, codes.split())
-            continue
-        yield ImageReport(
-            row[0],
-            "answer",
-            run.class_names[0],
-            sentences.segmentation_sentences(row[1], run.class_names[0], flags),
-            tuple(row),
-            facts=(("Input gate", sentences.gate_fact(codes.split())),),
-            # Also of a mask that cannot be lungs: here it is the result.
-            lungs_outline=outline_path(mask),
-            networks=(
-                NetworkReport(
-                    title="Network",
-                    question=f"where is the {sentences.shown_class(run.class_names[0])}?",
-                    name=run.name,
-                    given=sentences.describe_input(run, alone=False, found=True),
-                    input_size=run.input_size,
-                    input_picture=encode_webp(image.for_lungs[..., 0]),
-                ),
-            ),
-            **image.film.fields,
-        )
-
-
-def _checked_mask(probabilities: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Returns the mask of probabilities `(h, w)` in their own size, and the checks that it fails."""
-    mask = resized_mask(probabilities, probabilities.shape)
-    failed = failed_lung_checks(tf.constant(mask[np.newaxis])).numpy()[0]
-    return mask, tuple(name for name, fails in zip(CHECKS, failed, strict=True) if fails)
+        yield mask_report(run, row, image.film, mask, image.for_lungs, codes, gated)

@@ -153,7 +153,7 @@ def _rows(
         index += 1
 
 
-def decision_row(file: pathlib.Path, result: CascadeResult, index: int) -> list:
+def decision_row(file: str | os.PathLike, result: CascadeResult, index: int) -> list:
     """Returns the row of the table for one image of a result: file, probabilities and decision."""
     flags = [" ".join(flags[index]) for flags in (result.input_flags, result.lung_flags)]
     decision = [result.predicted[index], result.reasons[index], *flags]

@@ -20,8 +20,10 @@ from semenet.data.images.formats.dicom import HEAD_BYTES, is_dicom
 from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.server.batching import Batcher
+from semenet.serving.server.connections.departed_clients import cancel_if_client_goes
 from semenet.serving.server.metrics import CONTENT_TYPE, RequestMetricsMiddleware, ServerMetrics
 from semenet.serving.server.options import ServerOptions
+from semenet.serving.server.page.routes import page_routes
 from semenet.serving.server.request_checks.access import AccessMiddleware
 from semenet.serving.server.request_checks.image_files import sized_inputs
 from semenet.serving.server.request_checks.request_body import BodyReader, UnreadBodyMiddleware, uploaded_file
@@ -35,8 +37,7 @@ from semenet.serving.server.served_model import PIXELS_SIGNATURE, ServedModel, i
 _FORMAT_THREADS = 2
 # nginx's status for a client that went away. Only the metrics show it.
 _CLIENT_GONE = 499
-# Some load balancers check health by HEAD.
-_HEALTH_METHODS = ["GET", "HEAD"]
+_HEALTH_METHODS = ["GET", "HEAD"]  # Some load balancers check health by HEAD.
 _Result = TypeVar("_Result")
 
 
@@ -128,6 +129,20 @@ class Service:
             read: reads a request's headers and body.
 
         Raises:
+            RequestError, ClientDisconnect: see `respond`.
+        """
+        return await self.respond(request, lambda headers, body: self._answer(read(headers, body)))
+
+    async def respond(
+        self, request: fastapi.Request, answer: Callable[[Headers, bytearray], Awaitable[bytes]]
+    ) -> fastapi.Response:
+        """Answers a request whose body is read within the limits, in time, and only if its client waits.
+
+        Args:
+            request: the request.
+            answer: from a request's headers and body to JSON.
+
+        Raises:
             RequestError: the request cannot be answered with predictions.
             ClientDisconnect: the client went away.
         """
@@ -138,8 +153,7 @@ class Service:
         self.active += 1
         try:
             async with self._bodies.read(request) as body, asyncio.timeout(self.options.timeout):
-                answer = self._answer(read(request.headers, body))
-                content = await _cancel_if_client_goes(request, answer)
+                content = await cancel_if_client_goes(request, answer(request.headers, body))
         except TimeoutError as error:
             raise RequestError(
                 504,
@@ -152,22 +166,23 @@ class Service:
 
     async def _answer(self, reading: Awaitable[PredictRequest]) -> bytes:
         asked = await reading
-        inputs, sizes = await self._in_thread(sized_inputs, asked.inputs, asked.count)
+        inputs, sizes = await self.in_thread(sized_inputs, asked.inputs, asked.count)
         shapes = item_shapes(inputs)
         outputs = await self.batcher.submit(asked.signature.name, shapes, inputs, asked.count, sizes)
-        return await self._in_thread(write_response, outputs, asked.by_row)
+        return await self.in_thread(write_response, outputs, asked.by_row)
 
-    def _in_thread(self, function: Callable[..., _Result], *args: Any) -> Awaitable[_Result]:
+    def in_thread(self, function: Callable[..., _Result], *args: Any) -> Awaitable[_Result]:
+        """Calls a function in one of the threads that read requests and write answers."""
         timed = self._calls.timed(function)
         return asyncio.get_running_loop().run_in_executor(self._threads, timed, *args)
 
     async def read_json(self, headers: Headers, body: bytearray) -> PredictRequest:
         """Reads TF Serving's JSON."""
-        return await self._in_thread(read_request, body, self.model)
+        return await self.in_thread(read_request, body, self.model)
 
     async def read_dicom(self, headers: Headers, body: bytearray) -> PredictRequest:
         """Reads a DICOM file, alone or in a form, as a request of one item."""
-        return await self._in_thread(self._decode_dicom, await uploaded_file(headers, body))
+        return await self.in_thread(self._decode_dicom, await uploaded_file(headers, body))
 
     def _decode_dicom(self, contents: bytes) -> PredictRequest:
         if not is_dicom(contents[:HEAD_BYTES]):
@@ -209,6 +224,8 @@ def create_app(service: Service) -> fastapi.FastAPI:
     model = "/v1/models/{name:model_name}"
     for prefix in (model, model + "/versions/{version:digits}"):
         app.include_router(_model_routes(service, prefix))
+    if service.options.page:
+        app.include_router(page_routes(service))
 
     @app.api_route("/healthz", methods=_HEALTH_METHODS)
     @app.api_route("/healthz/ready", methods=_HEALTH_METHODS)
@@ -281,18 +298,3 @@ def _add_error_handlers(app: fastapi.FastAPI) -> None:
 
 def _json(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> fastapi.Response:
     return fastapi.Response(orjson.dumps(content), status, headers, "application/json")
-
-
-async def _cancel_if_client_goes(request: fastapi.Request, work: Awaitable[_Result]) -> _Result:
-    """Returns the result of `work`, or cancels it when the client's connection is cut."""
-    working = asyncio.ensure_future(work)
-    # The body was read whole: the next event can only be the end of the connection.
-    disconnected = asyncio.ensure_future(request.receive())
-    try:
-        await asyncio.wait({working, disconnected}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        disconnected.cancel()

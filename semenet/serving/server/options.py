@@ -32,6 +32,7 @@ class ServerOptions:
         allow_origin: Sites whose pages may use the server, such as https://viewer.example.org.
         token_file: Text file of the token that clients must send as "Authorization: Bearer TOKEN". The
             environment variable SEMENET_SERVE_TOKEN may hold it instead.
+        page: Answer / with a page on which a person looks at images.
 
     Raises:
         SemenetError: a value out of range.
@@ -56,6 +57,7 @@ class ServerOptions:
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
     token_file: pathlib.Path | None = None
+    page: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.port < 1 << 16:
@@ -64,7 +66,8 @@ class ServerOptions:
             )
         for name, value in dataclasses.asdict(self).items():
             may_be_zero = name in ("port", "batch_timeout_ms", "drain")
-            if isinstance(value, (int, float)) and not (value >= 0 if may_be_zero else value > 0):
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if is_number and not (value >= 0 if may_be_zero else value > 0):
                 rule = "0 or more" if may_be_zero else "more than 0"
                 raise SemenetError(f"{name} must be {rule}. Received: {value}. Leave it out for the default.")
         if self.max_batch > self.max_queue:

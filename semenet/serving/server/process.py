@@ -16,9 +16,9 @@ from types import FrameType
 
 import uvicorn
 
-from semenet.serving.server.address import listen
 from semenet.serving.server.app import Service, create_app
-from semenet.serving.server.http_connection import HttpConnection
+from semenet.serving.server.connections.address import listen
+from semenet.serving.server.connections.http_connection import HttpConnection
 from semenet.serving.server.options import ServerOptions
 from semenet.serving.server.process_end import end_process_after
 from semenet.serving.server.served_model import ServedModel
@@ -80,7 +80,7 @@ def run(
     Args:
         model: the model.
         options: address and limits.
-        listener: socket of `semenet.serving.server.address.bind_address`.
+        listener: socket of `semenet.serving.server.connections.address.bind_address`.
         started: called with the server's address when clients can connect.
         token: what clients must send; None for nothing.
 

@@ -45,6 +45,7 @@ class ServedModel:
     Attributes:
         name: str.
         version: int.
+        path: the folder of the SavedModel.
         signatures: dict of str to `Signature`.
         metadata: dict, the answer to TF Serving's `/metadata`.
 
@@ -55,7 +56,7 @@ class ServedModel:
 
     def __init__(self, folder: pathlib.Path | str, name: str | None = None) -> None:
         self.version, path = find_version(folder)
-        self._path = path
+        self.path = path
         self.name = pathlib.Path(folder).resolve().name if name is None else name
         if not self.name or set("/:?#%") & set(self.name):
             raise SemenetError(
@@ -121,7 +122,7 @@ class ServedModel:
         Raises:
             SemenetError: the requests are broken, or the model fails on one.
         """
-        requests = read_warm_up(self._path)
+        requests = read_warm_up(self.path)
         for done, (name, inputs) in enumerate(requests):
             progress("warming up", done, len(requests))
             try:
@@ -129,7 +130,7 @@ class ServedModel:
             except RequestError as error:
                 raise SemenetError(
                     "A model must be able to answer its own warm-up requests. "
-                    f"Received: {self._path}, request {done + 1} of {len(requests)}: {error} Export it again."
+                    f"Received: {self.path}, request {done + 1} of {len(requests)}: {error} Export it again."
                 ) from error
         progress("warming up", len(requests), len(requests))
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from semenet.errors import SemenetError
-from semenet.serving.server.address import bind_address
+from semenet.serving.server.connections.address import bind_address
 from semenet.serving.server.options import ServerOptions
 
 _PACKAGES = ("fastapi", "orjson", "prometheus_client", "python_multipart", "uvicorn")

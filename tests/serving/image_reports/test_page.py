@@ -1,5 +1,7 @@
 """The page of image reports in Chromium: readable, quiet, and sorted and filtered by the keyboard."""
 
+import importlib.resources
+
 import numpy as np
 import pytest
 from chromium import CHECKS, DESK, KINDS, PHONE, complaints, needs_chromium
@@ -36,6 +38,7 @@ def network(title, question, classes):
         explained=classes[-1],
         heat_map=np.eye(3, dtype=np.float32),
         map_picture=COLOUR,
+        map_layer=COLOUR,
         in_lungs=0.2,
         lung_area=0.3,
     )
@@ -81,7 +84,7 @@ def shown(browser):
 
 
 def set_field(browser, name, value, event):
-    field = f"document.getElementById('{name}')"
+    field = f"document.querySelector('#{name}')"
     browser.run(f"{field}.value = '{value}'; {field}.dispatchEvent(new Event('{event}'))")
 
 
@@ -103,6 +106,41 @@ def test_the_page_is_readable_and_asks_for_nothing(browser, page, width):
     found["alt"] = [picture for picture in found["alt"] if 'loading="lazy"' not in picture]
     assert found == {kind: [] for kind in KINDS}
     assert browser.run("document.documentElement.clientWidth") == width
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_axe_finds_no_barrier(browser, page, width):
+    browser.open(page, width)
+    browser.run("document.getElementById('open-all').click()")
+    browser.run((importlib.resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8"))
+    found = browser.run(
+        "axe.run().then(({ violations }) => violations.map((each) => each.id + each.nodes[0].html))"
+    )
+    assert found == []
+
+
+def test_a_heat_map_is_laid_over_the_film_and_the_window_changes(browser, page):
+    browser.open(page, DESK)
+    browser.run("document.querySelector('.open').click()")
+    set_field(browser, "images .sl-map", "1", "change")
+    layers = "[...document.querySelectorAll('.sl-layer')].map((each) => each.checkVisibility())"
+    assert browser.run(layers) == [False, True]
+    set_field(browser, "images .sl-opacity", "30", "input")
+    assert browser.run("document.querySelectorAll('.sl-layer')[1].style.opacity") == "0.3"
+    outline = "document.querySelector('.sl-film .sl-outline').checkVisibility()"
+    assert browser.run(outline)
+    browser.run("document.querySelector('.sl-lines').click()")
+    assert not browser.run(outline)
+    set_field(browser, "images .sl-window", "100", "input")
+    set_field(browser, "images .sl-level", "60", "input")
+    # The middle of the window becomes the middle of the grey levels.
+    slope, intercept = (
+        float(browser.run(f"document.querySelector('feFuncG').getAttribute('{name}')"))
+        for name in ("slope", "intercept")
+    )
+    assert (slope * (60 / 255) + intercept, slope) == pytest.approx((0.5, 2.55))
+    browser.run("document.querySelector('.sl-reset').click()")
+    assert browser.run("document.querySelector('.sl-grey').style.filter") == ""
 
 
 def test_images_are_filtered_searched_and_sorted(browser, page):

@@ -26,8 +26,8 @@ from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.exports.saved_model import export
 from semenet.serving.exports.warm_up import write_warm_up
-from semenet.serving.server.address import bind_address, listen
 from semenet.serving.server.app import Service, create_app
+from semenet.serving.server.connections.address import bind_address, listen
 from semenet.serving.server.options import ServerOptions
 from semenet.serving.server.served_model import ServedModel
 from semenet.serving.server.startup import serve

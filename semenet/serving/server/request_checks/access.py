@@ -27,6 +27,8 @@ from semenet.serving.server.request_errors import RequestError, shortened
 TOKEN_VARIABLE = "SEMENET_SERVE_TOKEN"
 _SHORTEST_TOKEN = 16
 _HEALTH = "/healthz"
+# The address of the page for a person.
+PAGE = "/"
 _BEARER = "bearer "
 
 
@@ -93,6 +95,7 @@ class AccessMiddleware:
         self._hosts = {"localhost", options.host.lower(), *(host.lower() for host in options.allow_host)}
         self._origins = {origin.lower() for origin in options.allow_origin}
         self._token = None if token is None else token.encode()
+        self._has_page = options.page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one ASGI connection."""
@@ -118,12 +121,16 @@ class AccessMiddleware:
         origins = headers.getlist("origin")
         if any(not self._is_own_origin(origin, hosts) for origin in origins):
             raise _wrong_site(f"Origin: {shortened(', '.join(origins))}")
+        # A link to the page may stand anywhere: the page itself is the same for everybody and holds nothing.
+        is_page = self._has_page and method in ("GET", "HEAD") and path == PAGE
+        is_link = is_page and headers.get("sec-fetch-dest") == "document"
         # A browser sends no Origin when a page only shows an image, for example.
-        if not origins and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        if not origins and not is_link and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise _wrong_site(f"Sec-Fetch-Site: {headers['sec-fetch-site']}")
         is_preflight = method == "OPTIONS" and origins and "access-control-request-method" in headers
         # A load balancer that checks health has no token, and a browser sends none before its request.
-        if self._token is None or path.startswith(_HEALTH) or is_preflight:
+        # The page asks its user for it.
+        if self._token is None or path.startswith(_HEALTH) or is_preflight or is_page:
             return
         sent = headers.get("authorization", "")
         token = sent[len(_BEARER) :].strip() if sent[: len(_BEARER)].lower() == _BEARER else ""

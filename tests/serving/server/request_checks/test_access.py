@@ -1,5 +1,9 @@
 """Who may use the server: hosts, origins and the token."""
 
+import base64
+import hashlib
+import re
+
 import pytest
 from asgi_client import ask, service_of
 
@@ -135,3 +139,41 @@ def test_only_loopback_addresses_are_this_machine():
 def test_wrong_options_are_refused(options):
     with pytest.raises(SemenetError, match="Received: "):
         ServerOptions(**options)
+
+
+LINK = {"sec_fetch_site": "cross-site", "sec_fetch_dest": "document"}
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", {}, 200),
+        ("/", LINK, 200),
+        ("/", LINK | {"sec_fetch_dest": "iframe"}, 403),
+        ("/", LINK | {"origin": "https://attacker.example"}, 403),
+        ("/", LINK | {"host": "attacker.example"}, 403),
+        ("/look", LINK | {"authorization": f"Bearer {TOKEN}"}, 403),
+        ("/look", {}, 401),
+    ],
+)
+def test_the_page_needs_no_token_and_may_be_linked_to_but_nothing_else(path, headers, status):
+    assert ask(service(TOKEN), "GET", path, **headers).status == status
+
+
+def test_no_page_leaves_its_addresses_out():
+    for path in ("/", "/look"):
+        assert ask(service(page=False), "GET", path).status == 404
+    assert ask(service(TOKEN, page=False), "GET", "/", **LINK).status == 403
+
+
+def test_the_page_trusts_only_its_own_script_and_style():
+    answer = ask(service(), "GET", "/")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    for tag in ("script", "style"):
+        text = answer.body.decode().partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    # The one address in it names a namespace.
+    assert set(re.findall(r"https?://[^\"'\s]+", answer.body.decode())) == {"http://www.w3.org/2000/svg"}

@@ -1,0 +1,3 @@
+from .served_reports import ServedReports as ServedReports
+
+__all__ = ["ServedReports"]
