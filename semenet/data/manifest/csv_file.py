@@ -13,6 +13,7 @@ from semenet.data.manifest.errors import ManifestError, MissingManifestError
 from semenet.storage.csv_cells import unescape_cell, unescape_table
 
 MAX_SHOWN = 5
+_MAX_COLUMNS = 10_000
 
 # A name that is absolute or empty, ends in a slash, or has a `.`, a `..` or nothing between two slashes.
 _NEEDS_NORMALIZING = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
@@ -39,10 +40,16 @@ def read_cells(path: pathlib.Path, required: Sequence[str]) -> tuple[list[str], 
         )
     try:
         form = find_format(path)
-        rows = form.read(path)
         with form.open(path) as stream:
             reader = csv.reader(stream, delimiter=form.separator)
-            header = next(cells for cells in reader if _is_row(cells))
+            header = next((cells for cells in reader if _is_row(cells)), [])
+        # pandas would take minutes for a million columns.
+        if len(header) > _MAX_COLUMNS:
+            raise ManifestError(
+                f"A manifest must have at most {_MAX_COLUMNS:,} columns. Received: {path} with "
+                f"{len(header):,}. Leave out those that are not needed."
+            )
+        rows = form.read(path)
     except FileNotFoundError as error:
         raise MissingManifestError(
             f"A manifest must exist. Received: {path}, which does not exist. Check the path."
@@ -61,8 +68,8 @@ def read_cells(path: pathlib.Path, required: Sequence[str]) -> tuple[list[str], 
         named = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(form.separator, repr(form.separator))
         raise ManifestError(
             "A manifest must be a comma-separated UTF-8 text file with as many cells in each row as in "
-            f"the header. Received: {path}, whose cells are separated by {named}: {error}. Save it as CSV "
-            "(UTF-8), with quotes around cells that contain the separator."
+            f"the header. Received: {path}, whose cells are separated by {named}: {str(error).strip()}. "
+            "Save it as CSV (UTF-8), with quotes around cells that contain the separator."
         ) from error
     # pandas fills rows that are shorter than the header with missing values; they count as empty cells.
     return [unescape_cell(name) for name in header], unescape_table(rows.fillna(""))

@@ -23,6 +23,7 @@ _NOT_TEXT = {
     b"\xd0\xcf\x11\xe0": "an old Excel workbook (.xls)",
     b"\x1f\x8b": "a gzip archive",
     b"PAR1": "a Parquet file",
+    b"%PDF": "a PDF document",
 }
 # The longer mark first: that of UTF-32 begins with that of UTF-16.
 _MARKS = {

@@ -5,6 +5,7 @@ the same. Names are compared in Unicode's normal form NFC, in which they are equ
 """
 
 import pathlib
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ SPLITS = ("train", "val", "test")
 # Columns of paths, which are what the file system says.
 _PATHS = frozenset(("file", "mask", "shard"))
 _MAX_SHOWN = 5
+_NUMBER = re.compile(r"0*([0-9]+?)(?:\.0*)?")
 
 
 def normal_form(name: str) -> str:
@@ -78,7 +80,10 @@ def check_split_names(path: pathlib.Path, splits: pd.Series) -> None:
 
 
 def warn_of_similar_patients(path: pathlib.Path, rows: pd.DataFrame) -> None:
-    """Warns of patients whose names differ only in case or white space: they may be one person.
+    """Warns of patients whose names look alike: they may be one person.
+
+    Such names differ only in case, white space, characters that are not seen or are wider, or, for numbers,
+    in zeros that a spreadsheet adds or leaves out.
 
     Args:
         path: the CSV file, for the message.
@@ -90,14 +95,15 @@ def warn_of_similar_patients(path: pathlib.Path, rows: pd.DataFrame) -> None:
     patients = rows["patient"].unique().tolist()
     groups: dict[str, list[str]] = {}
     for patient in patients:
-        groups.setdefault("".join(patient.casefold().split()), []).append(patient)
+        groups.setdefault(_seen(patient), []).append(patient)
     if len(groups) == len(patients):
         return
     similar = [sorted(names) for names in groups.values() if len(names) > 1]
     shown = "; ".join(_describe(names, rows) for names in similar[:_MAX_SHOWN])
     more = f"; and {len(similar) - _MAX_SHOWN} more" if len(similar) > _MAX_SHOWN else ""
     warnings.warn(
-        "Different names are different patients, also if they differ only in case or white space. "
+        "Different names are different patients, also if they differ only in case, white space, characters "
+        "that are not seen, or zeros of a number. "
         f"Received: {path} with {len(similar)} such groups: {shown}{more}. If they are one patient, write "
         "the name in one way, since that patient could be in two splits.",
         ManifestWarning,
@@ -113,10 +119,19 @@ def spelling_remedy(labels: Iterable[str], class_names: Iterable[str]) -> str:
         >>> spelling_remedy(["Normal", "edema"], ["normal", "virus"])
         "Write 'normal' for 'Normal'. "
     """
-    right = {"".join(name.casefold().split()): name for name in class_names}
-    keys = {label: "".join(label.casefold().split()) for label in labels}
+    right = {_seen(name): name for name in class_names}
+    keys = {label: _seen(label) for label in labels}
     pairs = [f"{right[key]!r} for {label!r}" for label, key in keys.items() if key in right]
     return f"Write {', '.join(pairs)}. " if pairs else ""
+
+
+def _seen(name: str) -> str:
+    """Returns what names that look alike have in common."""
+    if not name.isascii():
+        name = unicodedata.normalize("NFKC", name)
+        name = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    name = "".join(name.casefold().split())
+    return number[1] if (number := _NUMBER.fullmatch(name)) else name
 
 
 def _describe(names: Iterable[str], rows: pd.DataFrame) -> str:

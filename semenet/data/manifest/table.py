@@ -110,7 +110,7 @@ def read_manifest(
             letter; a column is named `path` or `mask_path`.
 
     Warns:
-        ManifestWarning: the names of two patients differ only in case or white space.
+        ManifestWarning: the names of two patients look alike: they differ only in case, for example.
 
     Example:
         >>> manifest = semenet.read_manifest("manifest.csv")

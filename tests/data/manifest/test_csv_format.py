@@ -78,6 +78,12 @@ def test_other_files_are_named_as_what_they_are(content, words, tmp_path):
         read_manifest(path)
 
 
+def test_a_header_of_a_million_columns_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b"file,label,patient,split" + b",a" * 1_000_000 + b"\n")
+    with pytest.raises(ManifestError, match="1,000,004"):
+        read_manifest(tmp_path / "m.csv")
+
+
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ManifestError, match="a pipe or a device"):

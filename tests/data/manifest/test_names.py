@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import numpy as np
@@ -69,9 +70,21 @@ def test_the_hash_is_that_of_the_cells_as_they_stand(tmp_path):
     assert read(tmp_path, [DECOMPOSED, "b"], ["val", "train"]).sha256 != composed
 
 
-@pytest.mark.parametrize("patients", [["P1", "p1"], ["p 1", "p1"], ["Stra\u00dfe", "STRASSE"]])
-def test_patients_that_differ_only_in_case_or_white_space_are_named(patients, tmp_path):
-    words = rf"1 such groups: '{sorted(patients)[0]}' \((train|val)\) and '{sorted(patients)[1]}'"
+@pytest.mark.parametrize(
+    "patients",
+    [
+        ["P1", "p1"],
+        ["p 1", "p1"],
+        ["Stra\u00dfe", "STRASSE"],
+        ["p\u200b1", "p1"],
+        ["p\uff11", "p1"],
+        ["007", "7"],
+        ["7", "7.0"],
+    ],
+)
+def test_patients_whose_names_look_alike_are_named(patients, tmp_path):
+    first, second = (re.escape(repr(patient)) for patient in sorted(patients))
+    words = rf"1 such groups: {first} \((train|val)\) and {second}"
     with pytest.warns(ManifestWarning, match=words):
         read(tmp_path, patients, ["train", "val"])
 
@@ -80,6 +93,7 @@ def test_other_patients_give_no_warning(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read(tmp_path, ["p1", "p2", "p1"], ["train", "val", "train"])
+        read(tmp_path, ["10", "100", "1", "p01", "p1"], ["train", "val", "train", "val", "test"])
 
 
 @pytest.mark.parametrize("splits", [["Train", "val"], ["TEST", "train"], ["fold1", "Fold1"]])
