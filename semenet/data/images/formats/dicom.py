@@ -194,7 +194,8 @@ def _check_attributes(dataset: "Dataset", name: str, max_pixels: int) -> None:
         3: ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"),
     }
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    high = int(dataset.get("HighBit", stored - 1))
+    high = dataset.get("HighBit")
+    high = stored - 1 if high is None else int(high)
     has_usual_bits = allocated in (8, 16) and 1 < stored <= allocated and high == stored - 1
     uses_all_bits = stored == allocated and not dataset.PixelRepresentation
     is_known = interpretation in interpretations.get(samples, ())

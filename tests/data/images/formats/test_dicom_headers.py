@@ -189,6 +189,10 @@ def test_a_missing_attribute_is_named(keyword):
         read_image(written(drop=[keyword]), name="scan 7")
 
 
+def test_an_empty_high_bit_is_the_highest_that_is_stored():
+    np.testing.assert_array_equal(silent(written(HighBit=None)), FULL)
+
+
 def test_a_missing_planar_configuration_is_named():
     colours = np.dstack([RAMP >> 4] * 3).astype(np.uint8)
     assert silent(written(colours)).max() == 255
