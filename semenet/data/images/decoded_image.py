@@ -8,6 +8,8 @@ from semenet.data.images.errors import ImageError
 
 # Radiographs have at most about 20 million pixels. Five times as many are a mistake or an attack.
 MAX_PIXELS = 100_000_000
+# JPEG and DICOM cannot have more. A PNG of 2 kB can: a million rows of one pixel take seconds to resize.
+MAX_SIDE = 65_535
 
 # The orientations (TIFF 6.0, tag 274) that need each step to become upright. The steps follow in this order.
 TRANSPOSED = (5, 6, 7, 8)
@@ -67,8 +69,13 @@ def check_pixel_count(height: int, width: int, name: str, max_pixels: int) -> No
         max_pixels: the largest height x width to accept.
 
     Raises:
-        ImageError: the image has no pixel, or more than `max_pixels`.
+        ImageError: the image has no pixel, more than `max_pixels`, or more than `MAX_SIDE` rows or columns.
     """
+    if max(height, width) > MAX_SIDE and 0 < height * width <= max_pixels:
+        raise ImageError(
+            f"An image must have at most {MAX_SIDE:,} rows and columns. Received: {name}, whose header "
+            f"declares {height:,} x {width:,}. Check the file's origin."
+        )
     if not 0 < height * width <= max_pixels:
         raise ImageError(
             f"An image must have 1 to {max_pixels:,} pixels. Received: {name}, whose header declares "

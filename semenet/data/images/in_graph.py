@@ -2,7 +2,13 @@
 
 import tensorflow as tf
 
-from semenet.data.images.decoded_image import MAX_PIXELS, MIRRORED_COLUMNS, MIRRORED_ROWS, TRANSPOSED
+from semenet.data.images.decoded_image import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    MIRRORED_COLUMNS,
+    MIRRORED_ROWS,
+    TRANSPOSED,
+)
 from semenet.data.images.formats import jpeg, png
 from semenet.data.images.formats.exif import HEAD_BYTES, ORIENTATION_PATTERN
 from semenet.data.images.formats.jpeg_limits import MOST_PASSED_PIXELS, MOST_PIXELS_PER_BYTE, MOST_SCANS
@@ -95,8 +101,9 @@ def decode_image(contents: tf.Tensor, max_pixels: int = MAX_PIXELS) -> tf.Tensor
         with tf.control_dependencies([checked(is_same, "A JPEG must be complete.")]):
             return tf.identity(image)
 
-    pixels = tf.reduce_prod(tf.cond(is_png, png_size, jpeg_size))
-    is_in_limits = (pixels > 0) & (pixels <= max_pixels)
+    sides = tf.cond(is_png, png_size, jpeg_size)
+    pixels = tf.reduce_prod(sides)
+    is_in_limits = (pixels > 0) & (pixels <= max_pixels) & (tf.reduce_max(sides) <= MAX_SIDE)
     contents = checked(is_in_limits, "An image must have 1 to", max_pixels, "pixels.")
     is_sixteen_bits = is_png & (tf.strings.substr(head, 24, 1) == b"\x10")
     image = tf.case(

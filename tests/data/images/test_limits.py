@@ -6,14 +6,17 @@ import threading
 import time
 
 import bombs
+import cv2
 import mutated_images
 import numpy as np
 import pytest
+import tensorflow as tf
 from dicom_reference import written
 
 from semenet.data.images.errors import ImageError
 from semenet.data.images.formats.exif import ORIENTATION_PATTERN, exif_orientation
 from semenet.data.images.formats.jpeg_limits import MOST_SCANS
+from semenet.data.images.in_graph import decode_image
 from semenet.data.images.reading import check_image, image_size, read_image
 from semenet.data.images.time_limit import within_time
 
@@ -58,6 +61,18 @@ def test_the_passes_of_all_scans_are_limited():
     with pytest.raises(ImageError, match=r"\d\d scans of 99,980,001 pixels"):
         read_image(contents + bytes(1 << 20))
     assert image_size(contents) == (9_999, 9_999)
+
+
+def test_a_side_is_limited_in_the_graph_too():
+    for side, is_read in ((65_535, True), (65_536, False)):
+        contents = cv2.imencode(".png", np.zeros((side, 1), np.uint8))[1].tobytes()
+        if is_read:
+            assert read_image(contents).shape == decode_image(contents).shape[:2] == (side, 1)
+        else:
+            with pytest.raises(ImageError, match="65,535 rows"):
+                read_image(contents)
+            with pytest.raises(tf.errors.InvalidArgumentError, match="An image must have 1 to"):
+                decode_image(contents)
 
 
 def test_files_within_the_limits_are_read():
