@@ -186,15 +186,29 @@ def _check_depth(
     remedy = "Move or remove these."
     if min(depths.values()) > depth:
         # Nothing is where it should be: the user passed a folder above the one that contains the classes.
-        first = images[0][1]
-        remedy = (
-            f"All images are deeper. Pass a folder that contains the classes, such as {first}."
-            if depth == 1
-            else f"All images are deeper. Below {first} there must be the folders of the classes alone."
-        )
+        remedy = f"Below {images[0][1]} there must be the folders of the classes alone."
+        if depth == 1:
+            remedy = _deeper_remedy([path for path, _ in images])
+        remedy = f"All images are deeper. {remedy}"
     raise SourceError(
         f"Every image must be at {form}. Received: {shorten(misplaced)} below {folder}. {remedy}"
     )
+
+
+def _deeper_remedy(images: Sequence[pathlib.Path]) -> str:
+    """Returns what to pass in place of a folder with images below the folders of its classes."""
+    classes: dict[pathlib.Path, set[str]] = {}
+    for path in images:
+        classes.setdefault(path.parent.parent, set()).add(path.parent.name)
+    parents = list(classes)
+    if all(parent.name.lower() in _SPLIT_NAMES for parent in parents):
+        return f"Pass a folder that contains the splits, such as {parents[0].parent}."
+    if len(parents) > 1 and not set.intersection(*classes.values()):
+        return (
+            f"If {parents[0].name} is a class and {images[0].parent.name} a patient, move the images up into "
+            "the folder of the class, or write a manifest with the columns file, label and patient."
+        )
+    return f"Pass a folder that contains the classes, such as {parents[0]}."
 
 
 def _files_below(top: pathlib.Path, seen: set[str]) -> Iterator[pathlib.Path]:

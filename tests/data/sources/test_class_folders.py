@@ -129,6 +129,8 @@ def test_invalid_patterns_are_rejected(tmp_path, pattern, message):
             "archive/",
             r"All images are deeper\. Pass a folder that contains the classes, such as .*tree/archive\.",
         ),
+        ("archive/data/", r"contains the classes, such as .*tree/archive/data\."),
+        ("archive/train/", r"contains the splits, such as .*tree/archive\."),
         (
             "train/images/",
             r"All images are deeper\. Below .*tree/train there must be the folders of the classes",
@@ -139,6 +141,12 @@ def test_a_tree_that_is_one_folder_too_deep_is_named(prefix, words, tmp_path):
     tree = class_tree(tmp_path / "tree", [f"{prefix}{name}" for name in CLASSES])
     with pytest.raises(SourceError, match=words):
         read_class_folders(tree, patient_pattern=PATTERN)
+
+
+def test_a_folder_for_each_patient_is_no_class(tmp_path):
+    tree = class_tree(tmp_path / "tree", ["normal/p1/a.png", "normal/p2/a.png", "virus/p3/a.png"])
+    with pytest.raises(SourceError, match="If normal is a class and p1 a patient, move the images up"):
+        read_class_folders(tree)
 
 
 def test_the_folder_of_one_class_is_named(tmp_path):
