@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from semenet.data.transforms.lung_view import LungView
-from semenet.errors import WrongTypeError
+from semenet.errors import SemenetError, WrongTypeError
 from semenet.models.loading import load_model
 from semenet.models.weights.described_set import PublishedSet
 from semenet.models.weights.errors import WeightsError
+from semenet.models.weights.places import METADATA
 from semenet.models.weights.published import parse_published_name, require_published
 from semenet.storage.hashing import file_sha256
-from semenet.training.recipe import Recipe
+from semenet.training.recipe import Recipe, RecipeError
 from semenet.training.run_folder.file_names import HISTORY, MODEL, RECIPE, model_file
 from semenet.training.run_folder.record import read_calibration, read_history, read_recipe, read_record
 
@@ -133,7 +134,10 @@ class Run:
         if training is None:
             return cls(published.folder, published=published)
         record = {"command": training["command"], "manifest_sha256": training["manifest_sha256"]}
-        recipe = Recipe.from_json(json.dumps(training["recipe"]))
+        try:
+            recipe = Recipe.from_json(json.dumps(training["recipe"]))
+        except SemenetError as error:
+            raise RecipeError(f"{published.folder / METADATA}, training/recipe: {error}") from error
         return cls(published.folder, recipe, record, published=published)
 
     @property

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import pathlib
+import shutil
 import typing
 
 import pytest
@@ -16,7 +18,9 @@ from semenet.training.run_folder.record import (
     read_recipe,
     read_record,
 )
+from semenet.training.run_folder.run import Run
 
+ZOO = pathlib.Path(__file__).parents[3] / "zoo"
 HASH = "0123456789abcdef" * 4
 RECORD = {
     "status": "finished",
@@ -149,3 +153,14 @@ def test_a_broken_history_is_refused(tmp_path, contents):
     path.write_bytes(contents)
     with pytest.raises(RunFolderError, match="history.csv"):
         read_history(path)
+
+
+def test_a_broken_recipe_of_published_weights_is_refused_with_the_name_of_its_file(tmp_path, monkeypatch):
+    folder = tmp_path / "unet" / "lung"
+    shutil.copytree(ZOO / "unet" / "lung", folder)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["training"]["recipe"]["depth"] = "deep"
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    monkeypatch.setenv("SEMENET_ZOO", str(tmp_path))
+    with pytest.raises(RecipeError, match=rf"{folder}/metadata.json, training/recipe: .*'deep'"):
+        Run.open("unet:lung")
