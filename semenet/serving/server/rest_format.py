@@ -16,6 +16,7 @@ import orjson
 import tensorflow as tf
 
 from semenet.serving.server.request_checks.json_numbers import check_counts, number_array
+from semenet.serving.server.request_checks.json_pieces import free_in_pieces, loads_in_pieces
 from semenet.serving.server.request_errors import RequestError, invalid, shortened
 from semenet.serving.server.served_model import ServedModel, Signature
 
@@ -59,12 +60,19 @@ def read_request(body: bytes | bytearray, model: ServedModel) -> PredictRequest:
     """
     check_counts(body)
     try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        asked = loads_in_pieces(body)
+    except ValueError as error:
         raise invalid(
             "The body of a request must be JSON. "
             f'Received: {shortened(bytes(body[:40]))}, {error}. Send {{"instances": [...]}}.'
         ) from error
+    try:
+        return _request(asked, model)
+    finally:
+        free_in_pieces(asked)
+
+
+def _request(asked: Any, model: ServedModel) -> PredictRequest:
     formats = {"instances", "inputs"} & set(asked) if isinstance(asked, dict) else set()
     if len(formats) != 1:
         raise invalid(

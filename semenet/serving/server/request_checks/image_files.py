@@ -6,7 +6,7 @@ bytes instead, and answers with its own `error_code`.
 
 import numpy as np
 
-from semenet.data.images.decoded_image import MAX_PIXELS
+from semenet.data.images.decoded_image import MAX_PIXELS, MAX_SIDE
 from semenet.data.images.errors import ImageError
 from semenet.data.images.formats.jpeg import is_jpeg, jpeg_header
 from semenet.data.images.formats.png import is_png, png_header
@@ -15,6 +15,8 @@ from semenet.serving.server.request_errors import invalid
 
 # The input that takes image files in every signature of `semenet.export`.
 INPUT = "image_bytes"
+# The input that takes decoded images.
+PIXELS = "pixels"
 MAX_REQUEST_PIXELS = 4 * MAX_PIXELS
 _NAME = "the image sent"
 
@@ -31,8 +33,15 @@ def sized_inputs(inputs: dict[str, np.ndarray], count: int) -> tuple[dict[str, n
         pixels, or of values where it is no image file.
 
     Raises:
-        RequestError: 400, all images together have more than `MAX_REQUEST_PIXELS` pixels.
+        RequestError: 400, all images together have more than `MAX_REQUEST_PIXELS` pixels, or decoded images
+            have more than `MAX_SIDE` in a row or column.
     """
+    shape = np.shape(inputs.get(PIXELS, ()))
+    if max(shape[1:3], default=0) > MAX_SIDE:
+        raise invalid(
+            f"An image must have at most {MAX_SIDE:,} rows and columns. Received: {count} of "
+            f"{' x '.join(map(str, shape[1:3]))}. Send the pixels in the shape of the image."
+        )
     if INPUT not in inputs:
         return inputs, [sum(np.size(values[0]) for values in inputs.values())] * count
     images = inputs[INPUT]
@@ -58,7 +67,7 @@ def declared_pixels(contents: bytes) -> int:
     except ImageError:
         return 0
     pixels = declared.height * declared.width
-    return pixels if pixels <= MAX_PIXELS else 0
+    return pixels if pixels <= MAX_PIXELS and max(declared.height, declared.width) <= MAX_SIDE else 0
 
 
 def _is_refused(contents: bytes, pixels: int) -> bool:

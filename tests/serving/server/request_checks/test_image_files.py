@@ -56,6 +56,15 @@ def test_sizes_are_pixels_of_files_and_values_of_arrays():
     assert sized_inputs(arrays, 2) == (arrays, [13, 13])
 
 
+def test_images_of_a_million_rows_are_refused():
+    tall = cv2.imencode(".png", np.zeros((70_000, 1), np.uint8))[1].tobytes()
+    assert declared_pixels(tall) == 0
+    model = service_of(lambda name, inputs: inputs, {"pixels": tf.TensorSpec([None, None, None], tf.uint8)})
+    answer = predict(model, {"instances": [[[1] * 70_000]]})
+    assert answer.status == 400
+    assert "at most 65,535 rows and columns. Received: 1 of 1 x 70000" in answer.content["error"]
+
+
 @pytest.mark.parametrize("contents", [PNG, JPEG, b"II*\0" + bytes(20), b"MM\0*" + bytes(20), b"BM6" + PNG])
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
 def test_base64_in_a_plain_string_is_answered_with_the_remedy(contents, prefix):
