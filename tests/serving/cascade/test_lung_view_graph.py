@@ -1,5 +1,6 @@
 """A cascade and exports of networks that see images cut to their lungs and standardised."""
 
+import functools
 import json
 
 import cv2
@@ -66,8 +67,13 @@ def on_host(networks, images, which):
     return run, stack_views(prepare_views(images, masks, run), run)
 
 
+@functools.lru_cache(maxsize=2)
+def load(folder):
+    return tf.saved_model.load(folder)
+
+
 def served(folder, signature="serving_default"):
-    loaded = tf.saved_model.load(str(folder))
+    loaded = load(str(folder))
     function = loaded.signatures[signature]
 
     def call(**arrays):

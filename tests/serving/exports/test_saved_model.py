@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import pathlib
@@ -138,10 +139,15 @@ def test_a_unet_serves_masks(unet_run, files, tmp_path):
     assert answer["probabilities"].shape == (1, 32, 32, 1)
 
 
+@functools.lru_cache(maxsize=2)
+def load(path):
+    return tf.saved_model.load(path)
+
+
 def served(path, name="serving_default"):
     """Returns a signature as a function of its inputs to a dict of arrays and lists of str."""
     # The signature works only as long as its model exists.
-    model = tf.saved_model.load(str(path))
+    model = load(str(path))
 
     def call(**inputs):
         answer = model.signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
