@@ -104,7 +104,7 @@ def cross_validate(
 
     Example:
         >>> import dataclasses
-        >>> recipe = semenet.training.find_recipe("seme_resnet50")
+        >>> recipe = semenet.training.find_recipe("vgg19_gap")
         >>> recipe = dataclasses.replace(recipe, input_size=32, width=0.125, depth=0.01, epochs=1)
         >>> found = semenet.cross_validate(recipe, "manifest.csv", "series", folds=2, resamples=200)
         >>> found["pooled"]["count"], [fold["test"]["images"] for fold in found["folds"]]
