@@ -1,22 +1,16 @@
 """Runs the maintainers' scripts for the input gate, and checks their results."""
 
 import pathlib
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from maintainers_tools import run_tool
 
 from semenet.data.phantom.dataset import write_phantoms
 
-TOOLS = pathlib.Path(__file__).parents[2] / "tools"
-
-
-def run_tool(name, *arguments):
-    command = [sys.executable, TOOLS / name, *arguments]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+GATE = pathlib.Path(__file__).parents[2] / "semenet" / "inference" / "input_gate.npz"
 
 
 @pytest.mark.slow
@@ -37,7 +31,7 @@ def test_the_input_gate_is_trained_and_measured(tmp_path):
     assert result.returncode == 0, result.stderr
     with (
         np.load(tmp_path / "gate.npz") as trained,
-        np.load(TOOLS.parent / "semenet" / "inference" / "input_gate.npz") as published,
+        np.load(GATE) as published,
     ):
         assert {name: trained[name].shape for name in trained} == {
             name: published[name].shape for name in published

@@ -17,6 +17,7 @@ from semenet.data.images.reading import read_image
 from semenet.data.manifest.table import read_manifest
 from semenet.data.pipeline.datasets import prepare_image
 from semenet.errors import SemenetError
+from semenet.models.entries import CATALOG
 from semenet.training.run_folder.run import Run
 
 
@@ -55,11 +56,11 @@ def test_the_demo_replaces_nobody_s_folder(tmp_path):
 def test_the_benchmark_measures_an_entry_beside_its_plain_backbone(tmp_path):
     out = tmp_path / "bench.csv"
     options = ("--size", 32, "--batch-size", 2, "--pairs", 1, "--out", out)
-    result = run_tool("bench/models.py", "resnet50_gap", *options)
+    result = run_tool("bench/models.py", "vgg19_gap", *options)
     assert result.returncode == 0, result.stderr
     row = pd.read_csv(out).iloc[0]
-    assert row["entry"] == "resnet50_gap"
-    assert row["parameters"] == 23_587_587
+    assert row["entry"] == "vgg19_gap"
+    assert row["parameters"] == CATALOG["vgg19_gap"].parameters
     assert row[["build_s", "first_step_s", "train_images_s", "predict_images_s"]].gt(0).all()
     assert row[["train_ratio", "predict_ratio"]].between(0.1, 10).all()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hand_made_networks import brightness_network, calibrate_by_hand, threshold_unet
+from maintainers_tools import run_tool
 
 import semenet
 from semenet.cli.main import main
@@ -99,10 +100,8 @@ def test_int8_is_written_calibrated_and_measured(format, phantoms, classifier_ru
     weights = [".bin" if format == "openvino" else suffix]
     sizes = [(tmp_path / "out" / f"{name}{weights[0]}").stat().st_size for name in ("model", "model_int8")]
     assert sizes[1] < sizes[0]
-    script = TOOLS / "bench" / "int8_loss.py"
-    tool = [sys.executable, script, classifier_run, tmp_path / "out", "--manifest", phantoms]
-    tool += ["--resamples", "200", "--out", tmp_path / "loss.csv"]
-    result = subprocess.run([str(word) for word in tool], capture_output=True, text=True, check=False)
+    options = ("--manifest", phantoms, "--resamples", 200, "--out", tmp_path / "loss.csv")
+    result = run_tool("bench/int8_loss.py", classifier_run, tmp_path / "out", *options)
     assert result.returncode == 0, result.stderr
     table = pd.read_csv(tmp_path / "loss.csv").set_index("figure")
     assert table.loc["accuracy", "difference"] == pytest.approx(

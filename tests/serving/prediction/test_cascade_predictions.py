@@ -234,21 +234,22 @@ def test_other_commands_recognise_a_cascade(saved, tmp_path, capsys, command):
 
 
 @pytest.mark.slow
-def test_a_killed_process_loses_no_batch(saved, folder, tmp_path):
+def test_a_killed_process_loses_no_batch(saved, folder, tmp_path, capsys):
     """A real process, killed by SIGKILL as soon as its first batches are on disk."""
     for number in range(400):
         shutil.copy(folder / f"{number % 10}.png", folder / f"more_{number}.png")
     out, journal = tmp_path / "p.csv", tmp_path / ".p.csv.rows"
-    command = [sys.executable, "-m", "semenet", "predict", saved, folder, "--out", out, "--batch-size", "2"]
-    process = subprocess.Popen([str(word) for word in command], stderr=subprocess.DEVNULL)
+    command = ["predict", str(saved), str(folder), "--out", str(out), "--batch-size", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "semenet", *command], stderr=subprocess.DEVNULL)
     while not journal.exists() or len(journal.read_text().splitlines()) < 8:
         assert process.poll() is None
         time.sleep(0.01)
     process.kill()
     process.wait()
     assert not out.exists()
-    ended = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=True)
-    done = int(re.search(r"resuming after (\d+) images", ended.stderr)[1])
+    capsys.readouterr()
+    main(command)
+    done = int(re.search(r"resuming after (\d+) images", capsys.readouterr().err)[1])
     assert 7 <= done < 411
     assert len(pd.read_csv(out)) == 411
 
