@@ -53,7 +53,7 @@ def stop_once(process, moment, number=signal.SIGKILL):
     while not moment():
         assert process.poll() is None, "it ended before the moment came"
         assert time.monotonic() < deadline
-        time.sleep(0.001)
+        time.sleep(0.0005)
     process.send_signal(number)
 
 
