@@ -4,9 +4,18 @@ import gc
 import importlib
 import os
 import pathlib
+import shutil
+import tempfile
 
 # As training commands do, so that a run in a process of its own equals one in that of a test.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# XLA compiles the small networks of tests for longer than they run: it compiles them without optimisation,
+# and for all processes of a test run once.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/compiled_for_tests_{os.getpid()}"
+)
 
 import pytest
 
@@ -32,6 +41,13 @@ LONGEST = (
     "test_readme",
     "test_paper",
 )
+
+
+def pytest_unconfigure():
+    compiled = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    # The processes that share the tests out use the folder of the one that started them.
+    if compiled.name == f"compiled_for_tests_{os.getpid()}":
+        shutil.rmtree(compiled, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
