@@ -21,6 +21,12 @@ def run_tool(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
     return run_script(TOOLS / name, *arguments)
 
 
+def start_tool(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Runs `python tools/<name>`: for a script that sets up TensorFlow, which a process does only once."""
+    command = [sys.executable, TOOLS / name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 def run_script(script: pathlib.Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
     """Runs a script as `python <script>` does, but in this process, where TensorFlow is loaded already.
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from maintainers_tools import run_tool
+from maintainers_tools import run_tool, start_tool
 
 from semenet.data.phantom.dataset import write_phantoms
 
@@ -27,7 +27,7 @@ def test_the_input_gate_is_trained_and_measured(tmp_path):
     (pictures / "none.png").write_bytes(b"no image")
     options = ("--frontal", manifest, "--others", pictures, "--held-out", 7)
     options += ("--drawn", 2, "--images", 200, "--epochs", 1)
-    result = run_tool("input_gate/train.py", *options, "--out", tmp_path / "gate.npz")
+    result = start_tool("input_gate/train.py", *options, "--out", tmp_path / "gate.npz")
     assert result.returncode == 0, result.stderr
     with (
         np.load(tmp_path / "gate.npz") as trained,
@@ -36,7 +36,7 @@ def test_the_input_gate_is_trained_and_measured(tmp_path):
         assert {name: trained[name].shape for name in trained} == {
             name: published[name].shape for name in published
         }
-    refused = run_tool("input_gate/train.py", *options, "--out", tmp_path / "x.npz", "--licenses", "CC0")
+    refused = start_tool("input_gate/train.py", *options, "--out", tmp_path / "x.npz", "--licenses", "CC0")
     assert refused.returncode == 1
     assert "train rows under CC0" in refused.stderr
     measured = run_tool(

@@ -271,7 +271,7 @@ def test_the_paper_s_tables_from_two_rows_and_two_seeds(phantoms, tmp_path):
 @pytest.mark.slow
 def test_input_sizes_are_compared_on_images_that_are_large_enough(phantoms, tmp_path):
     arguments = ["--manifest", phantoms, "--out", tmp_path / "out", "--entry", "vgg19_gap", "--seeds", 0, 1]
-    arguments += ["--width", 0.125, "--epochs", 1, "--batch-size", 8, "--resamples", 20]
+    arguments += ["--width", 0.125, "--depth", 0.01, "--epochs", 1, "--batch-size", 8, "--resamples", 20]
     small = run_tool("paper/input_sizes.py", *arguments, "--sizes", 64, 96)
     assert small.returncode == 1
     assert "smaller" in small.stderr

@@ -49,7 +49,7 @@ def test_the_table_of_a_gpu_has_a_dash_and_the_error_where_a_measurement_failed(
 def test_the_gpu_benchmark_is_rehearsed_on_the_cpu(tmp_path):
     out = tmp_path / "gpu.md"
     small = ("--size", 32, "--width", 0.125, "--depth", 0.01, "--batch-size", 2, "--steps", 1)
-    result = run_tool("bench/gpu.py", "resnet50_gap", *small, "--precision", "float32", "--out", out)
+    result = run_tool("bench/gpu.py", "vgg19_gap", *small, "--precision", "float32", "--out", out)
     assert result.returncode == 0, result.stderr
     text = out.read_text()
     assert "| recipe | pixels | without XLA | with XLA |" in text
@@ -98,9 +98,9 @@ def test_the_ratio_of_onednn_is_the_median_over_the_rounds(tool):
 
 @pytest.mark.slow
 def test_training_steps_are_timed_with_and_without_onednn(tool, capsys):
-    tool("bench/onednn").main(("seme_resnet50",), size=32, batch_size=2, width=0.125, steps=1, rounds=1)
+    tool("bench/onednn").main(("vgg19_gap",), size=32, batch_size=2, width=0.125, steps=1, rounds=1)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "seme_resnet50, 32 pixels, batches of 2, width 0.125"
+    assert lines[0] == "vgg19_gap, 32 pixels, batches of 2, width 0.125"
     assert [line.split(":")[0].strip() for line in lines[1:]] == [
         "images/s",
         "images per second of processor time",
