@@ -9,9 +9,7 @@ import tempfile
 
 # As training commands do, so that a run in a process of its own equals one in that of a test.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# XLA compiles the small networks of tests for longer than they run: it compiles them without optimisation,
-# and for all processes of a test run once.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# All processes on JAX share what they compiled.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/compiled_for_tests_{os.getpid()}"

@@ -8,6 +8,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from jax_process import jax_environment
 
 import semenet
 from semenet.evaluation.split_evaluation import evaluate
@@ -375,6 +376,7 @@ def test_every_entry_has_a_card_and_every_card_is_listed():
 
 
 @pytest.mark.slow
-def test_the_zoo_of_this_checkout_holds(tools):
+def test_the_zoo_of_this_checkout_holds(tools, monkeypatch):
     """Every published set, on TensorFlow and on JAX."""
+    monkeypatch.setenv("XLA_FLAGS", jax_environment()["XLA_FLAGS"])
     tools[1].verify_zoo(ROOT / "zoo")

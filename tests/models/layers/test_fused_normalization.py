@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import zipfile
@@ -7,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from jax_process import jax_environment
 
 import semenet
 from semenet.models import inference_network
@@ -224,5 +224,5 @@ def test_jax_computes_what_keras_computes(tmp_path):
         "numpy.testing.assert_array_equal(first, second)\n"
         "numpy.testing.assert_array_equal(layers[0].moving_variance, layers[1].moving_variance)"
     )
-    environment = os.environ | {"KERAS_BACKEND": "jax"}
+    environment = jax_environment()
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, cwd=tmp_path)

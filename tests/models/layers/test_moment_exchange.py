@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from jax_process import jax_environment
 from moment_exchange_reference import exchange, exchange_gradient
 
 from semenet.models.layers.batch_rolling import is_divided, roll_batch
@@ -229,7 +230,7 @@ def test_training_a_model_without_the_layer_raises():
 def test_jax_computes_the_same():
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
-    environment = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(REFERENCES)}
+    environment = jax_environment(PYTHONPATH=str(REFERENCES))
     result = subprocess.run(
         [sys.executable, HERE / "moment_exchange_on_jax.py", *POLICIES],
         env=environment,

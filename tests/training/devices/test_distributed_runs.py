@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from jax_process import jax_environment
 from maintainers_tools import run_script
 from process_group import ProcessGroup, free_port
 
@@ -37,7 +38,8 @@ def command(script, manifest, out, **changes):
 
 def start(commands, folder, backend="tensorflow"):
     folder.mkdir(exist_ok=True)
-    return ProcessGroup(commands, os.environ | {"KERAS_BACKEND": backend}, folder, SECONDS)
+    environment = jax_environment() if backend == "jax" else os.environ
+    return ProcessGroup(commands, environment, folder, SECONDS)
 
 
 def finish(group):

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from jax_process import jax_environment
 from process_group import ProcessGroup, free_port
 
 from semenet.training.devices.cluster import ClusterError, ProcessPlace, find_process_place, first_host
@@ -189,14 +190,11 @@ def test_a_batch_size_or_clipping_that_does_not_fit_raises():
         devices.check(9, clip_norm=1.0)
 
 
-def run(folder, arguments, backend="tensorflow", ranks=1, seconds=170, **environment):
+def run(folder, arguments, backend="tensorflow", ranks=1, seconds=170, flags=()):
     """Starts the script once for each rank; returns a ProcessGroup."""
     if backend == "jax" and importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
-    environment = os.environ | {
-        "KERAS_BACKEND": backend,
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {environment.pop('XLA_FLAGS', '')}",
-    }
+    environment = jax_environment(*flags) if backend == "jax" else os.environ
     place = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", str(ranks)] if ranks > 1 else []
     folder.mkdir()
     commands = [
@@ -256,8 +254,8 @@ def one_jax_device(tmp_path_factory):
 def test_two_devices_of_a_jax_process_train_like_one(one_jax_device):
     folder, one = one_jax_device
     arguments = ["--weighted", "--distribute", "data_parallel"]
-    flags = "--xla_force_host_platform_device_count=2"
-    with run(folder.parent / "two_devices", arguments, "jax", XLA_FLAGS=flags) as group:
+    flags = ["--xla_force_host_platform_device_count=2"]
+    with run(folder.parent / "two_devices", arguments, "jax", flags=flags) as group:
         (two,) = results(group)
         assert '"replicas": 2' in group.output(0)
     assert_alike(one, two, 2e-5)

@@ -318,11 +318,14 @@ def test_the_settings_of_a_recipe_are_used(tmp_path):
 
 @pytest.mark.slow
 def test_on_jax():
+    # Not above, as TWO_DEVICES imports this file without that folder.
+    from jax_process import jax_environment
+
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "any_backend", __file__],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        env=jax_environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -195,12 +195,15 @@ def test_losses_are_float32_under_mixed_precision(mixed_policy):
 
 @pytest.mark.slow
 def test_on_jax():
+    # Not above, as TWO_DEVICES imports this file without that folder.
+    from jax_process import jax_environment
+
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is not installed: pip install 'semenet[jax]'")
     files = [__file__, os.path.join(os.path.dirname(__file__), "test_losses.py")]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "any_backend", *files],
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        env=jax_environment(),
         capture_output=True,
         text=True,
         check=False,
