@@ -22,7 +22,7 @@ def run_tool(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
 
 
 def start_tool(name: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
-    """Runs `python tools/<name>`: for a script that sets up TensorFlow, which a process does only once."""
+    """Runs `python tools/<name>`, for what this process does not show: TensorFlow's start and settings."""
     command = [sys.executable, TOOLS / name, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
