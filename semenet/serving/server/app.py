@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import fastapi
 import numpy as np
 import orjson
-from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -21,6 +20,8 @@ from semenet.data.images.reading import read_image
 from semenet.errors import SemenetError
 from semenet.serving.server.batching import Batcher
 from semenet.serving.server.connections.departed_clients import cancel_if_client_goes
+from semenet.serving.server.interfaces import rest_addresses
+from semenet.serving.server.interfaces.rest_format import PredictRequest, read_request, write_response
 from semenet.serving.server.metrics import CONTENT_TYPE, RequestMetricsMiddleware, ServerMetrics
 from semenet.serving.server.options import ServerOptions
 from semenet.serving.server.page.routes import page_routes
@@ -28,7 +29,6 @@ from semenet.serving.server.request_checks.access import AccessMiddleware
 from semenet.serving.server.request_checks.image_files import sized_inputs
 from semenet.serving.server.request_checks.request_body import BodyReader, UnreadBodyMiddleware, uploaded_file
 from semenet.serving.server.request_errors import RequestError, invalid, shortened
-from semenet.serving.server.rest_format import PredictRequest, read_request, write_response
 from semenet.serving.server.running_calls import RunningCalls
 from semenet.serving.server.served_model import PIXELS_SIGNATURE, ServedModel, item_shapes
 
@@ -39,22 +39,6 @@ _FORMAT_THREADS = 2
 _CLIENT_GONE = 499
 _HEALTH_METHODS = ["GET", "HEAD"]  # Some load balancers check health by HEAD.
 _Result = TypeVar("_Result")
-
-
-class _ModelName(StringConvertor):
-    """A model's name in an address: ":" ends it."""
-
-    regex = "[^/:]+"
-
-
-class _Digits(StringConvertor):
-    """A version in an address, as text: Python refuses to convert thousands of digits to a number."""
-
-    regex = "[0-9]+"
-
-
-register_url_convertor("model_name", _ModelName())
-register_url_convertor("digits", _Digits())
 
 
 class Service:
@@ -166,10 +150,17 @@ class Service:
 
     async def _answer(self, reading: Awaitable[PredictRequest]) -> bytes:
         asked = await reading
+        return await self.in_thread(write_response, await self.compute(asked), asked.by_row)
+
+    async def compute(self, asked: PredictRequest) -> dict[str, np.ndarray]:
+        """Computes a request in a batch with others; returns its outputs, arrays `(N, ...)`.
+
+        Raises:
+            RequestError: the request cannot be answered with predictions.
+        """
         inputs, sizes = await self.in_thread(sized_inputs, asked.inputs, asked.count)
         shapes = item_shapes(inputs)
-        outputs = await self.batcher.submit(asked.signature.name, shapes, inputs, asked.count, sizes)
-        return await self.in_thread(write_response, outputs, asked.by_row)
+        return await self.batcher.submit(asked.signature.name, shapes, inputs, asked.count, sizes)
 
     def in_thread(self, function: Callable[..., _Result], *args: Any) -> Awaitable[_Result]:
         """Calls a function in one of the threads that read requests and write answers."""
@@ -221,8 +212,7 @@ def create_app(service: Service) -> fastapi.FastAPI:
     app.add_middleware(UnreadBodyMiddleware)
     app.add_middleware(RequestMetricsMiddleware, metrics=service.metrics)
     _add_error_handlers(app)
-    model = "/v1/models/{name:model_name}"
-    for prefix in (model, model + "/versions/{version:digits}"):
+    for prefix in (rest_addresses.MODEL, rest_addresses.VERSION):
         app.include_router(_model_routes(service, prefix))
     if service.options.page:
         app.include_router(page_routes(service))

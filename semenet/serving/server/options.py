@@ -32,6 +32,7 @@ class ServerOptions:
         allow_origin: Sites whose pages may use the server, such as https://viewer.example.org.
         token_file: Text file of the token that clients must send as "Authorization: Bearer TOKEN". The
             environment variable SEMENET_SERVE_TOKEN may hold it instead.
+        grpc_port: Port of TF Serving's gRPC interface; 0 for a free one, None for none.
         page: Answer / with a page on which a person looks at images.
 
     Raises:
@@ -57,15 +58,17 @@ class ServerOptions:
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
     token_file: pathlib.Path | None = None
+    grpc_port: int | None = None
     page: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port < 1 << 16:
-            raise SemenetError(
-                f"A port must be from 0 to 65535. Received: {self.port}. Give 0 for a free one."
-            )
+        for port in (self.port, self.grpc_port or 0):
+            if not 0 <= port < 1 << 16:
+                raise SemenetError(
+                    f"A port must be from 0 to 65535. Received: {port}. Give 0 for a free one."
+                )
         for name, value in dataclasses.asdict(self).items():
-            may_be_zero = name in ("port", "batch_timeout_ms", "drain")
+            may_be_zero = name in ("port", "grpc_port", "batch_timeout_ms", "drain")
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if is_number and not (value >= 0 if may_be_zero else value > 0):
                 rule = "0 or more" if may_be_zero else "more than 0"

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -22,6 +23,9 @@ from semenet.serving.server.connections.http_connection import HttpConnection
 from semenet.serving.server.options import ServerOptions
 from semenet.serving.server.process_end import end_process_after
 from semenet.serving.server.served_model import ServedModel
+
+if TYPE_CHECKING:
+    import grpc
 
 # Longer than the minute for which load balancers keep a connection: if the server closed it first, a request
 # that is on its way would be lost.
@@ -35,19 +39,33 @@ class ServerProcess(uvicorn.Server):
     Args:
         config: uvicorn's settings.
         service: the service that is stopped.
-        started: called when clients can connect.
+        started: called with the port of the gRPC interface, or None, when clients can connect.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, started: Callable[[int | None], None]
+    ) -> None:
         super().__init__(config)
         self._service, self._started = service, started
+        self._grpc: grpc.aio.Server | None = None
         self._stopping: concurrent.futures.Future[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        self._started()
+        options, port = self._service.options, None
+        if options.grpc_port is not None:
+            from semenet.serving.server.interfaces.grpc_services import start_grpc
+
+            self._grpc, port = await start_grpc(self._service, options.host, options.grpc_port)
+        self._started(port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends all connections."""
+        if self._grpc is not None:
+            await self._grpc.stop(grace=self._service.options.read_timeout)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stops the server when its requests are done; a second SIGINT stops it at once."""
@@ -72,7 +90,7 @@ def run(
     model: ServedModel,
     options: ServerOptions,
     listener: socket.socket,
-    started: Callable[[str], None],
+    started: Callable[[str, int | None], None],
     token: str | None = None,
 ) -> None:
     """Serves a model until the process receives SIGTERM or SIGINT.
@@ -81,7 +99,8 @@ def run(
         model: the model.
         options: address and limits.
         listener: socket of `semenet.serving.server.connections.address.bind_address`.
-        started: called with the server's address when clients can connect.
+        started: called with the server's address and the port of its gRPC interface, or None, when clients
+            can connect.
         token: what clients must send; None for nothing.
 
     Raises:
@@ -108,4 +127,4 @@ def run(
     # a request.
     gc.freeze()
     listen(listener)
-    ServerProcess(config, service, lambda: started(address)).run(sockets=[listener])
+    ServerProcess(config, service, functools.partial(started, address)).run(sockets=[listener])

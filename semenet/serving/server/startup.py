@@ -56,6 +56,8 @@ def serve(
                 f"Set {TOKEN_VARIABLE} or give --token-file, or put a proxy with users in front of it.",
                 file=sys.stderr,
             )
+        if options.grpc_port:
+            bind_address(options.host, options.grpc_port).close()
         progress("loading", 0, 1)
         from semenet.serving.server.process import run
         from semenet.serving.server.served_model import ServedModel
@@ -64,7 +66,8 @@ def serve(
         progress("loading", 1, 1)
         model.warm_up(progress)
 
-        def report(address: str) -> None:
-            started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}")
+        def report(address: str, grpc_port: int | None) -> None:
+            grpc = "" if grpc_port is None else f", gRPC at port {grpc_port}"
+            started(f"{model.name}, version {model.version}: {address}/v1/models/{model.name}{grpc}")
 
         run(model, options, listener, report, token)

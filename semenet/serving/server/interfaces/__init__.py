@@ -1,0 +1,5 @@
+"""The interfaces of TF Serving: its REST format, and its gRPC services."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
