@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import re
@@ -19,7 +20,6 @@ from semenet.data.images.reading import read_image
 from semenet.data.phantom.frontal import draw_radiograph
 from semenet.errors import SemenetError
 from semenet.serving.cascade.cascade import Cascade
-from semenet.serving.prediction import cascade_predictions as module
 from semenet.serving.prediction.cascade_predictions import predict_cascade
 from semenet.storage.atomic import OutputError
 from semenet.training.run_folder.file_names import calibration_file
@@ -259,7 +259,7 @@ def test_invalid_arguments_are_rejected_before_the_work(saved, folder, tmp_path,
         predict_cascade(saved, [folder], tmp_path / "p.txt")
     with pytest.raises(ValueError, match="batch_size"):
         predict_cascade(saved, [folder], tmp_path / "p.csv", batch_size=0)
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'semenet\[parquet\]'"):
         predict_cascade(saved, [folder], tmp_path / "p.parquet")
     monkeypatch.undo()
