@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from saved_operations import foreign_operations
 
 import semenet
 from semenet.data.images.colour import is_coloured
@@ -275,6 +276,7 @@ def cascade(classifier_run, unet_run, tmp_path_factory):
 @pytest.mark.slow
 def test_the_graph_of_a_cascade_equals_python(cascade, files):
     made, _, exported = cascade
+    assert foreign_operations(exported) == set()
     prepared = [made.prepare(read_image(file), is_coloured(file.read_bytes())) for file in files]
     expected = made.decide(prepared, explain=True)
     answer = served(exported, "explain")(image_bytes=[*contents(files), b"no image"])

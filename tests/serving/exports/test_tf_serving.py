@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from hand_made_networks import brightness_network
+from saved_operations import foreign_operations
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -91,6 +92,17 @@ def test_the_model_answers_its_warm_up_requests(models):
         inputs = {name: tf.constant(tf.make_ndarray(tensor)) for name, tensor in request.inputs.items()}
         answer = model.signatures[request.model_spec.signature_name](**inputs)
         assert answer["error_code"].numpy().tolist() == [0]
+
+
+def test_a_plain_server_has_every_operation_of_the_graph(models, tmp_path):
+    assert foreign_operations(models / "chest" / "1") == set()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def call_python(values):
+        return {"values": tf.numpy_function(lambda array: array, [values], tf.float32)}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures=call_python.get_concrete_function())
+    assert foreign_operations(tmp_path) == {"PyFunc"}
 
 
 @pytest.mark.slow
