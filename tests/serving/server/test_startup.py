@@ -221,7 +221,7 @@ def test_many_clients_each_get_their_own_answer(server, direct, images):
         ({"inputs": {"b64": "YQ=="}}, "must be a list"),
         (
             {"signature_name": "train", "instances": ["a"]},
-            "There are: explain, predict_pixels, serving_default",
+            "There are: embed, explain, predict_pixels, serving_default",
         ),
         ({"signature_name": ["explain"], "instances": ["a"]}, "must be a string"),
         (
@@ -264,7 +264,6 @@ def test_a_wrong_address_or_method_is_answered_404_or_405_in_json(server):
         f"/v1/models/chest{long}",
         f"/v1/models/chest{long}/metadata",
         "/v1/models/other/metadata",
-        "/",
         "/docs",
     ):
         status, answer = server.get(path)
@@ -527,7 +526,7 @@ def test_clients_cannot_connect_before_the_model_is_warm(saved_model, monkeypatc
     assert steps == [
         ("loading", 0),
         ("loading", 1),
-        *(("warming up", done) for done in range(4)),
+        *(("warming up", done) for done in range(5)),
         "clients can connect",
     ]
 
