@@ -12,6 +12,7 @@ from semenet.data.images.listing import list_images
 
 DISC = pathlib.Path(pydicom.__file__).parent / "data/test_files"
 PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.11.1"
+SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 REPORT = "1.2.840.10008.5.1.4.1.1.88.11"
 
 
@@ -32,6 +33,7 @@ def test_files_without_an_image_are_passed_over_and_counted(tmp_path, capsys):
         "PR0001": of_class(PRESENTATION_STATE),
         "PR0002.DCM": of_class(PRESENTATION_STATE)[132:],
         "SR0001.dcm": of_class(REPORT, "1.2.840.10008.1.2"),
+        "SEG001.dcm": of_class(SEGMENTATION),
         "SR0002": of_class(REPORT, "1.2.840.10008.1.2.2"),
     }.items():
         (tmp_path / "IMAGES" / name).write_bytes(contents)
@@ -39,7 +41,8 @@ def test_files_without_an_image_are_passed_over_and_counted(tmp_path, capsys):
     assert [path.name for path in list_images(tmp_path)] == ["IM0001", "IM0002.dcm"]
     shown = capsys.readouterr().err
     assert (
-        "Skipped 5 DICOM files without an image: DICOMDIR (1), presentation states (2), reports (2)." in shown
+        "Skipped 6 DICOM files without an image: DICOMDIR (1), presentation states (2), reports (2), "
+        "segmentations (1)." in shown
     )
     assert ".exe (1)" in shown
     # A file that is named itself is read, and the error says what it is.

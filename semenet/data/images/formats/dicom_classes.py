@@ -1,4 +1,4 @@
-"""DICOM files that hold no image: directories, presentation states, reports and others, by their SOP class.
+"""DICOM files without a radiograph: directories, presentation states, reports, masks, by their SOP class.
 
 Discs and archives have them among the images.
 """
@@ -8,7 +8,8 @@ import re
 # Enough for the meta information, or for the first elements of a file without it.
 CLASS_BYTES = 2048
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-# The SOP classes (PS3.6, annex A) that have no pixels, by the start of their identifiers.
+# The SOP classes (PS3.6, annex A) that have no pixels, or only those of masks and maps about other images, by
+# the start of their identifiers.
 _WITHOUT_IMAGE = {
     "1.2.840.10008.1.3.10": "DICOMDIR",
     "1.2.840.10008.5.1.4.38.": "hanging protocols",
@@ -17,6 +18,9 @@ _WITHOUT_IMAGE = {
     _STORAGE + "11.": "presentation states",
     _STORAGE + "66.1": "registrations",
     _STORAGE + "66.2": "fiducials",
+    _STORAGE + "66.4": "segmentations",
+    _STORAGE + "66.5": "segmentations",
+    _STORAGE + "30": "parametric maps",
     _STORAGE + "67": "value mappings",
     _STORAGE + "88.": "reports",
     _STORAGE + "104.": "documents",
