@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from semenet.models.layers.heads import ClassifierHead, SegmentationHead
+from semenet.serving.cascade.cascade import Cascade
 from semenet.storage.hashing import file_sha256
 from semenet.training.run_folder.file_names import calibration_file
 
@@ -94,3 +95,13 @@ def viewed_classifier(
     model = keras.Model(x, head(pooled), name="one_convolution")
     model.save(path)
     return path
+
+
+def hand_made_cascade(folder: pathlib.Path) -> pathlib.Path:
+    """Writes a cascade without an input gate, whose decisions depend on grey levels; returns its folder."""
+    networks = (
+        brightness_network(folder / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
+        threshold_unet(folder / "unet.keras"),
+        brightness_network(folder / "two.keras", ("other_viral", "COVID-19"), [0.0, 0.05]),
+    )
+    return Cascade(*networks, gated=False).save(folder / "cascade")

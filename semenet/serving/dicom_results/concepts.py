@@ -6,20 +6,21 @@ import zlib
 
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from semenet.serving.dicom_results.finding import MANUFACTURER
 
 SCHEME = "99SEMENET"
-LUNGS = Code("39607008", "SCT", "Lung")
-BOTH_SIDES = Code("51440002", "SCT", "Right and left")
-ORGAN = Code("123037004", "SCT", "Anatomical Structure")
-ARTIFICIAL_INTELLIGENCE = Code("123109", "DCM", "Artificial Intelligence")
+LUNGS = codes.SCT.Lung
+BOTH_SIDES = codes.SCT.RightAndLeft
+ORGAN = codes.SCT.BodyStructure
+ARTIFICIAL_INTELLIGENCE = codes.cid7162.ArtificialIntelligence
 CHEST_RADIOGRAPHY = Code("399208008", "SCT", "Plain chest X-ray")
-PROBABILITY_UNIT = Code("1", "UCUM", "no units")
+PROBABILITY_UNIT = codes.UCUM.NoUnits
 
 _CLASSES = {
-    "normal": Code("17621005", "SCT", "Normal"),
+    "normal": codes.SCT.Normal,
     "bacteria": Code("53084003", "SCT", "Bacterial pneumonia"),
     "virus": Code("75570004", "SCT", "Viral pneumonia"),
     "other_viral": Code("75570004", "SCT", "Viral pneumonia"),

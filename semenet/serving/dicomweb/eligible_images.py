@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydicom.sr.codedict import codes
+
 from semenet.serving.dicom_results.finding import MANUFACTURER
 
 if TYPE_CHECKING:
@@ -17,9 +19,13 @@ RADIOGRAPHS = {
     "1.2.840.10008.5.1.4.1.1.7.2",
 }
 OWN_RESULT = "own_result"
-_CHESTS = ("CHEST", "THORAX", "LUNG", "RIB", "CSPINE CHEST")
+_CHESTS = ("CHEST", "THORAX", "LUNG")
 _LATERAL_VIEWS = {"LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL"}
-_LATERAL_CODES = {"272460009", "399198007", "399173006"}
+_LATERAL_CODES = {
+    codes.SCT.LateralProjection.value,
+    codes.SCT.LeftLateralProjection.value,
+    codes.SCT.RightLateralProjection.value,
+}
 
 
 def header_objection(header: Dataset) -> str | None:
@@ -37,7 +43,7 @@ def header_objection(header: Dataset) -> str | None:
     if part and not any(name in part for name in _CHESTS):
         return "header_body_part"
     view = str(header.get("ViewPosition") or "").upper()
-    codes = {str(item.get("CodeValue", "")) for item in header.get("ViewCodeSequence") or ()}
-    if view in _LATERAL_VIEWS or "LAT" in view or codes & _LATERAL_CODES:
+    views = {str(item.get("CodeValue", "")) for item in header.get("ViewCodeSequence") or ()}
+    if view in _LATERAL_VIEWS or "LAT" in view or views & _LATERAL_CODES:
         return "header_view"
     return None

@@ -113,7 +113,7 @@ def predict_studies(
     done = [journal.rows[stamp] for stamp in stamps]
     kept = [(row, error) for row, error in done if row[-3] != OWN_RESULT]
     print(
-        f"{len(studies)} studies: {len(kept)} radiographs, {len(listed) - len(kept)} other instances",
+        f"studies: {len(studies)}, radiographs: {len(kept)}, other instances: {len(listed) - len(kept)}",
         file=sys.stderr,
     )
     frame = _table([row for row, _ in kept], opened.class_names)
@@ -127,8 +127,7 @@ def _read(archive: Archive, cascade: Cascade, instance: Instance, work: pathlib.
     """Fetches an instance to a file and prepares it."""
     try:
         contents = archive.fetch(instance)
-        header = pydicom.dcmread(io.BytesIO(contents), stop_before_pixels=True, force=True)
-        objection = header_objection(header)
+        objection = _objection(instance, contents)
         if objection:
             return instance, objection
         file = work / f"{instance.uid}.dcm"
@@ -136,6 +135,17 @@ def _read(archive: Archive, cascade: Cascade, instance: Instance, work: pathlib.
         return instance, cascade.prepare_file(file)
     except (InstanceError, ImageError) as error:
         return instance, error
+
+
+def _objection(instance: Instance, contents: bytes) -> str | None:
+    try:
+        return header_objection(pydicom.dcmread(io.BytesIO(contents), stop_before_pixels=True, force=True))
+    except Exception as error:
+        # pydicom decodes a damaged attribute when it is first used, and raises nearly any exception.
+        raise InstanceError(
+            f"The header of an instance must be readable. Received: {instance.uid} "
+            f"({type(error).__name__}: {error}). Look into the archive for its source."
+        ) from error
 
 
 def _rows(

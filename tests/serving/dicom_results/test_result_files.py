@@ -3,7 +3,7 @@ import importlib.util
 import numpy as np
 import pydicom
 import pytest
-from hand_made_networks import brightness_network, threshold_unet
+from hand_made_networks import hand_made_cascade
 
 import semenet
 from semenet.cli.main import main
@@ -15,13 +15,7 @@ from semenet.serving.prediction import cascade_predictions
 
 @pytest.fixture(scope="module")
 def cascade(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("networks")
-    networks = (
-        brightness_network(folder / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
-        threshold_unet(folder / "unet.keras"),
-        brightness_network(folder / "two.keras", ("other_viral", "COVID-19"), [0.0, 0.05]),
-    )
-    return Cascade(*networks, gated=False).save(folder / "cascade")
+    return hand_made_cascade(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from hand_made_networks import brightness_network, threshold_unet
+from hand_made_networks import hand_made_cascade
 from orthanc import PASSWORD, USER, running_orthanc
 
 import semenet
@@ -27,13 +27,7 @@ DX = {"ModalitiesInStudy": "DX"}
 
 @pytest.fixture(scope="module")
 def cascade(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("networks")
-    networks = (
-        brightness_network(folder / "one.keras", ("normal", "bacteria", "virus"), [0.0, 0.01, 0.02]),
-        threshold_unet(folder / "unet.keras"),
-        brightness_network(folder / "two.keras", ("other_viral", "COVID-19"), [0.0, 0.05]),
-    )
-    return Cascade(*networks, gated=False).save(folder / "cascade")
+    return hand_made_cascade(tmp_path_factory.mktemp("networks"))
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +72,11 @@ def test_results_lie_in_the_archive_as_series_of_the_study(orthanc, credentials,
     assert sorted(one.modality for one in archive.instances(study)) == sorted(
         ["DX", "SR", "SEG", "OT", "OT"] * 2
     )
-    assert "1 studies: 2 radiographs, 0 other instances" in capsys.readouterr().err
+    assert "studies: 1, radiographs: 2, other instances: 0" in capsys.readouterr().err
     # A second run adds nothing, and takes no picture of its own for a radiograph.
     main(["predict", str(cascade), "--dicomweb", orthanc, "--study", study, "--out", str(out), "--store"])
     assert len(archive.instances(study)) == 10
-    assert "2 radiographs, 8 other instances" in capsys.readouterr().err
+    assert "radiographs: 2, other instances: 8" in capsys.readouterr().err
     pd.testing.assert_frame_equal(pd.read_csv(out), table)
 
 
@@ -229,6 +223,10 @@ def test_what_headers_object_to():
     assert header_objection(instance("a", BodyPartExamined="PORT CHEST")) is None
     assert header_objection(instance("a", ViewPosition="AP")) is None
     assert header_objection(instance("a", ViewPosition="LATERAL")) == "header_view"
+    lateral = instance("a")
+    lateral.ViewCodeSequence[0].CodeValue = "399067008"
+    assert header_objection(lateral) == "header_view"
+    assert header_objection(instance("a", BodyPartExamined="RIB")) == "header_body_part"
     assert header_objection(instance("a", BodyPartExamined="KNEE")) == "header_body_part"
     own = instance("a", Manufacturer="the semenet developers")
     assert header_objection(own) == study_predictions.OWN_RESULT
