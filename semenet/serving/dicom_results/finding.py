@@ -48,6 +48,7 @@ class ImageFinding:
         pictures: by stage, uint8 `(H, W, 3)` in RGB: the radiograph with the stage's heat map.
         version: the version of semenet.
         networks: the name and the SHA-256 of each network, by its place in the cascade.
+        settings: text of what else the answer depends on: calibrations, input gate and method of the maps.
     """
 
     source: Dataset
@@ -61,12 +62,13 @@ class ImageFinding:
     pictures: Mapping[str, np.ndarray]
     version: str
     networks: Mapping[str, tuple[str, str]]
+    settings: str = ""
 
     def uid(self, kind: str) -> str:
         """Returns the UID of an object or a series about this image.
 
-        It is the same whenever the same networks answer for the same image, so that an archive recognises an
-        object that it already has.
+        It is the same whenever the same networks with the same settings answer for the same image, so that an
+        archive recognises an object that it already has.
 
         Args:
             kind: which object or series, such as "report" or "series of reports".
@@ -75,6 +77,7 @@ class ImageFinding:
             self.source.SOPInstanceUID,
             *(sha256 for _, sha256 in self.networks.values()),
             self.version,
+            self.settings,
             kind,
         )
         digest = hashlib.sha256("\n".join(map(str, parts)).encode()).digest()

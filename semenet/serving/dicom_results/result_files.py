@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import io
+import json
 import os
 import pathlib
 from typing import TYPE_CHECKING
@@ -64,6 +66,9 @@ class DicomResults:
         runs = {stage: cascade.runs[stage] for stage in STAGES}
         self._geometry = {stage: cell_geometry(run, maps.of(run.model).layer) for stage, run in runs.items()}
         self._networks = {place: (run.name, run.sha256) for place, run in cascade.runs.items()}
+        chosen = [dataclasses.asdict(maps.of(run.model)) for run in runs.values()]
+        calibrations = [run.calibration for run in cascade.runs.values()]
+        self._settings = json.dumps([calibrations, cascade.gated, chosen], sort_keys=True)
         self._version = importlib.metadata.version("semenet")
 
     def has(self, stem: str) -> bool:
@@ -144,4 +149,5 @@ class DicomResults:
             pictures=pictures,
             version=self._version,
             networks=self._networks,
+            settings=self._settings,
         )

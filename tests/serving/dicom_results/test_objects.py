@@ -165,11 +165,14 @@ def test_the_warning_fits_into_the_picture(width):
     assert not below[:, -3:].any()
 
 
-def test_identifiers_depend_on_image_and_networks_alone(finding):
+def test_identifiers_depend_on_image_networks_and_settings_alone(finding):
     again = dataclasses.replace(finding, predicted="bacteria")
     other = dataclasses.replace(finding, networks=NETWORKS | {"stage2": ("own", "d" * 64)})
     assert structured_report(again).SOPInstanceUID == structured_report(finding).SOPInstanceUID
     assert structured_report(other).SOPInstanceUID != structured_report(finding).SOPInstanceUID
+    # Another calibration gives other probabilities, which must not pass for the first ones.
+    calibrated = dataclasses.replace(finding, settings="another temperature")
+    assert structured_report(calibrated).SOPInstanceUID != structured_report(finding).SOPInstanceUID
 
 
 def test_the_codes_are_those_of_the_dictionaries(finding):
